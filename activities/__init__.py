@@ -1,0 +1,1 @@
+"""One durable act each: one service call, one commit, one idempotency key."""

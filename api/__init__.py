@@ -1,0 +1,1 @@
+"""Who asks: the HTTP and WebSocket edge; no business rules."""

@@ -1,0 +1,1 @@
+"""How a person drives Paotui: up, doctor, demo, simulate and the rest."""

@@ -1,0 +1,1 @@
+"""What crosses between workflows and activities: each activity's wire name, input and output."""

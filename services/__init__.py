@@ -1,0 +1,1 @@
+"""What we hold and whom we call: tables, transactions, gateways, Redis, settings."""

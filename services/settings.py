@@ -1,0 +1,74 @@
+"""All settings, in one place: environment variables `PAOTUI_…`, or the running stack's file."""
+
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+STACK_FILE = "run/stack.env"
+"""Written by `paotui up` inside the state folder: where the running parts are."""
+
+
+class Settings(BaseSettings):
+    """What a process needs to know of its surroundings; every field is `PAOTUI_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix="PAOTUI_", extra="ignore", frozen=True)
+
+    home: Path = Field(default=Path(".paotui"), description="State folder, ignored by git.")
+    database_url: str = Field(
+        default="", description="PostgreSQL ≥ 15, `postgresql://…`; empty: embedded."
+    )
+    redis_url: str = Field(default="", description="Redis protocol, `redis://…`; empty: embedded.")
+    temporal_address: str = Field(default="", description="Temporal `host:port`; empty: embedded.")
+    temporal_namespace: str = Field(default="default", description="Temporal namespace.")
+    temporal_api_key: SecretStr = Field(default=SecretStr(""), description="Temporal Cloud key.")
+    temporal_tls: bool = Field(default=False, description="Speak TLS to Temporal.")
+    temporal_binary: str = Field(default="", description="Path of a `temporal` binary to use.")
+    temporal_ui_url: str = Field(default="", description="Where people open the Temporal UI.")
+    temporal_ui_origins: str = Field(
+        default="", description="Origins (comma separated) that may call the codec endpoint."
+    )
+    api_url: str = Field(default="", description="The API's own address on this machine.")
+    api_port: int = Field(default=8700, description="HTTP port of the API.")
+    api_tls_port: int = Field(default=8743, description="HTTPS port for gateway notices.")
+    tls_certificate: str = Field(default="", description="PEM for the HTTPS port; empty: none.")
+    tls_key: str = Field(default="", description="PEM key for the HTTPS port.")
+    public_url: str = Field(
+        default="https://pay.paotui.example",
+        description="Where gateways send notices: https, a public name, no query.",
+    )
+    sandbox_url: str = Field(
+        default="", description="Control interface of the sandbox; empty: embedded."
+    )
+    gateway_proxy: str = Field(
+        default="", description="CONNECT proxy towards payment gateways (the sandbox's, or yours)."
+    )
+    gateway_ca: str = Field(default="", description="CA file trusted for gateways; empty: system.")
+    token_key: SecretStr = Field(default=SecretStr(""), description="Signs bearer tokens.")
+    payload_key: SecretStr = Field(
+        default=SecretStr(""), description="Encrypts Temporal payloads: base64 of 32 bytes."
+    )
+    personal_key: SecretStr = Field(
+        default=SecretStr(""), description="Wraps subjects' keys: base64 of 32 bytes."
+    )
+    workflow_sandbox: bool = Field(
+        default=True, description="Run workflows in Temporal's sandbox (off saves half the CPU)."
+    )
+    metrics_port: int = Field(
+        default=0, description="Loopback port of this process's /metrics; 0: none."
+    )
+    log_level: str = Field(default="info", description="debug, info, warning or error.")
+    rate_limit: str = Field(
+        default="600/minute", description="Requests per token or address and minute at the API."
+    )
+    approval_limit_fen: int = Field(
+        default=20_000, description="Support refunds above this need a second person, fen."
+    )
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process: environment first, then the running stack's file."""
+    home = Settings().home
+    return Settings(_env_file=home / STACK_FILE)  # type: ignore[call-arg]

@@ -1,0 +1,1 @@
+"""Who runs it: queues, workflows, activities, limits, entry points, the relay, the sweep."""

@@ -1,0 +1,1 @@
+"""What every workflow shares: policies, search attributes, codec, client factory."""

@@ -1,1 +1,1 @@
-"""What is true: pure rules of money, ids, states, prices and matching; no clock, randomness or I/O."""
+"""What is true: pure rules of money, ids, states, prices; no clock, randomness or I/O."""

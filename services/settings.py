@@ -3,7 +3,7 @@
 from functools import cache
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 STACK_FILE = "run/stack.env"
@@ -13,9 +13,13 @@ STACK_FILE = "run/stack.env"
 class Settings(BaseSettings):
     """What a process needs to know of its surroundings; every field is `PAOTUI_<NAME>`."""
 
-    model_config = SettingsConfigDict(env_prefix="PAOTUI_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="PAOTUI_", extra="ignore", frozen=True, validate_default=True
+    )
 
-    home: Path = Field(default=Path(".paotui"), description="State folder, ignored by git.")
+    home: Path = Field(
+        default=Path(".paotui"), description="State folder, ignored by git; made absolute."
+    )
     database_url: str = Field(
         default="", description="PostgreSQL ≥ 15, `postgresql://…`; empty: embedded."
     )
@@ -42,7 +46,9 @@ class Settings(BaseSettings):
         default="", description="Control interface of the sandbox; empty: embedded."
     )
     gateway_proxy: str = Field(
-        default="", description="CONNECT proxy towards payment gateways (the sandbox's, or yours)."
+        default="",
+        description="CONNECT proxy towards payment gateways (the sandbox's, or yours); "
+        "set, even to nothing: the real gateways, no sandbox.",
     )
     gateway_ca: str = Field(default="", description="CA file trusted for gateways; empty: system.")
     token_key: SecretStr = Field(default=SecretStr(""), description="Signs bearer tokens.")
@@ -66,9 +72,33 @@ class Settings(BaseSettings):
         default=20_000, description="Support refunds above this need a second person, fen."
     )
 
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @property
+    def stack_file(self) -> Path:
+        """Where the running stack writes its addresses and keys."""
+        return self.home / STACK_FILE
+
+    @property
+    def sandboxed(self) -> bool:
+        """Whether gateways are the embedded sandbox: nobody named another place for them."""
+        return not self.sandbox_url and "gateway_proxy" not in self.model_fields_set
+
+
+def configured() -> Settings:
+    """What the environment alone says: what `paotui up` obeys, whatever ran before."""
+    return Settings()
+
+
+def of_stack(home: Path) -> Settings:
+    """The environment first, then the file of the stack that lives in `home`."""
+    return Settings(home=home, _env_file=home / STACK_FILE)  # type: ignore[call-arg]
+
 
 @cache
 def settings() -> Settings:
     """The settings of this process: environment first, then the running stack's file."""
-    home = Settings().home
-    return Settings(_env_file=home / STACK_FILE)  # type: ignore[call-arg]
+    return of_stack(configured().home)

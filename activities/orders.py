@@ -1,0 +1,439 @@
+"""Acts that write an order's row: each one transaction, recognised by its step's key."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Row
+
+from activities.act import act
+from domain.contracts import orders as contracts
+from domain.contracts.life import Order
+from domain.contracts.orders import (
+    AcceptStep,
+    Done,
+    EndDone,
+    EndStep,
+    ReassignStep,
+    RefundStep,
+    RiderStep,
+    Step,
+    SupportStep,
+    TimelineStep,
+)
+from domain.errors import ActionNotAllowed
+from domain.ledger import order_settled
+from domain.orders import (
+    ACCEPTED,
+    FINAL,
+    MERCHANT_FAULT,
+    CloseReason,
+    Delivery,
+    Kitchen,
+    Payment,
+    Status,
+)
+from services import dispatch, events, ledger, orders, payments, refunds
+from services.db import Database, Writer
+from services.orders import Change, Changed
+
+TICKET_DUE = timedelta(minutes=30)
+
+
+class OrderActs:
+    """The acts on an order's row, over one database."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    @act(contracts.RESERVE)
+    async def reserve(self, order: Order) -> Done:
+        """Take stock and a number, write the order and the number of its first payment."""
+        async with self.database.write() as writer:
+            placed = await orders.reserve(writer, order)
+            if placed.fresh:
+                await payments.store_attempt(
+                    writer,
+                    order_id=order.order_id,
+                    attempt=1,
+                    channel=order.channel,
+                    method=order.method,
+                )
+            return placed.done()
+
+    @act(contracts.MARK_ACCEPTED)
+    async def mark_accepted(self, step: AcceptStep) -> Done:
+        """The kitchen starts; a delivery task waits for its search to begin."""
+        async with self.database.write() as writer:
+            stream, repeated = await orders.begin(writer, step)
+            if repeated:
+                return Changed(stream=stream, fresh=False).done()
+            row = await orders.find(writer, step.order_id)
+            await dispatch.open_task(
+                writer,
+                site_id=row.site_id,
+                zone_id=row.zone_id,
+                order_id=step.order_id,
+                shop_id=row.shop_id,
+                food_ready_at=step.food_ready_at,
+                search_from=step.search_from,
+                support_at=step.support_at,
+                give_up_at=step.give_up_at,
+                promised_at=step.promised_at,
+                offer_seconds=step.offer_seconds,
+                rider_silence_seconds=step.rider_silence_seconds,
+            )
+            view = {
+                "status": Status.PREPARING,
+                "kitchen": Kitchen.PREPARING,
+                "delivery": Delivery.SEARCHING,
+                "promised_at": step.promised_at,
+            }
+            columns = {
+                "status": Status.PREPARING,
+                "kitchen": Kitchen.PREPARING,
+                "promised_at": step.promised_at,
+                "accepted_at": events.NOW,
+            }
+            what = Change(type="order.accepted", data=view, columns=columns)
+            return (await orders.change(writer, step, stream, what)).done()
+
+    @act(contracts.REMIND_MERCHANT)
+    async def remind_merchant(self, step: Step) -> Done:
+        """Tell the shop's screen that an order waits."""
+        return await self._apply(step, Change(type="order.reminded", data={}, columns={}))
+
+    @act(contracts.MARK_READY)
+    async def mark_ready(self, step: Step) -> Done:
+        """The food is ready and waits for its rider."""
+        both = {"status": Status.AWAITING_PICKUP, "kitchen": Kitchen.READY}
+        async with self.database.write() as writer:
+            what = Change(type="order.ready", data=both, columns=both)
+            changed = await orders.apply(writer, step, what)
+            if changed.fresh:
+                await dispatch.food_is_ready(writer, order_id=step.order_id)
+            return changed.done()
+
+    @act(contracts.ASK_CANCEL)
+    async def ask_cancel(self, step: Step) -> Done:
+        """The customer wants out while the kitchen cooks: the merchant is asked."""
+        asked = {"cancel_request": "asked"}
+        return await self._apply(step, Change(type="order.cancel_asked", data=asked, columns={}))
+
+    @act(contracts.DECLINE_CANCEL)
+    async def decline_cancel(self, step: Step) -> Done:
+        """The merchant said no, or nothing: the order goes on; on silence support is told."""
+        no = {"cancel_request": "declined"}
+        async with self.database.write() as writer:
+            what = Change(type="order.cancel_declined", data=no, columns={})
+            changed = await orders.apply(writer, step, what)
+            if changed.fresh and step.actor == "system":
+                await self._ticket(writer, changed, "cancel_unanswered", step.key)
+            return changed.done()
+
+    @act(contracts.MARK_PICKED_UP)
+    async def mark_picked_up(self, step: RiderStep) -> Done:
+        """The rider takes the food; against a cancel, whoever wins the task row wins."""
+        async with self.database.write() as writer:
+            stream, repeated = await orders.begin(writer, step)
+            if repeated:
+                return Changed(stream=stream, fresh=False).done()
+            if not await dispatch.take(
+                writer, order_id=step.order_id, rider_id=step.rider_id, token=step.token
+            ):
+                raise ActionNotAllowed(status=stream.view["status"])
+            view = {
+                "status": Status.DELIVERING,
+                "kitchen": Kitchen.READY,
+                "delivery": Delivery.PICKED_UP,
+                "cancel_request": "none",
+            }
+            columns = {"status": Status.DELIVERING, "kitchen": Kitchen.READY}
+            what = Change(type="order.picked_up", data=view, columns=columns)
+            return (await orders.change(writer, step, stream, what)).done()
+
+    @act(contracts.MARK_DELIVERED)
+    async def mark_delivered(self, step: RiderStep) -> Done:
+        """Handed over against the customer's code; after-sale opens."""
+        async with self.database.write() as writer:
+            stream, repeated = await orders.begin(writer, step)
+            if repeated:
+                return Changed(stream=stream, fresh=False).done()
+            if not await dispatch.hand_over(
+                writer, order_id=step.order_id, rider_id=step.rider_id, token=step.token
+            ):
+                raise ActionNotAllowed(status=stream.view["status"])
+            row = {"status": Status.DELIVERED, "after_sale": "open"}
+            what = Change(
+                type="order.delivered",
+                data=row | {"delivery": Delivery.DELIVERED},
+                columns=row,
+            )
+            return (await orders.change(writer, step, stream, what)).done()
+
+    @act(contracts.COMPENSATE_LATE)
+    async def compensate_late(self, step: Step) -> Done:
+        """Late beyond patience: the customer is told and gets the delivery fee back, once."""
+        async with self.database.write() as writer:
+            changed = await orders.apply(
+                writer, step, Change(type="order.late", data={"late": True}, columns={})
+            )
+            return await self._give_back(
+                writer,
+                changed,
+                step,
+                cause="late",
+                reason="late_delivery",
+                amount_fen=changed.stream.view["delivery_fee_fen"],
+            )
+
+    @act(contracts.REFUND_PART)
+    async def refund_part(self, step: RefundStep) -> Done:
+        """Support gives an amount back while the order goes on."""
+        async with self.database.write() as writer:
+            stream, _ = await orders.begin(writer, step)
+            done = await self._give_back(
+                writer,
+                Changed(stream=stream, fresh=False),
+                step,
+                cause=step.key,
+                reason=step.reason,
+                amount_fen=step.amount_fen,
+            )
+            if not done.refund_nos:
+                raise ActionNotAllowed("more than what is left of the payment", status=done.status)
+            return done
+
+    @act(contracts.ASK_SUPPORT)
+    async def ask_support(self, step: SupportStep) -> Done:
+        """Open a ticket and write it on the timeline."""
+        async with self.database.write() as writer:
+            stream, _ = await orders.begin(writer, step)
+            await orders.ask_support(
+                writer, stream, kind=step.kind, key=step.key, due_at=step.due_at
+            )
+            await self._note(writer, stream, step, f"support_asked.{step.kind}")
+            return Changed(stream=stream, fresh=False).done()
+
+    @act(contracts.REASSIGN)
+    async def reassign(self, step: ReassignStep) -> Done:
+        """Take the task from its rider; the search begins anew, or names another."""
+        async with self.database.write() as writer:
+            stream, repeated = await orders.begin(writer, step)
+            if repeated:
+                return Changed(stream=stream, fresh=False).done()
+            task = await dispatch.reassign(writer, order_id=step.order_id, rider_id=step.rider_id)
+            if task is None:
+                raise ActionNotAllowed(status=stream.view["status"])
+            rider_id = "" if task.state == Delivery.SEARCHING else step.rider_id
+            what = Change(
+                type="delivery.reassigned",
+                data={"delivery": task.state, "rider_id": rider_id},
+                columns={},
+            )
+            return (await orders.change(writer, step, stream, what)).done()
+
+    @act(contracts.HOLD)
+    async def hold(self, step: Step) -> Done:
+        """Support holds the order: no timer ends it."""
+        return await self._hold(step, held=True)
+
+    @act(contracts.RELEASE)
+    async def release(self, step: Step) -> Done:
+        """Back to the normal path."""
+        return await self._hold(step, held=False)
+
+    @act(contracts.END)
+    async def end(self, step: EndStep) -> EndDone:
+        """End early: close the task unless a rider was faster, release, send the money home."""
+        async with self.database.write() as writer:
+            stream, repeated = await orders.begin(writer, step)
+            if repeated or Status(stream.view["status"]) in FINAL:
+                return self._end_done(stream, await self._refund_of_end(writer, step.order_id))
+            if not await dispatch.close_if_open(
+                writer, order_id=step.order_id, even_after_pickup=step.even_after_pickup
+            ):
+                return self._end_done(stream, (), ended=False)
+            row = await orders.find(writer, step.order_id)
+            await orders.release_stock(writer, step.order_id)
+            accepted = Status(row.status) in ACCEPTED
+            refund_nos = await self._refund_all(writer, stream, row, step, accepted=accepted)
+            payment = Payment.REFUNDING if refund_nos else Payment(row.payment)
+            columns = {
+                "status": Status.CANCELLED,
+                "close_reason": step.reason,
+                "payment": payment,
+                "held": False,
+            }
+            what = Change(
+                type="order.cancelled",
+                data=columns | {"delivery": Delivery.NONE, "cancel_request": "none"},
+                columns=columns | {"ended_at": events.NOW},
+            )
+            changed = await orders.change(writer, step, stream, what)
+            return self._end_done(changed.stream, refund_nos)
+
+    @act(contracts.COMPLETE)
+    async def complete(self, step: Step) -> Done:
+        """After-sale is over: what is still held goes to those who earned it."""
+        async with self.database.write() as writer:
+            stream, repeated = await orders.begin(writer, step)
+            if repeated:
+                return Changed(stream=stream, fresh=False).done()
+            row = await orders.find(writer, step.order_id)
+            left = row.paid_fen - row.refunded_fen
+            if left > 0:
+                goods = min(left, row.goods_fen + row.packing_fen)
+                await ledger.post(
+                    writer,
+                    order_settled(
+                        site_id=row.site_id,
+                        order_id=step.order_id,
+                        merchant_id=row.merchant_id,
+                        merchant_fen=goods,
+                        delivery_fen=left - goods,
+                    ),
+                )
+            columns = {"status": Status.COMPLETED, "after_sale": "closed"}
+            what = Change(
+                type="order.completed",
+                data=columns,
+                columns=columns | {"ended_at": events.NOW},
+            )
+            return (await orders.change(writer, step, stream, what)).done()
+
+    @act(contracts.NOTE)
+    async def note(self, step: TimelineStep) -> Done:
+        """Write a line of the inner timeline."""
+        async with self.database.write() as writer:
+            stream, _ = await orders.begin(writer, step)
+            await self._note(writer, stream, step, step.kind, step.data)
+            return Changed(stream=stream, fresh=False).done()
+
+    async def _apply(self, step: Step, what: Change) -> Done:
+        async with self.database.write() as writer:
+            return (await orders.apply(writer, step, what)).done()
+
+    async def _hold(self, step: Step, *, held: bool) -> Done:
+        async with self.database.write() as writer:
+            what = Change(
+                type="order.held" if held else "order.released",
+                data={"held": held},
+                columns={"held": held},
+            )
+            changed = await orders.apply(writer, step, what)
+            if changed.fresh:
+                await dispatch.hold(writer, order_id=step.order_id, held=held)
+            return changed.done()
+
+    async def _give_back(
+        self,
+        writer: Writer,
+        changed: Changed,
+        step: Step,
+        *,
+        cause: str,
+        reason: str,
+        amount_fen: int,
+    ) -> Done:
+        if amount_fen <= 0:
+            return changed.done()
+        number = await refunds.open_refund(
+            writer, changed.stream, cause=cause, reason=reason, amount_fen=amount_fen
+        )
+        if number is None:
+            return changed.done()
+        opening = Step(
+            order_id=step.order_id,
+            key=f"refunding:{number}",
+            actor=step.actor,
+            request_id=step.request_id,
+        )
+        paying = {"payment": Payment.REFUNDING}
+        what = Change(type="order.refunding", data=paying, columns=paying)
+        return (await orders.apply(writer, opening, what)).done((number,))
+
+    async def _refund_all(
+        self, writer: Writer, stream: events.Stream, row: Row[Any], step: EndStep, *, accepted: bool
+    ) -> tuple[str, ...]:
+        left = row.paid_fen - row.refunded_fen
+        if left <= 0:
+            return ()
+        number = await refunds.open_refund(
+            writer, stream, cause="end", reason=step.reason, amount_fen=left
+        )
+        if number is None:
+            raise ActionNotAllowed(status=row.status)
+        if accepted and CloseReason(step.reason) not in MERCHANT_FAULT:
+            await refunds.pay_merchant(
+                writer, stream, refund_no=number, amount_fen=row.goods_fen + row.packing_fen
+            )
+        return (number,)
+
+    @staticmethod
+    async def _refund_of_end(writer: Writer, order_id: str) -> tuple[str, ...]:
+        number = await refunds.by_cause(writer, order_id, "end")
+        return (number,) if number else ()
+
+    @staticmethod
+    def _end_done(
+        stream: events.Stream, refund_nos: tuple[str, ...], *, ended: bool = True
+    ) -> EndDone:
+        view = stream.view
+        return EndDone(
+            seq=stream.seq,
+            status=view["status"],
+            payment=view["payment"],
+            kitchen=view["kitchen"],
+            refund_nos=refund_nos,
+            ended=ended,
+        )
+
+    @staticmethod
+    async def _ticket(writer: Writer, changed: Changed, kind: str, key: str) -> None:
+        await orders.ask_support(
+            writer, changed.stream, kind=kind, key=key, due_at=events.utc_now() + TICKET_DUE
+        )
+
+    @staticmethod
+    async def _note(
+        writer: Writer,
+        stream: events.Stream,
+        step: Step,
+        kind: str,
+        data: dict[str, str] | None = None,
+    ) -> None:
+        await events.note(
+            writer,
+            order_id=step.order_id,
+            site_id=stream.site_id,
+            kind=kind,
+            key=step.key,
+            data=data,
+            actor=step.actor,
+            request_id=step.request_id,
+        )
+
+
+def build(database: Database) -> list[Callable[..., Any]]:
+    """Every act of this room's file, ready to be registered."""
+    acts = OrderActs(database)
+    return [
+        acts.reserve,
+        acts.mark_accepted,
+        acts.remind_merchant,
+        acts.mark_ready,
+        acts.ask_cancel,
+        acts.decline_cancel,
+        acts.mark_picked_up,
+        acts.mark_delivered,
+        acts.compensate_late,
+        acts.ask_support,
+        acts.refund_part,
+        acts.reassign,
+        acts.hold,
+        acts.release,
+        acts.end,
+        acts.complete,
+        acts.note,
+    ]

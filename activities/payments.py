@@ -1,0 +1,271 @@
+"""Acts that take a customer's money: the number is stored before any gateway hears of it."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any, Literal, cast
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.act import act
+from activities.gateways import Gateways
+from domain.contracts import payments as contracts
+from domain.contracts.orders import Done, Step
+from domain.contracts.payments import Attempt, Found, OfOrder, Poll, Settle, Settled, StoreAttempt
+from domain.errors import GatewayUnavailable, PaymentRefused
+from domain.orders import Payment, Status
+from domain.outcomes import Accepted, Rejected, Unknown
+from services import events, orders, payments, personal, refunds
+from services.db import Database, Writer
+from services.events import Stream
+from services.orders import Change, Changed
+from services.payments import Paying
+from services.wechat.answers import Transaction
+
+NEVER_MADE = frozenset({"ORDER_NOT_EXIST", "RESOURCE_NOT_EXISTS"})
+TICKET_DUE = timedelta(minutes=30)
+
+
+class PaymentActs:
+    """The acts on payment attempts, over one database and the gateways."""
+
+    def __init__(self, database: Database, gateways: Gateways) -> None:
+        self.database = database
+        self.gateways = gateways
+
+    @act(contracts.STORE_ATTEMPT)
+    async def store_attempt(self, attempt: StoreAttempt) -> Attempt:
+        """Store a further attempt's number."""
+        async with self.database.write() as writer:
+            number = await payments.store_attempt(
+                writer,
+                order_id=attempt.order_id,
+                attempt=attempt.attempt,
+                channel=attempt.channel,
+                method=attempt.method,
+            )
+        return Attempt(order_id=attempt.order_id, out_trade_no=number)
+
+    @act(contracts.OPEN)
+    async def open(self, attempt: Attempt) -> Attempt:
+        """Create at the gateway; Unknown is raised as retryable, to be repeated as it was."""
+        async with self.database.read() as reader:
+            paying = await payments.paying(reader, attempt.out_trade_no)
+            openid = await personal.get(
+                reader,
+                site_id=paying.site_id,
+                subject=f"customer:{paying.customer_id}",
+                kind="openid",
+                ref=paying.channel,
+            )
+        if paying.state not in {"created", "unknown"}:
+            return attempt
+        outcome = await self.gateways.wechat.create(
+            self.gateways.account(paying.keys_ref),
+            method=cast('Literal["jsapi", "native"]', paying.method),
+            out_trade_no=paying.out_trade_no,
+            amount_fen=paying.amount_fen,
+            description=f"{paying.shop_name} #{paying.number}",
+            notify_url=self.gateways.notify_url(paying.account_id),
+            expires_at=paying.expires_at,
+            openid=openid["openid"] if openid else None,
+        )
+        async with self.database.write() as writer:
+            match outcome:
+                case Accepted(value=prepay):
+                    await payments.opened(
+                        writer,
+                        paying.out_trade_no,
+                        prepay_id=prepay.prepay_id or "",
+                        code_url=prepay.code_url or "",
+                    )
+                case Rejected(code=code):
+                    await payments.mark(writer, paying.out_trade_no, "failed", code)
+                case Unknown():
+                    await payments.mark(writer, paying.out_trade_no, "unknown")
+        if isinstance(outcome, Rejected):
+            raise PaymentRefused(f"the payment channel said {outcome.code}", code=outcome.code)
+        if isinstance(outcome, Unknown):
+            raise GatewayUnavailable("the payment channel gave no certain answer")
+        return attempt
+
+    @act(contracts.POLL)
+    async def poll(self, poll: Poll) -> Found:
+        """Ask after every open attempt; not paid yet is a retry on the advised schedule."""
+        async with self.database.read() as reader:
+            attempts = await payments.attempts(reader, poll.order_id)
+        found = [
+            notice_id
+            for paying in attempts
+            if paying.state in {"created", "unknown", "opened"}
+            and (notice_id := await self._ask(paying)) is not None
+        ]
+        if found:
+            return Found(notice_ids=tuple(found))
+        tried = activity.info().attempt - 1
+        wait = poll.waits_seconds[min(tried, len(poll.waits_seconds) - 1)]
+        raise ApplicationError(
+            "nothing paid yet", type="not_paid_yet", next_retry_delay=timedelta(seconds=wait)
+        )
+
+    @act(contracts.CLOSE)
+    async def close(self, order: OfOrder) -> Found:
+        """Close each open attempt at the gateway, then query until it is certain (law 3)."""
+        async with self.database.read() as reader:
+            attempts = await payments.attempts(reader, order.order_id)
+        found = []
+        for paying in attempts:
+            if paying.state in {"paid", "late", "frozen", "closed", "failed"}:
+                continue
+            account = self.gateways.account(paying.keys_ref)
+            await self.gateways.wechat.close(account, out_trade_no=paying.out_trade_no)
+            notice_id = await self._ask(paying, sure=True)
+            if notice_id is not None:
+                found.append(notice_id)
+                continue
+            async with self.database.write() as writer:
+                await payments.mark(writer, paying.out_trade_no, "closed")
+        return Found(notice_ids=tuple(found))
+
+    @act(contracts.SETTLE)
+    async def settle(self, settle: Settle) -> Settled:
+        """Apply a stored fact: money for the order, or money that goes home."""
+        async with self.database.write() as writer:
+            stream = await payments.order_stream(writer, settle.order_id)
+            fact = await payments.fact(writer, settle.notice_id)
+            if fact.applied_at is not None:
+                going = await _refunds_of_late(writer, stream, fact.fact["out_trade_no"])
+                return _settled(Changed(stream=stream, fresh=False).done(going), fact.outcome)
+            paying = await payments.paying(writer, fact.fact["out_trade_no"])
+            outcome, done = await _apply(writer, stream, paying, fact.fact)
+            await payments.applied(writer, settle.notice_id, outcome)
+            return _settled(done, outcome)
+
+    async def _ask(self, paying: Paying, *, sure: bool = False) -> int | None:
+        """What the gateway knows of an attempt, as a stored fact if money came.
+
+        `sure`: anything but a certain «closed» or «never made» is raised as retryable.
+        """
+        outcome = await self.gateways.wechat.query(
+            self.gateways.account(paying.keys_ref), out_trade_no=paying.out_trade_no
+        )
+        match outcome:
+            case Accepted(value=transaction) if transaction.trade_state in {"SUCCESS", "REFUND"}:
+                async with self.database.write() as writer:
+                    notice_id, _ = await payments.store_fact(
+                        writer,
+                        paying,
+                        event_id=f"query:{paying.out_trade_no}:{transaction.transaction_id}",
+                        fact=said(transaction),
+                    )
+                return notice_id
+            case Accepted(value=transaction) if sure and transaction.trade_state != "CLOSED":
+                raise GatewayUnavailable(f"not closed yet: {transaction.trade_state}")
+            case Rejected(code=code) if sure and code not in NEVER_MADE:
+                raise GatewayUnavailable(f"the payment channel said {code}")
+            case Unknown() if sure:
+                raise GatewayUnavailable("the payment channel gave no certain answer")
+        return None
+
+
+def said(transaction: Transaction) -> dict[str, Any]:
+    """What of a gateway's transaction is kept as a fact: nothing of the payer."""
+    return {
+        "out_trade_no": transaction.out_trade_no,
+        "transaction_id": transaction.transaction_id,
+        "amount_fen": transaction.amount_fen,
+        "currency": transaction.currency,
+        "mchid": transaction.mchid,
+        "appid": transaction.appid,
+        "trade_state": transaction.trade_state,
+    }
+
+
+async def _apply(
+    writer: Writer, stream: Stream, paying: Paying, fact: dict[str, Any]
+) -> tuple[str, Done]:
+    if paying.state in {"paid", "late", "frozen"}:
+        repeated = Changed(stream=stream, fresh=False)
+        refund_nos = await _refunds_of_late(writer, stream, paying.out_trade_no)
+        return ("repeat", repeated.done(refund_nos))
+    wrong = payments.mismatches(paying, fact)
+    if wrong:
+        return "frozen", await _freeze(writer, stream, paying, fact, wrong)
+    wanted = stream.view["status"] == Status.AWAITING_PAYMENT
+    await payments.book(writer, paying, fact, wanted=wanted)
+    await payments.took(writer, paying, fact, "paid" if wanted else "late")
+    if not wanted:
+        return "late", await _send_home(writer, stream, paying, fact)
+    step = Step(order_id=paying.order_id, key="paid", actor="gateway")
+    columns = {
+        "status": Status.AWAITING_ACCEPTANCE,
+        "payment": Payment.PAID,
+        "paid_fen": paying.amount_fen,
+    }
+    what = Change(type="order.paid", data=columns, columns=columns | {"paid_at": events.NOW})
+    return "paid", (await orders.change(writer, step, stream, what)).done()
+
+
+async def _send_home(writer: Writer, stream: Stream, paying: Paying, fact: dict[str, Any]) -> Done:
+    amount_fen = int(fact["amount_fen"])
+    number = await refunds.open_refund(
+        writer,
+        stream,
+        cause=f"late:{paying.out_trade_no}",
+        reason="late_payment",
+        amount_fen=amount_fen,
+        late_out_trade_no=paying.out_trade_no,
+        late_total_fen=amount_fen,
+    )
+    step = Step(order_id=paying.order_id, key=f"late:{paying.out_trade_no}", actor="gateway")
+    what = Change(type="payment.returning", data={"late_payment": "refunding"}, columns={})
+    changed = await orders.change(writer, step, stream, what)
+    return changed.done((number,) if number else ())
+
+
+async def _freeze(
+    writer: Writer, stream: Stream, paying: Paying, fact: dict[str, Any], wrong: Sequence[str]
+) -> Done:
+    await payments.book(writer, paying, fact, wanted=False)
+    await payments.took(writer, paying, fact, "frozen")
+    key = f"frozen:{paying.out_trade_no}"
+    differs = {"out_trade_no": paying.out_trade_no, "differs": ",".join(wrong)}
+    await orders.ask_support(
+        writer,
+        stream,
+        kind="payment_mismatch",
+        key=key,
+        due_at=events.utc_now() + TICKET_DUE,
+        data=differs,
+    )
+    await events.note(
+        writer,
+        order_id=stream.order_id,
+        site_id=stream.site_id,
+        kind="payment_frozen",
+        key=key,
+        data=differs,
+    )
+    return Changed(stream=stream, fresh=False).done()
+
+
+async def _refunds_of_late(writer: Writer, stream: Stream, out_trade_no: str) -> tuple[str, ...]:
+    number = await refunds.by_cause(writer, stream.order_id, f"late:{out_trade_no}")
+    return (number,) if number else ()
+
+
+def _settled(done: Done, outcome: str) -> Settled:
+    return Settled(
+        seq=done.seq,
+        status=done.status,
+        payment=done.payment,
+        kitchen=done.kitchen,
+        refund_nos=done.refund_nos,
+        outcome=outcome,
+    )
+
+
+def build(database: Database, gateways: Gateways) -> list[Callable[..., Any]]:
+    """Every act of this file, ready to be registered."""
+    acts = PaymentActs(database, gateways)
+    return [acts.store_attempt, acts.open, acts.poll, acts.close, acts.settle]

@@ -1,0 +1,168 @@
+"""Acts that bring money home: asked under a stored number, queried until certain, booked once."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.act import act
+from activities.gateways import Gateways
+from domain.contracts import refunds as contracts
+from domain.contracts.orders import Step
+from domain.contracts.refunds import (
+    REFUND_ENDS,
+    EndRefund,
+    FollowRefund,
+    RefundOf,
+    RefundSaid,
+    RefundState,
+)
+from domain.errors import GatewayUnavailable
+from domain.ids import order_workflow
+from domain.orders import Payment
+from domain.outcomes import Accepted, Outcome, Rejected, Unknown
+from services import events, facts, orders, refunds
+from services.db import Database, Writer
+from services.orders import Change
+from services.refunds import Refunding
+from services.wechat.answers import RefundState as Said
+
+NEVER_ASKED = frozenset({"RESOURCE_NOT_EXISTS"})
+TRY_AGAIN = frozenset({"NOT_ENOUGH", "RULE_LIMIT", "TRADE_ERROR"})
+"""Refusals that time or the payee's balance mends; the same number is asked again."""
+TICKET_DUE = timedelta(hours=2)
+
+
+class RefundActs:
+    """The acts on refunds, over one database and the gateways."""
+
+    def __init__(self, database: Database, gateways: Gateways) -> None:
+        self.database = database
+        self.gateways = gateways
+
+    @act(contracts.REQUEST)
+    async def request(self, refund: RefundOf) -> RefundSaid:
+        """Ask the gateway under the stored number; after any doubt query first, never renumber."""
+        stored = await self._stored(refund.out_refund_no)
+        if RefundState(stored.state) in REFUND_ENDS:
+            return RefundSaid(state=stored.state)
+        account = self.gateways.account(stored.keys_ref)
+        if activity.info().attempt > 1 or stored.state == RefundState.PROCESSING:
+            known = await self.gateways.wechat.query_refund(
+                account, out_refund_no=stored.out_refund_no
+            )
+            if not (isinstance(known, Rejected) and known.code in NEVER_ASKED):
+                return await self._heard(stored, known)
+        outcome = await self.gateways.wechat.refund(
+            account,
+            out_trade_no=stored.out_trade_no,
+            out_refund_no=stored.out_refund_no,
+            refund_fen=stored.amount_fen,
+            total_fen=stored.total_fen,
+            reason=stored.reason,
+            notify_url=self.gateways.notify_url(stored.account_id),
+        )
+        if isinstance(outcome, Rejected) and outcome.code not in TRY_AGAIN:
+            return RefundSaid(state=RefundState.ABNORMAL)
+        return await self._heard(stored, outcome)
+
+    @act(contracts.FOLLOW)
+    async def follow(self, refund: FollowRefund) -> RefundSaid:
+        """Query until the refund has ended; not yet is a retry on the advised schedule."""
+        stored = await self._stored(refund.out_refund_no)
+        if RefundState(stored.state) in REFUND_ENDS:
+            return RefundSaid(state=stored.state)
+        outcome = await self.gateways.wechat.query_refund(
+            self.gateways.account(stored.keys_ref), out_refund_no=stored.out_refund_no
+        )
+        if isinstance(outcome, Accepted) and outcome.value.status != "PROCESSING":
+            return RefundSaid(state=outcome.value.status.lower())
+        tried = activity.info().attempt - 1
+        wait = refund.waits_seconds[min(tried, len(refund.waits_seconds) - 1)]
+        raise ApplicationError(
+            "still on its way", type="not_refunded_yet", next_retry_delay=timedelta(seconds=wait)
+        )
+
+    @act(contracts.FINISH)
+    async def finish(self, refund: EndRefund) -> RefundSaid:
+        """Book the end and tell the customer; where the gateway gave up, a person must look."""
+        state = RefundState(refund.state)
+        async with self.database.write() as writer:
+            stored = await refunds.refunding(writer, refund.out_refund_no)
+            step = Step(order_id=stored.order_id, key=f"refund:{stored.out_refund_no}:{state}")
+            stream, repeated = await orders.begin(writer, step)
+            if repeated or not await refunds.ended(writer, stored, state):
+                return RefundSaid(state=(await self._state(writer, stored)))
+            change = await _what_it_means(writer, stored, state)
+            changed = await orders.change(writer, step, stream, change)
+            if state is not RefundState.SUCCESS:
+                await orders.ask_support(
+                    writer,
+                    stream,
+                    kind=f"refund_{state}",
+                    key=step.key,
+                    due_at=events.utc_now() + TICKET_DUE,
+                    data={"out_refund_no": stored.out_refund_no},
+                )
+            if not orders.has_ended(stream):
+                await facts.tell(
+                    writer,
+                    site_id=stored.site_id,
+                    order_id=stored.order_id,
+                    workflow_id=order_workflow(stored.order_id),
+                    name="refund_ended",
+                    body={
+                        "out_refund_no": stored.out_refund_no,
+                        "state": state,
+                        "payment": changed.stream.view["payment"],
+                    },
+                )
+        return RefundSaid(state=state)
+
+    async def _stored(self, out_refund_no: str) -> Refunding:
+        async with self.database.read() as reader:
+            return await refunds.refunding(reader, out_refund_no)
+
+    @staticmethod
+    async def _state(writer: Writer, stored: Refunding) -> str:
+        return (await refunds.refunding(writer, stored.out_refund_no)).state
+
+    async def _heard(self, stored: Refunding, outcome: Outcome[Said]) -> RefundSaid:
+        match outcome:
+            case Accepted(value=answer):
+                async with self.database.write() as writer:
+                    await refunds.asked(writer, stored.out_refund_no, refund_id=answer.refund_id)
+                return RefundSaid(state=answer.status.lower())
+            case Rejected(code=code):
+                raise GatewayUnavailable(f"the payment channel said {code}")
+            case Unknown():
+                raise GatewayUnavailable("the payment channel gave no certain answer")
+
+
+async def _what_it_means(writer: Writer, stored: Refunding, state: RefundState) -> Change:
+    """The order's public change when a refund ends."""
+    if stored.source == "suspense":
+        return Change(type="payment.returned", data={"late_payment": state}, columns={})
+    if state is not RefundState.SUCCESS:
+        return Change(type="order.refund_delayed", data={"refund": state}, columns={})
+    totals = await refunds.totals(writer, stored.order_id)
+    row = await orders.find(writer, stored.order_id)
+    if totals.open:
+        payment = Payment.REFUNDING
+    elif totals.back_fen >= row.paid_fen:
+        payment = Payment.REFUNDED
+    else:
+        payment = Payment.PARTIALLY_REFUNDED
+    return Change(
+        type="order.refunded",
+        data={"payment": payment, "refunded_fen": int(totals.back_fen)},
+        columns={"payment": payment},
+    )
+
+
+def build(database: Database, gateways: Gateways) -> list[Callable[..., Any]]:
+    """Every act of this file, ready to be registered."""
+    acts = RefundActs(database, gateways)
+    return [acts.request, acts.follow, acts.finish]

@@ -1,0 +1,174 @@
+"""supervisord as this stack's keeper: its configuration, its life and its remote control."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from supervisor.xmlrpc import SupervisorTransport
+
+from cli import processes
+from cli.component import Component, Tier
+from cli.state import State, write_private
+
+START_SECONDS = 20.0
+STOP_SECONDS = 15.0
+POLL_SECONDS = 0.05
+STABLE_SECONDS = 1
+"""A child that dies sooner is restarted with a delay that grows by a second each time."""
+RETRIES = 2**31 - 1
+STOP_WAIT_SECONDS = {Tier.SERVICES: 4, Tier.FOUNDATION: 5}
+"""Together under ten seconds; then a child is killed."""
+LOG_BYTES = 10_000_000
+LOG_BACKUPS = 3
+
+
+class Keeper:
+    """One stack's supervisord, running or not."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.configuration = state.run / "supervisord.conf"
+        self._pid_file = state.run / "supervisord.pid"
+
+    def pid(self) -> int | None:
+        """Of the running supervisord of this state folder."""
+        process = processes.holding(self._pid_file, str(self.configuration))
+        return None if process is None else int(process.pid)
+
+    def start(self, components: Sequence[Component]) -> None:
+        """Start supervisord with these children known and none of them running."""
+        write_private(self.configuration, self._render(components))
+        self.state.socket.unlink(missing_ok=True)
+        with self.state.log("supervisord-start").open("w") as log:
+            # A session of its own: Ctrl-C reaches `paotui up`, which then stops things in order.
+            daemon = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.configuration)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                cwd=self.state.home,
+                env=os.environ | {"NO_PROXY": _without_proxy(), "no_proxy": _without_proxy()},
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while daemon.poll() is None and time.monotonic() < deadline:
+            try:
+                self.call("getPID")
+            except (OSError, xmlrpc.client.Error):
+                time.sleep(POLL_SECONDS)
+            else:
+                return
+        text = self.state.log("supervisord-start").read_text()
+        raise click.ClickException(f"supervisord did not start:\n{text}")
+
+    def call(self, method: str, *arguments: object) -> Any:  # noqa: ANN401
+        """A method of supervisord's XML-RPC interface; raises OSError when nobody listens."""
+        transport = SupervisorTransport(None, None, f"unix://{self.state.socket}")
+        with xmlrpc.client.ServerProxy("http://127.0.0.1", transport) as proxy:
+            return getattr(proxy.supervisor, method)(*arguments)
+
+    def start_child(self, component: Component) -> None:
+        """Start one child now and don't wait for it."""
+        self.call("startProcess", f"{component.tier}:{component.name}", False)
+
+    def children(self) -> dict[str, dict[str, Any]]:
+        """What supervisord knows of each child, by name; empty when it isn't running."""
+        try:
+            return {info["name"]: info for info in self.call("getAllProcessInfo")}
+        except (OSError, xmlrpc.client.Error):
+            return {}
+
+    def stop(self) -> None:
+        """Stop all children in reverse order and supervisord; then whatever is left of them."""
+        if (pid := self.pid()) is not None:
+            os.kill(pid, signal.SIGTERM)
+            deadline = time.monotonic() + STOP_SECONDS
+            while self.pid() is not None and time.monotonic() < deadline:
+                _reap(pid)
+                time.sleep(POLL_SECONDS)
+            if self.pid() is not None:
+                os.kill(pid, signal.SIGKILL)
+        self.end_leftovers()
+
+    def end_leftovers(self) -> list[str]:
+        """End children that outlived their supervisord; answers with their names."""
+        return processes.end_recorded(self.state.pids.glob("*.pid"))
+
+    def _render(self, components: Sequence[Component]) -> str:
+        user = "user=root\n" if processes.is_root() else ""
+        sections = [
+            f"[unix_http_server]\nfile={_value(self.state.socket)}\nchmod=0600\n",
+            "[rpcinterface:supervisor]\n"
+            "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n",
+            f"[supervisord]\n{user}nodaemon=true\nsilent=true\npidfile={_value(self._pid_file)}\n"
+            f"logfile={_value(self.state.log('supervisord'))}\nlogfile_maxbytes={LOG_BYTES}\n"
+            f"logfile_backups={LOG_BACKUPS}\nchildlogdir={_value(self.state.logs)}\n",
+        ]
+        for priority, tier in enumerate(Tier, start=1):
+            names = [component.name for component in components if component.tier is tier]
+            if names:
+                sections.append(
+                    f"[group:{tier}]\nprograms={','.join(names)}\npriority={priority}\n"
+                )
+        return "\n".join(sections + [self._program(component) for component in components])
+
+    def _program(self, component: Component) -> str:
+        command = component.command
+        if component.pid_file is None:
+            command = processes.launcher(self.state.pids / f"{component.name}.pid", command)
+        environment = ",".join(f"{k}={_quoted(v)}" for k, v in component.environment.items())
+        settings = {
+            "command": _value(shlex.join(command)),
+            "directory": _value(component.directory),
+            "environment": environment,
+            "user": component.user,
+            "autostart": "false",
+            "autorestart": "true",
+            "startsecs": STABLE_SECONDS,
+            "startretries": RETRIES,
+            "stopsignal": component.stop_signal,
+            "stopwaitsecs": STOP_WAIT_SECONDS[component.tier],
+            "killasgroup": "true",
+            "redirect_stderr": "true",
+            "stdout_logfile": _value(self.state.log(component.name)),
+            "stdout_logfile_maxbytes": LOG_BYTES,
+            "stdout_logfile_backups": LOG_BACKUPS,
+        }
+        lines = [f"{name}={value}\n" for name, value in settings.items() if value != ""]
+        return f"[program:{component.name}]\n" + "".join(lines)
+
+
+def _value(value: str | Path) -> str:
+    """A value as supervisord's configuration can hold it; refuses what it would cut or misread."""
+    text = str(value)
+    if any(sign in text for sign in ("\n", " ;", " #", "\t;", "\t#")):
+        raise click.ClickException(
+            f"{text!r} can't stand in supervisord's configuration; choose a simpler folder or value"
+        )
+    return text.replace("%", "%%")
+
+
+def _quoted(value: str) -> str:
+    if '"' in value:
+        raise click.ClickException(f"{value!r} may hold no double quote; URL-encode it")
+    return f'"{_value(value)}"'
+
+
+def _without_proxy() -> str:
+    return ",".join(filter(None, [os.environ.get("NO_PROXY", ""), "127.0.0.1", "localhost"]))
+
+
+def _reap(pid: int) -> None:
+    """Let a child of this very process end for good: a zombie still has its pid."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return

@@ -1,0 +1,71 @@
+"""Contracts of the acts that take a customer's money."""
+
+from dataclasses import dataclass
+
+from domain.contracts.act import act
+from domain.contracts.orders import Done
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreAttempt:
+    """Store the number of attempt `attempt` before the gateway hears of it."""
+
+    order_id: str
+    attempt: int
+    channel: str
+    method: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A stored payment attempt, by our number at the gateway."""
+
+    order_id: str
+    out_trade_no: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfOrder:
+    """All payment attempts of an order."""
+
+    order_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Poll:
+    """Ask the gateway after every open attempt; `waits_seconds` are the pauses between asks."""
+
+    order_id: str
+    waits_seconds: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What the gateway knows: stored facts to be applied, oldest first."""
+
+    notice_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settle:
+    """Apply a stored fact about a payment."""
+
+    order_id: str
+    notice_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled(Done):
+    """`outcome`: paid · late (sent home) · repeat · frozen (a person must look)."""
+
+    outcome: str
+
+
+STORE_ATTEMPT = act("payments.store_attempt", StoreAttempt, Attempt)
+OPEN = act("payments.open", Attempt, Attempt)
+"""Create at the gateway under the stored number. An unknown answer is a retryable failure."""
+POLL = act("payments.poll", Poll, Found)
+"""Retryable until money is found; the caller's schedule-to-close is the payment deadline."""
+CLOSE = act("payments.close", OfOrder, Found)
+"""Close at the gateway, then query, each until certain; money that was faster is found."""
+SETTLE = act("payments.settle", Settle, Settled)

@@ -1,0 +1,54 @@
+"""Names of things that cross systems, as pure functions: order, payment, refund, workflow ids."""
+
+import base64
+import hashlib
+
+ORDER_ID_CHARS = 26
+"""With an attempt's suffix it fits WeChat's 32 characters."""
+
+
+def derive(*parts: str) -> str:
+    """26 lower-case base32 characters that depend on all parts, and on where each begins."""
+    text = "".join(f"{len(part)}:{part}" for part in parts)
+    digest = hashlib.sha256(text.encode()).digest()
+    return base64.b32encode(digest).decode().lower()[:ORDER_ID_CHARS]
+
+
+def order_id(site_id: str, customer_id: str, idempotency_key: str) -> str:
+    """The order that this customer's key names, now and at every retry."""
+    return derive("order", site_id, customer_id, idempotency_key)
+
+
+def out_trade_no(order: str, attempt: int) -> str:
+    """Our number of a payment at the gateway, ≤ 32 characters."""
+    return f"{order}p{attempt:02d}"
+
+
+def out_refund_no(order: str, number: int) -> str:
+    """Our number of a refund at the gateway, ≤ 32 characters."""
+    return f"{order}r{number:02d}"
+
+
+def order_of(gateway_number: str) -> str:
+    """The order a payment's or refund's number belongs to."""
+    return gateway_number[:ORDER_ID_CHARS]
+
+
+def order_workflow(order: str) -> str:
+    """Workflow id of an order's life."""
+    return f"order/{order}"
+
+
+def refund_workflow(refund_no: str) -> str:
+    """Workflow id of a refund's way home."""
+    return f"refund/{refund_no}"
+
+
+def dispatch_workflow(site_id: str, zone_id: str) -> str:
+    """Workflow id of a zone's dispatch."""
+    return f"dispatch/{site_id}/{zone_id}"
+
+
+def recover_workflow(order: str) -> str:
+    """Workflow id of the mending of an order whose workflow is gone."""
+    return f"recover/{order}"

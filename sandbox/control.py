@@ -1,0 +1,189 @@
+"""The control interface: how tests, demos and people drive the outside world; plain HTTP JSON."""
+
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter, HTTPException
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from sandbox.wechat.customers import Payment
+from sandbox.wechat.faults import FaultScript
+from sandbox.wechat.merchants import Habits, RefundOutcome
+from sandbox.wechat.oracle import money_moved
+from sandbox.wechat.orders import PaymentRefused
+from sandbox.wechat.protocol import Json, WeChatError
+from sandbox.wechat.refunds import RefundIsFinal, Resolution
+from sandbox.wechat.service import WeChatPay
+
+MAX_RESENDS = 200
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class NewMerchant(_Body):
+    """A merchant to make, or to find again by `mchid`."""
+
+    name: str = ""
+    certificates: bool = True
+    mchid: str | None = Field(default=None, pattern=r"^[0-9]{8,32}$")
+    appid: str | None = Field(default=None, pattern=r"^wx[0-9a-z]{16}$")
+
+
+class MerchantHabits(_Body):
+    """Habits overridden for one merchant; what is left out or null follows everybody's."""
+
+    speed: float | None = Field(default=None, gt=0, le=1e6)
+    refund_seconds: float | None = Field(default=None, ge=0)
+    refund_outcome: RefundOutcome | None = None
+
+
+class GeneralHabits(MerchantHabits):
+    """Habits for everybody; what is left out or null stays."""
+
+    grey: float | None = Field(default=None, ge=0, le=1)
+
+
+class Resolve(_Body):
+    """How a refund ends by hand."""
+
+    mchid: str
+    status: Resolution
+
+
+class Resend(_Body):
+    """Which callback to send again, and how often."""
+
+    mchid: str
+    out_trade_no: str | None = None
+    out_refund_no: str | None = None
+    count: int = Field(default=1, ge=1, le=MAX_RESENDS)
+    concurrent: bool = False
+
+
+def create_control(wechat: WeChatPay) -> APIRouter:
+    """Make the routes under `/control` that drive WeChat Pay."""
+    router = APIRouter(prefix="/control")
+    router.include_router(_money_routes(wechat))
+    router.include_router(_fault_routes(wechat))
+    router.include_router(_habit_routes(wechat))
+    return router
+
+
+def _money_routes(wechat: WeChatPay) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/merchants")
+    async def make_merchant(body: NewMerchant) -> Json:
+        merchant = await wechat.merchants.ensure(**body.model_dump())
+        return {
+            "mchid": merchant.mchid,
+            "appid": merchant.appid,
+            "serial_no": merchant.serial_no,
+            "private_key_pem": merchant.private_key_pem,
+            "apiv3_key": merchant.apiv3_key,
+            "public_key_id": wechat.keys.public_key.serial,
+            "public_key_pem": wechat.keys.public_key_pem,
+        }
+
+    @router.post("/pay")
+    async def pay(payment: Payment) -> JSONResponse:
+        try:
+            trade_state, transaction_id = await wechat.cashier.pay(payment)
+        except PaymentRefused as error:
+            refusal = {"reason": error.reason, "trade_state": error.trade_state}
+            return JSONResponse(refusal, 409)
+        return JSONResponse({"trade_state": trade_state, "transaction_id": transaction_id})
+
+    @router.post("/refunds/{out_refund_no}/resolve")
+    async def resolve_refund(out_refund_no: str, body: Resolve) -> Json:
+        try:
+            return wechat.refunds.resolve(body.mchid, out_refund_no, body.status)
+        except WeChatError as error:
+            raise HTTPException(404, error.code) from error
+        except RefundIsFinal as error:
+            raise HTTPException(409, "refund_is_final") from error
+
+    @router.get("/oracle")
+    async def oracle(
+        mchid: str | None = None, out_trade_no: str | None = None, prefix: str | None = None
+    ) -> JSONResponse:
+        try:
+            moved = money_moved(wechat.store, mchid=mchid, out_trade_no=out_trade_no, prefix=prefix)
+        except ValueError as error:
+            raise HTTPException(413, str(error)) from error
+        return JSONResponse(moved)
+
+    return router
+
+
+def _fault_routes(wechat: WeChatPay) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/faults")
+    async def arm_fault(script: FaultScript) -> dict[str, int]:
+        fault_id = wechat.faults.arm(script)
+        if fault_id is None:
+            raise HTTPException(409, "too_many_faults")
+        return {"id": fault_id}
+
+    @router.get("/faults")
+    async def list_faults() -> list[dict[str, Any]]:
+        return [
+            {"id": fault_id, "times_left": times_left, **script.model_dump(exclude_none=True)}
+            for fault_id, times_left, script in wechat.faults.armed()
+        ]
+
+    @router.delete("/faults")
+    async def disarm_all() -> dict[str, int]:
+        return {"disarmed": wechat.faults.disarm()}
+
+    @router.delete("/faults/{fault_id}")
+    async def disarm(fault_id: int) -> dict[str, int]:
+        if not wechat.faults.disarm(fault_id):
+            raise HTTPException(404, "no_such_fault")
+        return {"disarmed": 1}
+
+    @router.post("/notifications/resend")
+    async def resend(body: Resend) -> list[int | None]:
+        number = body.out_refund_no or body.out_trade_no
+        if number is None:
+            raise HTTPException(422, "out_trade_no or out_refund_no is required")
+        answers = await wechat.notices.resend(
+            mchid=body.mchid,
+            number=number,
+            is_refund=body.out_refund_no is not None,
+            count=body.count,
+            concurrent=body.concurrent,
+        )
+        if answers is None:
+            raise HTTPException(404, "no_such_notification")
+        return answers
+
+    return router
+
+
+def _habit_routes(wechat: WeChatPay) -> APIRouter:
+    router = APIRouter()
+
+    def shown(habits: Habits) -> dict[str, Any]:
+        return asdict(habits)
+
+    @router.get("/settings")
+    async def settings() -> dict[str, Any]:
+        return shown(wechat.merchants.habits())
+
+    @router.put("/settings")
+    async def change_settings(body: GeneralHabits) -> dict[str, Any]:
+        wechat.merchants.change_habits(body.model_dump(exclude_none=True))
+        return shown(wechat.merchants.habits())
+
+    @router.put("/merchants/{mchid}/settings")
+    async def override_settings(mchid: str, body: MerchantHabits) -> dict[str, Any]:
+        if not wechat.merchants.override_habits(mchid, body.model_dump(exclude_none=True)):
+            raise HTTPException(404, "no_such_merchant")
+        return shown(wechat.merchants.habits(mchid))
+
+    return router

@@ -1,0 +1,239 @@
+"""How riders act: shifts, offers, straight rides, waits at the counter, proof at the door."""
+
+import asyncio
+import contextlib
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sandbox.people.habits import Place, Rider, RiderHabits
+from sandbox.people.scene import Errands, Refused, Scene, until
+from sandbox.people.travel import Leg, ride, standing
+
+LOOK_SECONDS = 1.0
+"""Real time between looks at the offers while the live line is down."""
+GLANCE_SECONDS = 10.0
+"""The same while it is up, in case something was missed."""
+REPORT_LIFE_SECONDS = 15.0
+"""Between positions, of life."""
+REPORT_REAL_SECONDS = 1.0
+"""Between reports, real time: fast days send several positions at once …"""
+REPORT_LONGEST_LIFE_SECONDS = 60.0
+"""… but never so many that the platform would miss a sign of life."""
+IDLE_REPORTS_PART = 4
+"""Who stands still and carries nothing reports this many times more rarely."""
+POSITIONS_MAX = 100
+READY_LOOK_SECONDS = 1.0
+CODE_LOOK_SECONDS = 1.0
+BEFORE_PICKUP = frozenset({"assigned", "at_store"})
+
+
+@dataclass(slots=True)
+class Track:
+    """Where the rider is at any moment, on the loop's clock."""
+
+    leg: Leg
+    reported_at: float = field(default=0.0)
+
+    def positions(self, now: float, step: float) -> list[dict[str, Any]]:
+        """Positions since the last report, `step` seconds apart, the last one now."""
+        first = max(self.reported_at + step, now - (POSITIONS_MAX - 1) * step)
+        moments = [first + n * step for n in range(int(max(0.0, now - first) / step))]
+        self.reported_at = now
+        wall = datetime.now(UTC)
+        return [
+            self.leg.at(moment).model_dump()
+            | {"at": (wall - timedelta(seconds=now - moment)).isoformat()}
+            for moment in (*moments, now)
+        ]
+
+
+class RiderPersona:
+    """One rider, until cancelled."""
+
+    def __init__(self, scene: Scene, rider: Rider) -> None:
+        self._scene = scene
+        self._line = scene.line(rider.token)
+        self.habits: RiderHabits = rider.habits
+        self._track = Track(standing(rider.habits.start))
+        self._errands = Errands(scene)
+        self._jobs: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._answered: set[tuple[str, int]] = set()
+        """Offers, by task and token."""
+        self._taken: set[tuple[str, int]] = set()
+        """Tasks, by task and token."""
+        self._departs = asyncio.Event()
+        self.on_shift = False
+        self.busy = False
+        self.silent = False
+        self.delivered = 0
+
+    def begin(self) -> None:
+        """Start the day."""
+        self._errands.begin(self._day())
+
+    async def close(self) -> None:
+        """Go home."""
+        await self._errands.close()
+
+    async def _day(self) -> None:
+        if self.habits.on_at is not None:
+            await until(self.habits.on_at)
+        here = self._track.leg.at(self._now)
+        await self._line.post("/v1/rider/shift", {"on": True, **here.model_dump()})
+        self.on_shift = True
+        self._track.reported_at = self._now
+        for errand in (self._listen, self._look, self._work, self._report):
+            self._errands.begin(errand())
+        if self.habits.off_at is not None:
+            await until(self.habits.off_at)
+            self.on_shift = False
+            await self._line.post("/v1/rider/shift", {"on": False})
+
+    @property
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    # What reaches the rider ------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        async with aclosing(self._line.live(lambda: "/v1/rider/live")) as messages:
+            async for message in messages:
+                if message.get("type") == "offer.made":
+                    self._hear(message)
+                elif message.get("type") == "task.assigned":
+                    await self._look_once()
+                for offer in message.get("offers") or ():
+                    self._hear(offer)
+
+    async def _look(self) -> None:
+        while True:
+            await self._look_once()
+            await asyncio.sleep(GLANCE_SECONDS if self._line.connected else LOOK_SECONDS)
+
+    async def _look_once(self) -> None:
+        for task in await self._asked():
+            self._take(task)
+
+    async def _asked(self) -> list[dict[str, Any]]:
+        """Look at offers and tasks; offers are answered on the way."""
+        answer = await self._line.get("/v1/rider/offers")
+        for offer in answer.body.get("offers") or ():
+            self._hear(offer)
+        return list(answer.body.get("tasks") or ())
+
+    def _hear(self, offer: dict[str, Any]) -> None:
+        """Answer an offer, once."""
+        known = (offer["task_id"], int(offer["token"]))
+        if known not in self._answered and not self.silent:
+            self._answered.add(known)
+            self._errands.begin(self._answer(*known))
+
+    def _take(self, task: dict[str, Any]) -> None:
+        """Put a claimed task at the end of the day's work, once."""
+        known = (task["task_id"], int(task["token"]))
+        if known not in self._taken and not self.silent:
+            self._taken.add(known)
+            self._jobs.put_nowait(task)
+
+    async def _answer(self, task_id: str, token: int) -> None:
+        await self._scene.live(self.habits.answers_after_seconds)
+        if self.on_shift and self._scene.happens(self.habits.claims):
+            answer = await self._line.post(f"/v1/rider/tasks/{task_id}/claim", {"token": token})
+            self._scene.trouble["claims taken"] += int(answer.problem == "claim_taken")
+            if answer.ok:
+                self.silent |= self.habits.goes_silent == "after_claim"
+                await self._look_once()
+        elif self._scene.happens(self.habits.declines):
+            await self._line.post(f"/v1/rider/tasks/{task_id}/decline", {"token": token})
+
+    # What the rider does -----------------------------------------------------------------------
+
+    async def _report(self) -> None:
+        speed = self._scene.speed
+        step = REPORT_LIFE_SECONDS / speed
+        pause = max(step, min(REPORT_REAL_SECONDS, REPORT_LONGEST_LIFE_SECONDS / speed))
+        while not self.silent:
+            positions = self._track.positions(self._now, step)
+            if self.on_shift or self.busy:
+                await self._line.post("/v1/rider/positions", {"positions": positions})
+            with contextlib.suppress(TimeoutError):
+                parts = 1 if self.busy else IDLE_REPORTS_PART
+                await asyncio.wait_for(self._departs.wait(), parts * pause)
+                self._departs.clear()
+
+    async def _work(self) -> None:
+        while not self.silent:
+            self.busy = not self._jobs.empty()
+            task = await self._jobs.get()
+            self.busy = True
+            self._departs.set()
+            try:
+                await self._deliver(task)
+            except Refused as refused:
+                self._scene.trouble[f"task {refused.args[0]}"] += 1
+
+    async def _deliver(self, task: dict[str, Any]) -> None:
+        state = task["state"]
+        if state in BEFORE_PICKUP:
+            await self._fetch(task)
+        if state != "arrived":
+            await self._ride(task["dropoff"])
+            await self._act(task, "arrive-customer")
+        await self._scene.live(self.habits.service_seconds_dropoff / 2)
+        await self._act(task, "deliver", code=await self._code(task))
+        self.delivered += 1
+        await self._scene.live(self.habits.service_seconds_dropoff / 2)
+
+    async def _fetch(self, task: dict[str, Any]) -> None:
+        await self._ride(task["shop"])
+        if task["state"] == "assigned":
+            await self._act(task, "arrive-store")
+        await self._scene.live(self.habits.service_seconds_pickup / 2)
+        await self._wait_for_food(task)
+        await self._act(task, "pickup")
+        if self.habits.goes_silent == "after_pickup":
+            self.silent = True
+            raise Refused("rider_silent")
+        await self._scene.live(self.habits.service_seconds_pickup / 2)
+
+    async def _ride(self, target: dict[str, Any]) -> None:
+        now = self._now
+        leg = ride(
+            self._track.leg.at(now),
+            Place(lat=target["lat"], lng=target["lng"]),
+            begins=now,
+            meters_per_second=self.habits.speed_meters_per_minute / 60 * self._scene.speed,
+        )
+        self._track.leg = leg
+        await asyncio.sleep(leg.ends - now)
+
+    async def _wait_for_food(self, task: dict[str, Any]) -> None:
+        """Until the kitchen calls out, or the list says ready; a task that is gone is left."""
+        counter = self._scene.counter(task["order_id"])
+        while not counter.is_set():
+            if (await self._mine(task))["ready"]:
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(counter.wait(), READY_LOOK_SECONDS)
+
+    async def _code(self, task: dict[str, Any]) -> str:
+        """Ask at the door; somebody comes as soon as this session knows the customer."""
+        while (ask := self._scene.codes.get(task["order_id"])) is None:
+            await self._mine(task)
+            await asyncio.sleep(CODE_LOOK_SECONDS)
+        return await ask()
+
+    async def _mine(self, task: dict[str, Any]) -> dict[str, Any]:
+        """The task as it is now, if it is still this rider's."""
+        for known in await self._asked():
+            if (known["task_id"], known["token"]) == (task["task_id"], task["token"]):
+                return known
+        raise Refused("withdrawn")
+
+    async def _act(self, task: dict[str, Any], act: str, **more: str) -> None:
+        body = {"token": task["token"], **more}
+        answer = await self._line.post(f"/v1/rider/tasks/{task['task_id']}/{act}", body)
+        if not answer.ok:
+            raise Refused(f"{act} {answer.problem}")

@@ -1,0 +1,82 @@
+"""Customers at WeChat's cashier: they pay with what the app was given, or fail to."""
+
+import asyncio
+import sqlite3
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sandbox.wechat.merchants import Merchants
+from sandbox.wechat.orders import Orders, PaymentRefused
+from sandbox.wechat.protocol import is_signed, signed_lines
+
+
+class PayParameters(BaseModel):
+    """What a mini-program hands to `wx.requestPayment`, with the appId it runs under (§1.10)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    appId: str  # noqa: N815 (WeChat's name, as the next ones)
+    timeStamp: str  # noqa: N815
+    nonceStr: str  # noqa: N815
+    package: str
+    signType: str  # noqa: N815
+    paySign: str  # noqa: N815
+
+
+class Payment(BaseModel):
+    """One try to pay, by the first given of `parameters`, `code_url`, the merchant's number."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    parameters: PayParameters | None = None
+    code_url: str | None = None
+    mchid: str | None = None
+    out_trade_no: str | None = None
+    openid: str | None = None
+    outcome: Literal["success", "fail"] = "success"
+    delay_seconds: float = Field(default=0.0, ge=0, le=7 * 24 * 3600)
+    amount_fen: int | None = Field(default=None, gt=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cashier:
+    """WeChat's cashier: checks what it is shown before it takes money."""
+
+    orders: Orders
+    merchants: Merchants
+
+    async def pay(self, payment: Payment) -> tuple[str, str | None]:
+        """Wait, then pay or fail to; (trade_state, transaction_id), or `PaymentRefused`."""
+        row = self._identify(payment)
+        habits = self.merchants.habits(row["mchid"])
+        await asyncio.sleep(habits.seconds(payment.delay_seconds))
+        row = self._identify(payment)
+        if payment.outcome == "fail":
+            self.orders.require_payable(row, payment.openid, time.time())
+            return row["state"], None
+        return "SUCCESS", self.orders.pay(row, payment.openid, payment.amount_fen)
+
+    def _identify(self, payment: Payment) -> sqlite3.Row:
+        if payment.parameters is not None:
+            return self._by_parameters(payment.parameters)
+        if payment.code_url is not None:
+            row = self.orders.find_by_prepay(payment.code_url)
+        else:
+            row = self.orders.find(payment.mchid or "", payment.out_trade_no or "")
+        if row is None:
+            raise PaymentRefused("unknown_order")
+        return row
+
+    def _by_parameters(self, shown: PayParameters) -> sqlite3.Row:
+        row = self.orders.find_by_prepay(shown.package.removeprefix("prepay_id="))
+        if row is None or not shown.package.startswith("prepay_id="):
+            raise PaymentRefused("unknown_order")
+        message = signed_lines(shown.appId, shown.timeStamp, shown.nonceStr, shown.package)
+        key = self.merchants.get(row["mchid"]).public_key
+        rightly = shown.signType == "RSA" and is_signed(key, message, shown.paySign)
+        if not rightly or shown.appId != row["appid"]:
+            raise PaymentRefused("bad_pay_sign", self.orders.trade_state(row))
+        return row

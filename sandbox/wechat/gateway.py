@@ -1,0 +1,277 @@
+"""The HTTP edge of WeChat Pay v3: who asks, is the request signed, and the signed answer."""
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sandbox.wechat.faults import BLEMISHES, Fault, FaultScript, Meeting, Operation
+from sandbox.wechat.keys import Signer
+from sandbox.wechat.merchants import Merchant
+from sandbox.wechat.orders import require_own_mchid
+from sandbox.wechat.protocol import (
+    CLOCK_SKEW_SECONDS,
+    Json,
+    WeChatError,
+    china_time,
+    dump,
+    is_signed,
+    parameter_error,
+    parse_authorization,
+    seal,
+    signed_lines,
+)
+from sandbox.wechat.service import WeChatPay
+
+ABORT = "sandbox.abort"
+"""Key in the ASGI scope of a function that cuts the connection."""
+MAX_BODY_BYTES = 64 * 1024
+
+_BREAKDOWNS: Mapping[Fault, tuple[int, str, str]] = {
+    Fault.HTTP_500: (500, "SYSTEM_ERROR", "系统异常，请稍后重试"),
+    Fault.HTTP_502: (502, "SERVICE_UNAVAILABLE", "服务不可用，请稍后重试"),
+    Fault.HTTP_429: (429, "FREQUENCY_LIMITED", "频率超限"),
+}
+_ACCEPTED = {"code": "ACCEPTED", "message": "请求已受理，请使用原参数重新调用"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Call:
+    """One authenticated request."""
+
+    merchant: Merchant
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    body: bytes
+
+
+_Act = Callable[[_Call], Json | None]
+
+
+def create_gateway(wechat: WeChatPay) -> Starlette:
+    """Make the application of `api.mch.weixin.qq.com`."""
+    gateway = _Gateway(wechat)
+    orders = "/v3/pay/transactions"
+    refunds = "/v3/refund/domestic/refunds"
+    return Starlette(
+        routes=[
+            gateway.route("POST", f"{orders}/jsapi", "create", gateway.create_jsapi),
+            gateway.route("POST", f"{orders}/native", "create", gateway.create_native),
+            gateway.route("GET", f"{orders}/out-trade-no/{{out_trade_no}}", "query", gateway.query),
+            gateway.route("GET", f"{orders}/id/{{transaction_id}}", "query", gateway.query_by_id),
+            gateway.route(
+                "POST", f"{orders}/out-trade-no/{{out_trade_no}}/close", "close", gateway.close
+            ),
+            gateway.route("POST", refunds, "refund", gateway.refund),
+            gateway.route(
+                "GET", f"{refunds}/{{out_refund_no}}", "refund_query", gateway.query_refund
+            ),
+            gateway.route("GET", "/v3/certificates", "certificates", gateway.certificates),
+        ],
+        exception_handlers={404: _empty, 405: _empty},
+    )
+
+
+class _Gateway:
+    def __init__(self, wechat: WeChatPay) -> None:
+        self._wechat = wechat
+
+    def create_jsapi(self, call: _Call) -> Json:
+        return self._wechat.orders.create(call.merchant, "JSAPI", call.body)
+
+    def create_native(self, call: _Call) -> Json:
+        return self._wechat.orders.create(call.merchant, "NATIVE", call.body)
+
+    def query(self, call: _Call) -> Json:
+        _require_queried_mchid(call)
+        return self._wechat.orders.query(call.merchant, call.path["out_trade_no"])
+
+    def query_by_id(self, call: _Call) -> Json:
+        _require_queried_mchid(call)
+        return self._wechat.orders.query_by_transaction_id(
+            call.merchant, call.path["transaction_id"]
+        )
+
+    def close(self, call: _Call) -> None:
+        self._wechat.orders.close(call.merchant, call.path["out_trade_no"], call.body)
+
+    def refund(self, call: _Call) -> Json:
+        return self._wechat.refunds.create(call.merchant, call.body)
+
+    def query_refund(self, call: _Call) -> Json:
+        return self._wechat.refunds.query(call.merchant, call.path["out_refund_no"])
+
+    def certificates(self, call: _Call) -> Json:
+        if not call.merchant.certificates:
+            text = "无可用的平台证书，请在商户平台-API安全申请使用微信支付公钥"
+            raise WeChatError(404, "RESOURCE_NOT_EXISTS", text)
+        keys = self._wechat.keys
+        sealed = seal(call.merchant.apiv3_key, keys.certificate_pem, "certificate")
+        return {
+            "data": [
+                {
+                    "serial_no": keys.certificate.serial,
+                    "effective_time": china_time(keys.not_before.timestamp()),
+                    "expire_time": china_time(keys.not_after.timestamp()),
+                    "encrypt_certificate": sealed,
+                }
+            ]
+        }
+
+    def route(self, method: str, path: str, operation: Operation, act: _Act) -> Route:
+        """Wrap an act into authentication, faults and the signed answer."""
+
+        async def endpoint(request: Request) -> Response:
+            try:
+                call = await self._authenticated(request, operation)
+                signer = self._signer(request, call.merchant)
+            except WeChatError as error:
+                return _refusal(error)
+            fault = self._wechat.faults.draw(self._meeting(operation, call))
+            if fault is None:
+                return _answer(act, call, signer, None)
+            return await _faulty_answer(request, act, call, signer, fault)
+
+        # Starlette adds HEAD to GET by itself; the gateway has none.
+        route = Route(path, endpoint, methods=[method])
+        route.methods = {method}
+        return route
+
+    async def _authenticated(self, request: Request, operation: Operation) -> _Call:
+        """Check a request as §1.2 orders: headers, clock, serial number, then the signature."""
+        strict = operation in {"certificates", "refund", "refund_query"}
+        for name in ("User-Agent", "Accept"):
+            if strict and not request.headers.get(name):
+                raise parameter_error(name, None, "is required", "header")
+        body = await _body(request)
+        authorization = parse_authorization(request.headers.get("Authorization", ""))
+        if authorization is None:
+            raise _sign_error(
+                "Http头Authorization值格式错误，请参考《微信支付商户REST API签名规则》"
+            )
+        if abs(time.time() - int(authorization.timestamp)) > CLOCK_SKEW_SECONDS:
+            raise _sign_error("Http头Authorization中的timestamp与发起请求的时间不得超过5分钟")
+        merchant = self._wechat.merchants.find(authorization.mchid)
+        if merchant is None or authorization.serial_no.upper() != merchant.serial_no:
+            raise _sign_error("商户证书序列号有误。请使用签名私钥匹配的证书序列号")
+        query: bytes = request.scope["query_string"]
+        target: bytes = request.scope["raw_path"] + (b"?" + query if query else b"")
+        message = signed_lines(
+            request.method, target, authorization.timestamp, authorization.nonce_str, body
+        )
+        if not is_signed(merchant.public_key, message, authorization.signature):
+            raise _sign_error("错误的签名，验签失败")
+        return _Call(
+            merchant=merchant, path=request.path_params, query=request.query_params, body=body
+        )
+
+    def _signer(self, request: Request, merchant: Merchant) -> Signer:
+        """Return the key the client asked for by `Wechatpay-Serial` (§1.3)."""
+        keys = self._wechat.keys
+        wanted = request.headers.get("Wechatpay-Serial")
+        if wanted == keys.public_key.serial or not merchant.certificates:
+            return keys.public_key
+        if wanted in {None, keys.certificate.serial}:
+            return keys.certificate
+        raise parameter_error("Wechatpay-Serial", wanted, "is no key of WeChat Pay", "header")
+
+    def _meeting(self, operation: Operation, call: _Call) -> Meeting:
+        numbers: dict[str, Any] = {**call.path}
+        if call.body:
+            try:
+                body = json.loads(call.body)
+            except ValueError:
+                body = None
+            if isinstance(body, dict):
+                numbers = {**body, **numbers}
+        mchid = call.merchant.mchid
+        out_trade_no = numbers.get("out_trade_no")
+        if out_trade_no is None and isinstance(numbers.get("transaction_id"), str):
+            row = self._wechat.orders.find_paid(mchid, numbers["transaction_id"])
+            out_trade_no = row["out_trade_no"] if row else None
+        return Meeting(
+            operation=operation,
+            mchid=mchid,
+            out_trade_no=out_trade_no,
+            out_refund_no=numbers.get("out_refund_no"),
+        )
+
+
+def _answer(act: _Act, call: _Call, signer: Signer, fault: FaultScript | None) -> Response:
+    try:
+        result = act(call)
+    except WeChatError as error:
+        return _refusal(error)
+    return _signed(200 if result is not None else 204, result, signer, fault)
+
+
+async def _faulty_answer(
+    request: Request, act: _Act, call: _Call, signer: Signer, fault: FaultScript
+) -> Response:
+    await asyncio.sleep(fault.delay_seconds)
+    answer = _answer(act, call, signer, fault) if fault.is_effective else Response()
+    if fault.fault in {Fault.DROP_BEFORE, Fault.DROP_AFTER_COMMIT}:
+        request.scope[ABORT]()
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        return Response()
+    if fault.fault is Fault.HTTP_202:
+        return _signed(202, _ACCEPTED, signer, fault)
+    if fault.fault in _BREAKDOWNS:
+        return _refusal(WeChatError(*_BREAKDOWNS[fault.fault]))
+    return answer
+
+
+def _signed(
+    status: int, result: Json | None, signer: Signer, fault: FaultScript | None
+) -> Response:
+    body = b"" if result is None else dump(result)
+    blemish = BLEMISHES.get(fault.fault) if fault is not None else None
+    headers = {"Request-ID": _request_id(), **signer.headers(body, blemish)}
+    media_type = None if result is None else "application/json; charset=utf-8"
+    return Response(body, status, headers, media_type)
+
+
+def _refusal(error: WeChatError) -> Response:
+    content: Json = {"code": error.code, "message": error.message}
+    if error.detail is not None:
+        content["detail"] = dict(error.detail)
+    headers = {"Request-ID": _request_id()}
+    return Response(dump(content), error.status, headers, "application/json; charset=utf-8")
+
+
+async def _empty(_: Request, error: Exception) -> Response:
+    return Response(status_code=getattr(error, "status_code", 404))
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise WeChatError(400, "PARAM_ERROR", "请求体过大")
+    return bytes(body)
+
+
+def _require_queried_mchid(call: _Call) -> None:
+    mchid = call.query.get("mchid")
+    if mchid is None:
+        raise parameter_error("/query/mchid", None, "is required", "query")
+    require_own_mchid(call.merchant, mchid)
+
+
+def _sign_error(message: str) -> WeChatError:
+    detail = {"field": "signature", "issue": "sign not match", "location": "authorization"}
+    return WeChatError(401, "SIGN_ERROR", message, detail)
+
+
+def _request_id() -> str:
+    return uuid.uuid4().hex.upper()

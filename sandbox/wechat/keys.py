@@ -1,0 +1,125 @@
+"""WeChat's own keys, platform certificate and public key, and what it signs with them."""
+
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
+
+from sandbox.internet import Authority, private_pem, write_private
+from sandbox.wechat.protocol import CLOCK_SKEW_SECONDS, SIGNATURE_TYPE, sign, signed_lines
+
+_CERTIFICATE_LIFETIME = timedelta(days=5 * 365)
+_STALE_BY_SECONDS = 2 * CLOCK_SKEW_SECONDS
+
+
+class Blemish(StrEnum):
+    """A way in which a signature can be wrong."""
+
+    BAD_SIGNATURE = "bad_signature"
+    """The signature is of other bytes."""
+    STALE_TIMESTAMP = "stale_timestamp"
+    """Rightly signed, but twice the allowed skew ago."""
+    WRONG_SERIAL = "wrong_serial"
+    """Rightly signed, under the name of a key nobody knows."""
+    SIGNTEST = "signtest"
+    """WeChat's own probe: it must fail verification."""
+
+
+def make_rsa_key() -> rsa.RSAPrivateKey:
+    """Make a 2048-bit key, as merchants and WeChat use."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def load_rsa_key(pem: bytes) -> rsa.RSAPrivateKey:
+    """Load a private key made by `make_rsa_key`."""
+    key = serialization.load_pem_private_key(pem, password=None)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise TypeError("not an RSA key")
+    return key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signer:
+    """One of WeChat's keys under the name merchants know it by."""
+
+    serial: str
+    key: rsa.RSAPrivateKey
+
+    def headers(self, body: bytes, blemish: Blemish | None = None) -> dict[str, str]:
+        """Return the `Wechatpay-*` headers for a body, empty for 204."""
+        stale = _STALE_BY_SECONDS if blemish is Blemish.STALE_TIMESTAMP else 0
+        timestamp = str(int(time.time()) - stale)
+        nonce = secrets.token_hex(16)
+        signed = b"other bytes" if blemish is Blemish.BAD_SIGNATURE else body
+        signature = sign(self.key, signed_lines(timestamp, nonce, signed))
+        serial = self.serial
+        if blemish is Blemish.SIGNTEST:
+            signature = "WECHATPAY/SIGNTEST/" + signature
+        if blemish is Blemish.WRONG_SERIAL:
+            is_public_key = serial.startswith("PUB_KEY_ID_")
+            serial = "PUB_KEY_ID_" + "9" * 32 if is_public_key else "7" + "F" * 39
+        return {
+            "Wechatpay-Timestamp": timestamp,
+            "Wechatpay-Nonce": nonce,
+            "Wechatpay-Signature": signature,
+            "Wechatpay-Serial": serial,
+            "Wechatpay-Signature-Type": SIGNATURE_TYPE,
+        }
+
+
+class PlatformKeys:
+    """Both kinds of key WeChat signs with, made on first start and kept in `wechat/`."""
+
+    def __init__(self, home: Path, authority: Authority) -> None:
+        """Load the keys, or make them; interrupted making starts over."""
+        folder = home / "wechat"
+        folder.mkdir(parents=True, exist_ok=True)
+        done = folder / "public_key_id"
+        if not done.exists():
+            _make(folder, authority)
+            write_private(done, f"PUB_KEY_ID_{secrets.randbelow(10**32):032d}".encode())
+        self.certificate_pem = (folder / "certificate.pem").read_bytes()
+        certificate = x509.load_pem_x509_certificate(self.certificate_pem)
+        self.not_before: datetime = certificate.not_valid_before_utc
+        self.not_after: datetime = certificate.not_valid_after_utc
+        self.certificate = Signer(
+            serial=f"{certificate.serial_number:040X}",
+            key=load_rsa_key((folder / "certificate.key").read_bytes()),
+        )
+        self.public_key = Signer(
+            serial=done.read_text(),
+            key=load_rsa_key((folder / "public_key.key").read_bytes()),
+        )
+        self.public_key_pem = (
+            self.public_key.key.public_key()
+            .public_bytes(
+                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+            )
+            .decode()
+        )
+
+
+def _make(folder: Path, authority: Authority) -> None:
+    key = make_rsa_key()
+    certificate = authority.issue(
+        subject=x509.Name(
+            [
+                x509.NameAttribute(NameOID.COMMON_NAME, "Tenpay.com sign"),
+                x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Tenpay.com"),
+            ]
+        ),
+        public_key=key.public_key(),
+        lifetime=_CERTIFICATE_LIFETIME,
+        # Forty hexadecimal digits without padding: the top digit lies between 1 and 7.
+        serial_number=int(f"{secrets.randbelow(7) + 1:x}{secrets.token_hex(20)[1:]}", 16),
+    )
+    write_private(folder / "certificate.key", private_pem(key))
+    write_private(folder / "certificate.pem", certificate.public_bytes(serialization.Encoding.PEM))
+    write_private(folder / "public_key.key", private_pem(make_rsa_key()))

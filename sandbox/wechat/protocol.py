@@ -1,0 +1,128 @@
+"""The wire forms of WeChat Pay API v3: signatures, sealed resources, errors, times; no state."""
+
+import base64
+import hashlib
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+
+GATEWAY_HOSTS = ("api.mch.weixin.qq.com", "api2.mch.weixin.qq.com")
+SIGNATURE_TYPE = "WECHATPAY2-SHA256-RSA2048"
+CLOCK_SKEW_SECONDS = 300
+CHINA_TIME = timezone(timedelta(hours=8))
+
+_FIELDS = frozenset({"mchid", "nonce_str", "signature", "timestamp", "serial_no"})
+_FIELD = re.compile(r'([a-z_]+)="([^"]*)"')
+
+Json = dict[str, Any]
+
+
+class WeChatError(Exception):
+    """A refusal as the gateway words it: branch on `code`, never on `message`."""
+
+    def __init__(
+        self, status: int, code: str, message: str, detail: Mapping[str, Any] | None = None
+    ) -> None:
+        """Make a refusal with its HTTP status; `detail` is left out of the answer when None."""
+        super().__init__(f"{status} {code}")
+        self.status = status
+        self.code = code
+        self.message = message
+        self.detail = detail
+
+
+def parameter_error(pointer: str, value: object, issue: str, location: str = "body") -> WeChatError:
+    """Return 400 PARAM_ERROR with the detail the gateway gives: a JSON pointer and the value."""
+    detail = {"field": pointer, "value": value, "issue": issue, "location": location}
+    return WeChatError(400, "PARAM_ERROR", "参数错误", detail)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authorization:
+    """The five fields of a request's `Authorization` header."""
+
+    mchid: str
+    nonce_str: str
+    signature: str
+    timestamp: str
+    serial_no: str
+
+
+def parse_authorization(header: str) -> Authorization | None:
+    """Read the header; its fields come in any order, each once; None when it is malformed."""
+    scheme, _, rest = header.partition(" ")
+    if scheme != SIGNATURE_TYPE:
+        return None
+    fields: dict[str, str] = {}
+    for part in rest.split(","):
+        match = _FIELD.fullmatch(part)
+        if match is None or match[1] in fields:
+            return None
+        fields[match[1]] = match[2]
+    if fields.keys() != _FIELDS or not fields["timestamp"].isdigit():
+        return None
+    return Authorization(**fields)
+
+
+def signed_lines(*lines: bytes | str) -> bytes:
+    """Join what a signature covers: each line, the last too, ends with a line feed."""
+    return b"".join((x if isinstance(x, bytes) else x.encode()) + b"\n" for x in lines)
+
+
+def sign(key: RSAPrivateKey, message: bytes) -> str:
+    """RSASSA-PKCS1-v1_5 with SHA-256, base64."""
+    return base64.b64encode(key.sign(message, PKCS1v15(), SHA256())).decode()
+
+
+def is_signed(key: RSAPublicKey, message: bytes, signature: str) -> bool:
+    """Tell whether the base64 signature is right; a damaged one is simply wrong."""
+    try:
+        key.verify(base64.b64decode(signature, validate=True), message, PKCS1v15(), SHA256())
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def seal(apiv3_key: str, plaintext: bytes, associated_data: str) -> Json:
+    """Return AEAD_AES_256_GCM fields: base64(ciphertext ‖ tag), 12-byte nonce as text."""
+    nonce = secrets.token_hex(6)
+    sealed = AESGCM(apiv3_key.encode()).encrypt(nonce.encode(), plaintext, associated_data.encode())
+    return {
+        "algorithm": "AEAD_AES_256_GCM",
+        "ciphertext": base64.b64encode(sealed).decode(),
+        "associated_data": associated_data,
+        "nonce": nonce,
+    }
+
+
+def dump(value: object) -> bytes:
+    """Serialise as the gateway does: compact, UTF-8."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def parameters_hash(kind: str, body: Json) -> str:
+    """Tell identical parameters from others, whatever the order of their names."""
+    canonical = json.dumps([kind, body], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def china_time(seconds: float) -> str:
+    """RFC 3339 in China's time, to the second."""
+    return datetime.fromtimestamp(seconds, CHINA_TIME).isoformat(timespec="seconds")
+
+
+def number(prefix: str, now: float, digits: int) -> str:
+    """Make a gateway's number: prefix, China's date, random digits; `digits` long in all."""
+    head = prefix + datetime.fromtimestamp(now, CHINA_TIME).strftime("%Y%m%d")
+    width = digits - len(head)
+    return head + str(secrets.randbelow(10**width)).zfill(width)

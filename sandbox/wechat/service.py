@@ -1,0 +1,58 @@
+"""WeChat Pay put together, and the clockwork that ends refunds and sends callbacks."""
+
+import asyncio
+import time
+from contextlib import suppress
+
+from sandbox.internet import Authority, PublicInternet
+from sandbox.settings import Settings
+from sandbox.store import Store
+from sandbox.wechat.customers import Cashier
+from sandbox.wechat.faults import Faults
+from sandbox.wechat.keys import PlatformKeys
+from sandbox.wechat.merchants import Merchants
+from sandbox.wechat.notices import Notices
+from sandbox.wechat.orders import Orders
+from sandbox.wechat.refunds import Refunds
+
+MAX_SLEEP_SECONDS = 30.0
+
+
+class WeChatPay:
+    """One WeChat Pay: everything it holds lies in the store and the home folder."""
+
+    def __init__(self, settings: Settings, store: Store, authority: Authority) -> None:
+        """Wire the parts; nothing runs until `run`."""
+        self.store = store
+        self.keys = PlatformKeys(settings.home, authority)
+        self.merchants = Merchants(store, settings.speed)
+        self.faults = Faults(store)
+        self._internet = PublicInternet(
+            ca_path=authority.certificate_path, public_map=settings.public_map
+        )
+        self.notices = Notices(
+            store=store,
+            keys=self.keys,
+            merchants=self.merchants,
+            faults=self.faults,
+            internet=self._internet,
+        )
+        self.orders = Orders(store, self.notices)
+        self.refunds = Refunds(store, self.orders, self.merchants, self.notices)
+        self.cashier = Cashier(orders=self.orders, merchants=self.merchants)
+
+    async def run(self) -> None:
+        """End refunds and send callbacks when their time comes, until cancelled."""
+        wake = self.notices.wake
+        try:
+            while True:
+                wake.clear()
+                now = time.time()
+                moments = [self.refunds.settle_due(now), self.notices.send_due(now)]
+                ahead = [moment - time.time() for moment in moments if moment is not None]
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(max(0.0, min([*ahead, MAX_SLEEP_SECONDS]))):
+                        await wake.wait()
+        finally:
+            await self.notices.stop()
+            await self._internet.close()

@@ -1,0 +1,91 @@
+"""How rows are reached: one engine, readers that can't write, writers that commit at the edge."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import Executable, MetaData, Row
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata = MetaData(naming_convention=NAMING)
+
+POOL_CONNECTIONS = 8
+STATEMENT_TIMEOUT_MS = 10_000
+CONNECT_TIMEOUT_SECONDS = 5
+POOL_WAIT_SECONDS = 5
+
+
+class Reader:
+    """A connection that only asks."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.connection = connection
+
+    async def all(
+        self, statement: Executable, parameters: dict[str, Any] | None = None
+    ) -> Sequence[Row[Any]]:
+        """Every row of the answer; bound the statement with a limit."""
+        return (await self.connection.execute(statement, parameters)).all()
+
+    async def first(
+        self, statement: Executable, parameters: dict[str, Any] | None = None
+    ) -> Row[Any] | None:
+        """The first row, or None."""
+        return (await self.connection.execute(statement, parameters)).first()
+
+    async def scalar(self, statement: Executable, parameters: dict[str, Any] | None = None) -> Any:  # noqa: ANN401
+        """The first column of the first row, or None."""
+        return (await self.connection.execute(statement, parameters)).scalar()
+
+
+class Writer(Reader):
+    """A connection inside a transaction that the edge commits."""
+
+    async def run(
+        self,
+        statement: Executable,
+        parameters: dict[str, Any] | Sequence[dict[str, Any]] | None = None,
+    ) -> int:
+        """Execute a change and say how many rows it touched."""
+        return (await self.connection.execute(statement, parameters)).rowcount
+
+
+class Database:
+    """One pool of connections to PostgreSQL."""
+
+    def __init__(self, url: str, *, pool_size: int = POOL_CONNECTIONS) -> None:
+        self.engine: AsyncEngine = create_async_engine(
+            url.replace("postgresql://", "postgresql+psycopg://", 1),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=POOL_WAIT_SECONDS,
+            pool_pre_ping=True,
+            connect_args={
+                "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC",
+                "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            },
+        )
+        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Reader]:
+        """Each statement sees the newest commits; nothing is held between them."""
+        async with self._autocommit.connect() as connection:
+            yield Reader(connection)
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[Writer]:
+        """One transaction, committed when the block ends well, rolled back when it doesn't."""
+        async with self.engine.begin() as connection:
+            yield Writer(connection)
+
+    async def close(self) -> None:
+        """Give every connection back."""
+        await self.engine.dispose()

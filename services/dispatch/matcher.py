@@ -1,0 +1,310 @@
+"""The matcher of one zone: what is due now, and the fenced acts that do it.
+
+Its state is the rows, read anew each tick. Each attempt of `dispatch.match` takes a new epoch;
+every act checks under a shared lock that the epoch is still its own, so that an attempt which
+lives on after its time-out changes nothing.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Self
+
+import structlog
+from sqlalchemy import Row, text
+from sqlalchemy.exc import DBAPIError
+
+from domain import ids
+from domain.contracts.dispatch import Zone
+from domain.errors import Unavailable
+from domain.geo import Point
+from domain.matching import Asked, FreeRider, WaitingTask, match
+from domain.orders import CARRYING, Delivery
+from services import events, facts
+from services.db import Database, Reader, Writer
+from services.dispatch import rows
+from services.dispatch.rows import ASSIGNED, TaskState
+
+TASKS_PER_TICK = 100
+RIDERS_PER_TICK = 1_000
+ZONES_MAX = 500
+"""Zones of one installation."""
+LOCK_WAIT_MS = 1_000
+"""An order that somebody else holds for longer waits for the next tick; below the heartbeat."""
+
+_Act = Callable[[Writer, Any], Awaitable[None]]
+
+log = structlog.get_logger()
+
+
+class Superseded(Unavailable):
+    """A newer matcher has the zone, or the zone is gone: this one must stop."""
+
+
+_ZONES = text("SELECT site_id, zone_id FROM zones ORDER BY site_id, zone_id LIMIT :limit")
+_EPOCH = text("""
+UPDATE zones z SET epoch = epoch + 1 FROM sites s
+WHERE s.site_id = z.site_id AND z.site_id = :site_id AND z.zone_id = :zone_id
+RETURNING z.epoch, s.speed
+""")
+_PATIENCE = text("SELECT set_config('lock_timeout', :milliseconds, true)")
+_FENCE = text("""
+SELECT epoch = :epoch FROM zones WHERE site_id = :site_id AND zone_id = :zone_id FOR SHARE
+""")
+_DUE = text("""
+SELECT z.epoch, due.* FROM zones z LEFT JOIN LATERAL (
+  SELECT * FROM (
+    SELECT t.*, s.lat, s.lng,
+      extract(epoch FROM t.give_up_at - now()) AS give_up_seconds,
+      CASE
+        WHEN t.state IN ('searching', 'offered') THEN CASE
+          WHEN t.gave_up THEN NULL
+          WHEN t.held_at IS NULL AND t.give_up_at <= now() AND t.state = 'searching'
+            THEN 'give_up'
+          WHEN t.held_at IS NULL AND t.support_at <= now() AND NOT t.support_asked
+            THEN 'ask_support'
+          WHEN t.state = 'searching' THEN CASE WHEN t.search_from <= now() THEN 'offer' END
+          WHEN NOT EXISTS (SELECT FROM offers o WHERE o.task_id = t.task_id
+            AND o.token = t.token AND o.state = 'open' AND o.expires_at > now()) THEN 'expire'
+        END
+        WHEN greatest(r.seen_at, t.assigned_at)
+          > now() - t.rider_silence_seconds * interval '1 second' THEN NULL
+        WHEN t.state IN ('assigned', 'at_store') THEN 'replace'
+        WHEN NOT EXISTS (SELECT FROM tickets k WHERE k.order_id = t.order_id
+          AND k.key = 'rider_silent:' || t.token) THEN 'rider_silent'
+      END AS act,
+      (SELECT jsonb_agg(jsonb_build_array(rider_id, times, seconds_ago, barred)) FROM (
+        SELECT o.rider_id, count(*) AS times, bool_or(o.state = 'released') AS barred,
+          extract(epoch FROM now() - max(o.answered_at)) AS seconds_ago
+        FROM offers o WHERE o.task_id = t.task_id AND t.state = 'searching'
+          AND o.state IN ('declined', 'expired', 'released') GROUP BY o.rider_id
+      ) history) AS asked
+    FROM delivery_tasks t JOIN shops s USING (shop_id)
+      LEFT JOIN riders r ON r.site_id = t.site_id AND r.rider_id = t.rider_id
+    WHERE t.site_id = z.site_id AND t.zone_id = z.zone_id
+      AND t.state NOT IN ('delivered', 'closed') AND t.state <> 'failed'
+  ) task WHERE act IS NOT NULL ORDER BY search_from, task_id LIMIT :limit
+) due ON true
+WHERE z.site_id = :site_id AND z.zone_id = :zone_id
+""")
+_FREE = text("""
+SELECT rider_id, lat, lng, EXISTS (
+  SELECT FROM offers o WHERE o.site_id = r.site_id AND o.rider_id = r.rider_id
+    AND o.state = 'expired' AND o.answered_at >= r.seen_at) AS quiet
+FROM riders r
+WHERE site_id = :site_id AND zone_id = :zone_id AND on_shift
+  AND lat IS NOT NULL AND lng IS NOT NULL
+  AND NOT EXISTS (SELECT FROM offers o
+    WHERE o.site_id = r.site_id AND o.rider_id = r.rider_id AND o.state = 'open')
+  AND NOT EXISTS (SELECT FROM delivery_tasks t
+    WHERE t.site_id = r.site_id AND t.rider_id = r.rider_id
+      AND t.state IN ('assigned', 'at_store', 'picked_up', 'arrived'))
+ORDER BY rider_id LIMIT :limit
+""")
+_OFFER = text("""
+WITH task AS (
+  UPDATE delivery_tasks SET state = 'offered', token = token + 1, changed_at = now()
+  WHERE task_id = :task_id AND token = :token AND state = 'searching' AND NOT gave_up
+  RETURNING site_id, task_id, order_id, token, offer_seconds
+), offer AS (
+  INSERT INTO offers (site_id, task_id, rider_id, token, state, expires_at)
+  SELECT site_id, task_id, unnest(CAST(:rider_ids AS text[])), token, 'open',
+    now() + offer_seconds * interval '1 second' FROM task
+  RETURNING site_id, task_id, rider_id, token, expires_at
+)
+INSERT INTO outbox (site_id, order_id, seq, message)
+SELECT offer.site_id, task.order_id, 0, jsonb_build_object(
+  'type', 'offer.made', 'rider_id', rider_id, 'site_id', offer.site_id, 'task_id', task_id,
+  'token', offer.token,
+  'expires_at', to_char(expires_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
+FROM offer JOIN task USING (task_id)
+""")
+_EXPIRE = text("""
+UPDATE delivery_tasks t SET state = 'searching', changed_at = now()
+WHERE task_id = :task_id AND token = :token AND state = 'offered' AND NOT EXISTS (
+  SELECT FROM offers o WHERE o.task_id = t.task_id AND o.token = t.token AND o.state = 'open'
+    AND o.expires_at > now())
+""")
+_ASK_SUPPORT = text("""
+UPDATE delivery_tasks SET support_asked = true
+WHERE task_id = :task_id AND token = :token AND state IN ('searching', 'offered')
+  AND held_at IS NULL AND support_at <= now() AND NOT support_asked
+""")
+_GIVE_UP = text("""
+UPDATE delivery_tasks SET gave_up = true, changed_at = now()
+WHERE task_id = :task_id AND token = :token AND state = 'searching'
+  AND held_at IS NULL AND give_up_at <= now() AND NOT gave_up
+""")
+_STILL_SILENT = text("""
+SELECT FROM delivery_tasks t
+  LEFT JOIN riders r ON r.site_id = t.site_id AND r.rider_id = t.rider_id
+WHERE task_id = :task_id AND token = :token AND state = ANY(:states)
+  AND greatest(r.seen_at, t.assigned_at)
+    <= now() - t.rider_silence_seconds * interval '1 second'
+""")
+
+
+async def zones(reader: Reader) -> list[Zone]:
+    """Every zone that needs a matcher."""
+    return [Zone(**row._mapping) for row in await reader.all(_ZONES, {"limit": ZONES_MAX})]  # noqa: SLF001
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matcher:
+    """One attempt's hold on a zone; `speed` is the site's."""
+
+    database: Database
+    zone: Zone
+    epoch: int
+    speed: float
+
+    @classmethod
+    async def take(cls, database: Database, zone: Zone) -> Self | None:
+        """Take the zone by a new epoch; every older matcher is fenced off. None: no such zone."""
+        async with database.write() as writer:
+            taken = await writer.first(_EPOCH, _key(zone))
+        if taken is None:
+            return None
+        return cls(database=database, zone=zone, epoch=taken.epoch, speed=taken.speed)
+
+    async def tick(self, beat: Callable[[], None]) -> int:
+        """Do what is due; the number of acts. `beat` is called after each.
+
+        Raises:
+            Superseded: this matcher's time is over.
+        """
+        key = _key(self.zone)
+        async with self.database.read() as reader:
+            found = await reader.all(_DUE, key | {"limit": TASKS_PER_TICK})
+            if not found or found[0].epoch != self.epoch:
+                raise Superseded
+            due = [row for row in found if row.task_id is not None]
+            waiting = {row.task_id: row for row in due if row.act == "offer"}
+            free = await reader.all(_FREE, key | {"limit": RIDERS_PER_TICK}) if waiting else ()
+        beat()
+        for row in due:
+            if row.act != "offer":
+                await self._do(row, _ACTS[row.act])
+                beat()
+        for one in match(
+            [_waiting(row) for row in waiting.values()], [_rider(row) for row in free]
+        ):
+            row = waiting[one.task_id]
+            await self.offer(row, [one.rider_id])
+            beat()
+        return len(due)
+
+    async def offer(self, task: Row[Any] | TaskState, rider_ids: Sequence[str]) -> None:
+        """Offer a searching task under its next token; of several riders the first has it."""
+        await self._do(task, partial(_offer, rider_ids=rider_ids))
+
+    async def _do(self, task: Any, act: _Act) -> None:  # noqa: ANN401 - a row or a TaskState
+        """One fenced transaction; an order that can't be helped now stops no other."""
+        try:
+            async with self.database.write() as writer:
+                await writer.first(_PATIENCE, {"milliseconds": str(LOCK_WAIT_MS)})
+                await events.lock(writer, task.order_id)
+                if not await writer.scalar(_FENCE, _key(self.zone) | {"epoch": self.epoch}):
+                    raise Superseded
+                await act(writer, task)
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise
+            log.warning("dispatch_act_failed", order_id=task.order_id, exc_info=True)
+
+
+async def _offer(writer: Writer, task: Any, *, rider_ids: Sequence[str]) -> None:  # noqa: ANN401
+    if await writer.run(_OFFER, _fenced(task) | {"rider_ids": list(rider_ids)}):
+        token = task.token + 1
+        data = {"delivery": Delivery.OFFERED}
+        await _append(writer, task, "delivery.offered", f"offered:{token}", data)
+
+
+async def _expire(writer: Writer, task: Row[Any]) -> None:
+    if await writer.run(_EXPIRE, _fenced(task)):
+        await rows.end_offers(writer, task, becomes="expired")
+        data = {"delivery": Delivery.SEARCHING}
+        await _append(writer, task, "delivery.searching", f"searching:{task.token}", data)
+
+
+async def _ask_support(writer: Writer, task: Row[Any]) -> None:
+    if await writer.run(_ASK_SUPPORT, _fenced(task)):
+        due_seconds = float(task.give_up_seconds)
+        await rows.ask_support(writer, task, kind="no_rider_yet", due_seconds=due_seconds)
+
+
+async def _give_up(writer: Writer, task: Row[Any]) -> None:
+    if await writer.run(_GIVE_UP, _fenced(task)):
+        await facts.tell(
+            writer,
+            site_id=task.site_id,
+            order_id=task.order_id,
+            workflow_id=ids.order_workflow(task.order_id),
+            name="no_rider",
+            body={"task_id": task.task_id},
+        )
+
+
+async def _replace(writer: Writer, task: Row[Any]) -> None:
+    if await _still_silent(writer, task, ASSIGNED):
+        await rows.search_again(writer, task, states=ASSIGNED, accepted_becomes="expired")
+        await events.note(
+            writer,
+            order_id=task.order_id,
+            site_id=task.site_id,
+            kind="rider_replaced",
+            key=f"rider_replaced:{task.token}",
+            data={"task_id": task.task_id, "rider_id": task.rider_id},
+        )
+        data = {"delivery": Delivery.SEARCHING, "rider_id": ""}
+        await _append(writer, task, "delivery.reassigned", f"reassigned:{task.token}", data)
+
+
+async def _rider_silent(writer: Writer, task: Row[Any]) -> None:
+    if await _still_silent(writer, task, CARRYING):
+        due_seconds = task.rider_silence_seconds
+        await rows.ask_support(writer, task, kind="rider_silent", due_seconds=due_seconds)
+
+
+_ACTS: dict[str, _Act] = {
+    "expire": _expire,
+    "ask_support": _ask_support,
+    "give_up": _give_up,
+    "replace": _replace,
+    "rider_silent": _rider_silent,
+}
+
+
+async def _still_silent(writer: Writer, task: Row[Any], states: frozenset[Delivery]) -> bool:
+    parameters = _fenced(task) | {"states": [*map(str, states)]}
+    return await writer.first(_STILL_SILENT, parameters) is not None
+
+
+async def _append(
+    writer: Writer, task: Row[Any], kind: str, key: str, data: Mapping[str, str]
+) -> None:
+    await events.append(writer, task.order_id, events.Event(type=kind, key=key, data=data))
+
+
+def _key(zone: Zone) -> dict[str, Any]:
+    return {"site_id": zone.site_id, "zone_id": zone.zone_id}
+
+
+def _fenced(task: Row[Any]) -> dict[str, Any]:
+    return {"task_id": task.task_id, "token": task.token}
+
+
+def _waiting(row: Row[Any]) -> WaitingTask:
+    return WaitingTask(
+        task_id=row.task_id,
+        shop=Point(row.lat, row.lng),
+        pause_seconds=row.offer_seconds,
+        asked={
+            rider_id: Asked(times=times, seconds_ago=seconds_ago, barred=barred)
+            for rider_id, times, seconds_ago, barred in row.asked or ()
+        },
+    )
+
+
+def _rider(row: Row[Any]) -> FreeRider:
+    return FreeRider(rider_id=row.rider_id, place=Point(row.lat, row.lng), quiet=row.quiet)

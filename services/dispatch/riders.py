@@ -1,0 +1,256 @@
+"""What a rider does to a task; each act is its caller's transaction, repeats are answered alike."""
+
+from typing import Any
+
+from sqlalchemy import Row, text
+
+from domain.errors import ActionNotAllowed, ClaimTaken, NotFound, ProofWrong
+from domain.orders import CARRYING, Delivery
+from domain.proof import TRIES, proves
+from services import events
+from services.db import Database, Writer
+from services.dispatch import rows
+from services.dispatch.rows import TaskState
+
+_CLAIM = text("""
+UPDATE delivery_tasks t SET state = 'assigned', rider_id = :rider_id, assigned_at = now(),
+  changed_at = now()
+WHERE t.task_id = :task_id AND t.state = 'offered' AND t.token = :token AND EXISTS (
+  SELECT FROM offers o WHERE o.task_id = t.task_id AND o.token = t.token
+    AND o.rider_id = :rider_id AND o.state = 'open' AND o.expires_at > now())
+""")
+_ANSWER = text("""
+UPDATE offers SET state = :becomes, answered_at = now()
+WHERE task_id = :task_id AND token = :token AND rider_id = :rider_id AND state = 'open'
+""")
+_REOPEN = text("""
+UPDATE delivery_tasks t SET state = 'searching', changed_at = now()
+WHERE t.task_id = :task_id AND t.state = 'offered' AND t.token = :token AND NOT EXISTS (
+  SELECT FROM offers o WHERE o.task_id = t.task_id AND o.state = 'open')
+""")
+_MOVE = text("""
+UPDATE delivery_tasks SET state = :becomes, changed_at = now()
+WHERE task_id = :task_id AND rider_id = :rider_id AND token = :token AND state = ANY(:states)
+""")
+_COUNT_TRY = text("""
+UPDATE delivery_tasks SET proof_tries = proof_tries + 1
+WHERE task_id = :task_id AND token = :token RETURNING proof_tries
+""")
+_WAS_ASKED = text("SELECT FROM offers WHERE task_id = :task_id AND rider_id = :rider_id LIMIT 1")
+_SEEN = text("UPDATE riders SET seen_at = now() WHERE site_id = :site_id AND rider_id = :rider_id")
+
+
+async def claim(
+    writer: Writer, *, site_id: str, rider_id: str, task_id: str, token: int, request_id: str = ""
+) -> TaskState:
+    """Take an offered task: one conditional write decides who gets it (law 5).
+
+    Raises:
+        ClaimTaken: somebody else has it, or the offer is over.
+        NotFound: the task was never offered to this rider.
+    """
+    task = await rows.lock(writer, site_id=site_id, task_id=task_id)
+    asked = {"task_id": task_id, "rider_id": rider_id, "token": token}
+    if not await writer.run(_CLAIM, asked):
+        if task.rider_id == rider_id and task.token == token:
+            return rows.state_of(task)
+        raise await _not_theirs(writer, task, rider_id)
+    await writer.run(_ANSWER, asked | {"becomes": "accepted"})
+    await rows.end_offers(writer, task, becomes="withdrawn", but_rider_id=rider_id)
+    await _sign_of_life(writer, task, rider_id)
+    data = {"delivery": Delivery.ASSIGNED, "rider_id": rider_id}
+    return await _tell(writer, task, "assigned", data, rider_id=rider_id, request_id=request_id)
+
+
+async def decline(
+    writer: Writer, *, site_id: str, rider_id: str, task_id: str, token: int, request_id: str = ""
+) -> TaskState:
+    """Say no to an open offer; when nobody else is being asked, the search goes on.
+
+    Raises:
+        ActionNotAllowed: the rider has the task; only `fail` gives it back.
+        NotFound: the task was never offered to this rider.
+    """
+    task = await rows.lock(writer, site_id=site_id, task_id=task_id)
+    asked = {"task_id": task_id, "rider_id": rider_id, "token": token}
+    await _sign_of_life(writer, task, rider_id)
+    if not await writer.run(_ANSWER, asked | {"becomes": "declined"}):
+        if task.rider_id == rider_id:
+            raise ActionNotAllowed(state=task.state)
+        if await writer.first(_WAS_ASKED, asked) is None:
+            raise NotFound
+        return rows.state_of(task)
+    if not await writer.run(_REOPEN, asked):
+        return rows.state_of(task)
+    data = {"delivery": Delivery.SEARCHING}
+    return await _tell(writer, task, "searching", data, rider_id=rider_id, request_id=request_id)
+
+
+async def arrive_store(
+    writer: Writer, *, site_id: str, rider_id: str, task_id: str, token: int, request_id: str = ""
+) -> TaskState:
+    """The rider is at the shop: a fact of the task."""
+    task = await rows.lock(writer, site_id=site_id, task_id=task_id)
+    before, after = frozenset({Delivery.ASSIGNED}), Delivery.AT_STORE
+    moved = await _move(writer, task, rider_id=rider_id, token=token, states=before, becomes=after)
+    if not moved:
+        return rows.state_of(task)
+    data = {"delivery": after}
+    return await _tell(writer, task, "at_store", data, rider_id=rider_id, request_id=request_id)
+
+
+async def arrive_customer(
+    writer: Writer, *, site_id: str, rider_id: str, task_id: str, token: int, request_id: str = ""
+) -> TaskState:
+    """The rider is at the door: a fact of the task."""
+    task = await rows.lock(writer, site_id=site_id, task_id=task_id)
+    before, after = frozenset({Delivery.PICKED_UP}), Delivery.ARRIVED
+    moved = await _move(writer, task, rider_id=rider_id, token=token, states=before, becomes=after)
+    if not moved:
+        return rows.state_of(task)
+    data = {"delivery": after}
+    return await _tell(writer, task, "arrived", data, rider_id=rider_id, request_id=request_id)
+
+
+async def fail(
+    writer: Writer,
+    *,
+    site_id: str,
+    rider_id: str,
+    task_id: str,
+    token: int,
+    reason_code: str,
+    request_id: str = "",
+) -> TaskState:
+    """The rider can't go on: before pick-up another is searched, afterwards support is asked."""
+    task = await rows.lock(writer, site_id=site_id, task_id=task_id)
+    if task.state in rows.ASSIGNED and (task.rider_id, task.token) == (rider_id, token):
+        await _sign_of_life(writer, task, rider_id)
+        await rows.search_again(writer, task, states=rows.ASSIGNED, accepted_becomes="released")
+        await events.note(
+            writer,
+            order_id=task.order_id,
+            site_id=site_id,
+            kind="rider_failed",
+            key=f"rider_failed:{token}",
+            data={"task_id": task_id, "reason_code": reason_code},
+            actor=f"rider:{rider_id}",
+            request_id=request_id,
+        )
+        data = {"delivery": Delivery.SEARCHING, "rider_id": ""}
+        return await _tell(
+            writer, task, "reassigned", data, rider_id=rider_id, request_id=request_id
+        )
+    moved = await _move(
+        writer, task, rider_id=rider_id, token=token, states=CARRYING, becomes=Delivery.FAILED
+    )
+    if not moved:
+        return rows.state_of(task)
+    await rows.ask_support(
+        writer,
+        task,
+        kind="delivery_trouble",
+        due_seconds=task.rider_silence_seconds,
+        reason_code=reason_code,
+    )
+    data = {"delivery": Delivery.FAILED}
+    return await _tell(writer, task, "failed", data, rider_id=rider_id, request_id=request_id)
+
+
+async def check_proof(
+    database: Database,
+    *,
+    site_id: str,
+    rider_id: str,
+    task_id: str,
+    token: int,
+    code: str,
+    key: bytes,
+) -> TaskState:
+    """Check the hand-over code, before the order hears of it; a wrong one is counted and stays.
+
+    It commits by itself: a refusal would roll its own count back at the edge.
+
+    Raises:
+        ProofWrong: with `tries_left`; at 0 support was asked and even the right code is refused.
+        ActionNotAllowed: the rider doesn't carry this order now.
+    """
+    async with database.write() as writer:
+        task = await rows.lock(writer, site_id=site_id, task_id=task_id)
+        if (task.rider_id, task.token) != (rider_id, token):
+            raise await _not_theirs(writer, task, rider_id)
+        if task.state not in CARRYING | {Delivery.DELIVERED}:
+            raise ActionNotAllowed(state=task.state)
+        await _sign_of_life(writer, task, rider_id)
+        tries = task.proof_tries
+        if tries < TRIES:
+            if proves(task.order_id, key, code):
+                return rows.state_of(task)
+            tries = await writer.scalar(_COUNT_TRY, {"task_id": task_id, "token": token})
+            if tries == TRIES:
+                await rows.ask_support(
+                    writer, task, kind="proof_refused", due_seconds=task.rider_silence_seconds
+                )
+    raise ProofWrong(tries_left=TRIES - tries)
+
+
+async def _move(
+    writer: Writer,
+    task: Row[Any],
+    *,
+    rider_id: str,
+    token: int,
+    states: frozenset[Delivery],
+    becomes: Delivery,
+) -> bool:
+    """Whether the rider's task moved; False: it is there already, the tap is a repeat."""
+    if (task.rider_id, task.token) != (rider_id, token):
+        raise await _not_theirs(writer, task, rider_id)
+    await _sign_of_life(writer, task, rider_id)
+    if task.state == becomes:
+        return False
+    tap = {
+        "task_id": task.task_id,
+        "rider_id": rider_id,
+        "token": token,
+        "states": [*map(str, states)],
+        "becomes": becomes,
+    }
+    if not await writer.run(_MOVE, tap):
+        raise ActionNotAllowed(state=task.state)
+    return True
+
+
+async def _not_theirs(writer: Writer, task: Row[Any], rider_id: str) -> ClaimTaken | NotFound:
+    """What to say to a rider whose token is not the task's, without naming who has it."""
+    asked = {"task_id": task.task_id, "rider_id": rider_id}
+    known = await writer.first(_WAS_ASKED, asked) is not None
+    return ClaimTaken() if known else NotFound()
+
+
+async def _sign_of_life(writer: Writer, task: Row[Any], rider_id: str) -> None:
+    await writer.run(_SEEN, {"site_id": task.site_id, "rider_id": rider_id})
+
+
+async def _tell(
+    writer: Writer,
+    task: Row[Any],
+    kind: str,
+    data: dict[str, Any],
+    *,
+    rider_id: str,
+    request_id: str,
+) -> TaskState:
+    """Append `delivery.<kind>`, once under this token; the task as it is now."""
+    await events.append(
+        writer,
+        task.order_id,
+        events.Event(
+            type=f"delivery.{kind}",
+            key=f"{kind}:{task.token}",
+            data=data,
+            actor=f"rider:{rider_id}",
+            request_id=request_id,
+        ),
+    )
+    return rows.state_of(await rows.read(writer, task.task_id))

@@ -1,0 +1,118 @@
+"""What a rider has to look at: open offers and the tasks they carry; reads only."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, text
+
+from services.db import Reader
+
+PAGE_ITEMS = 50
+"""Offers and tasks shown to one rider, each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shop:
+    """Where the food is; WGS-84 degrees."""
+
+    shop_id: str
+    name: str
+    lat: float
+    lng: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiderOffer:
+    """An offer that may still be claimed, under `token`, until `expires_at`."""
+
+    task_id: str
+    order_id: str
+    token: int
+    expires_at: datetime
+    shop: Shop
+    food_ready_at: datetime
+    promised_at: datetime
+    delivery_fee_fen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiderTask:
+    """A task the rider has; where it goes to are personal rows, by `address_id`."""
+
+    task_id: str
+    order_id: str
+    token: int
+    state: str
+    shop: Shop
+    food_ready_at: datetime
+    promised_at: datetime
+    customer_id: str
+    address_id: str
+    ready: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiderWork:
+    """Everything on a rider's screen."""
+
+    offers: tuple[RiderOffer, ...]
+    tasks: tuple[RiderTask, ...]
+
+
+_OFFERS = text("""
+SELECT t.task_id, t.order_id, f.token, f.expires_at, t.shop_id, s.name, s.lat, s.lng,
+  t.food_ready_at, t.promised_at, o.delivery_fee_fen
+FROM offers f JOIN delivery_tasks t USING (task_id) JOIN shops s USING (shop_id)
+  JOIN orders o USING (order_id)
+WHERE f.site_id = :site_id AND f.rider_id = :rider_id AND f.state = 'open'
+  AND f.expires_at > now() AND t.state = 'offered' AND t.token = f.token
+ORDER BY f.offer_id LIMIT :limit
+""")
+_TASKS = text("""
+SELECT t.task_id, t.order_id, t.token, t.state, t.shop_id, s.name, s.lat, s.lng,
+  t.food_ready_at, t.promised_at, o.customer_id, o.address_id, o.kitchen = 'ready' AS ready
+FROM delivery_tasks t JOIN shops s USING (shop_id) JOIN orders o USING (order_id)
+WHERE t.site_id = :site_id AND t.rider_id = :rider_id
+  AND t.state IN ('assigned', 'at_store', 'picked_up', 'arrived')
+ORDER BY t.assigned_at, t.task_id LIMIT :limit
+""")
+
+
+async def offers(reader: Reader, *, site_id: str, rider_id: str) -> RiderWork:
+    """Open offers, oldest first, and the rider's tasks, longest held first."""
+    rider = {"site_id": site_id, "rider_id": rider_id, "limit": PAGE_ITEMS}
+    return RiderWork(
+        offers=tuple(
+            RiderOffer(
+                task_id=row.task_id,
+                order_id=row.order_id,
+                token=row.token,
+                expires_at=row.expires_at,
+                shop=_shop(row),
+                food_ready_at=row.food_ready_at,
+                promised_at=row.promised_at,
+                delivery_fee_fen=row.delivery_fee_fen,
+            )
+            for row in await reader.all(_OFFERS, rider)
+        ),
+        tasks=tuple(
+            RiderTask(
+                task_id=row.task_id,
+                order_id=row.order_id,
+                token=row.token,
+                state=row.state,
+                shop=_shop(row),
+                food_ready_at=row.food_ready_at,
+                promised_at=row.promised_at,
+                customer_id=row.customer_id,
+                address_id=row.address_id,
+                ready=row.ready,
+            )
+            for row in await reader.all(_TASKS, rider)
+        ),
+    )
+
+
+def _shop(row: Row[Any]) -> Shop:
+    return Shop(shop_id=row.shop_id, name=row.name, lat=row.lat, lng=row.lng)

@@ -1,0 +1,117 @@
+"""What still has to be told: the outbox of public events, and facts for workflows.
+
+Only the relay takes from here, one process at a time, over the connection that holds its lock:
+a lost connection is a lost lock, and nothing is deleted or confirmed without it.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import BigInteger
+
+from services.db import Database, Writer
+
+LOCK = 0x70616F_7475_6901
+"""The advisory lock of the one active relay."""
+BATCH_ROWS = 500
+BACKOFF_SECONDS = 0.2
+MAX_BACKOFF_SECONDS = 30.0
+MAX_DOUBLINGS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One outbox row; `text` is the message as JSON, `seq` 0 where it belongs to no stream."""
+
+    id: int
+    order_id: str
+    seq: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """A signal `name(body)` that a workflow has not confirmed yet."""
+
+    id: int
+    site_id: str
+    order_id: str
+    workflow_id: str
+    name: str
+    body: dict[str, Any]
+    tries: int
+
+
+_TRY_LOCK = text("SELECT pg_try_advisory_lock(:lock)")
+_MESSAGES = text("""
+SELECT id, order_id, seq, CAST(message AS text) AS text FROM outbox ORDER BY id LIMIT :limit
+""")
+_DELETE = text("DELETE FROM outbox WHERE id = ANY(:ids)").bindparams(
+    bindparam("ids", type_=ARRAY(BigInteger))
+)
+_DUE = text("""
+SELECT id, site_id, order_id, workflow_id, name, body, tries FROM facts
+WHERE confirmed_at IS NULL AND due_at <= now() AND id <> ALL(:busy)
+ORDER BY due_at, id LIMIT :limit
+""").bindparams(bindparam("busy", type_=ARRAY(BigInteger)))
+_CONFIRM = text("UPDATE facts SET confirmed_at = now() WHERE id = ANY(:ids)").bindparams(
+    bindparam("ids", type_=ARRAY(BigInteger))
+)
+_POSTPONE = text("""
+UPDATE facts SET tries = tries + 1,
+  due_at = now() + make_interval(secs => least(
+    :first_seconds * 2 ^ least(tries, :doublings), CAST(:longest_seconds AS double precision)))
+WHERE id = ANY(:ids)
+""").bindparams(bindparam("ids", type_=ARRAY(BigInteger)))
+
+
+@asynccontextmanager
+async def sole(database: Database) -> AsyncIterator[Writer | None]:
+    """A connection that holds the relay's lock, each statement its own transaction; else None."""
+    async with database.engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            held = (await connection.execute(_TRY_LOCK, {"lock": LOCK})).scalar()
+            yield Writer(connection) if held else None
+        finally:
+            # Closed, not given back: the lock belongs to the session and ends with it.
+            await connection.invalidate()
+
+
+async def messages(writer: Writer) -> Sequence[Message]:
+    """The oldest messages, in the order in which they must be published."""
+    rows = await writer.all(_MESSAGES, {"limit": BATCH_ROWS})
+    return [Message(**row._mapping) for row in rows]  # noqa: SLF001
+
+
+async def published(writer: Writer, batch: Sequence[Message]) -> None:
+    """Forget messages that are out."""
+    await writer.run(_DELETE, {"ids": [message.id for message in batch]})
+
+
+async def due(writer: Writer, *, busy: Sequence[int], limit: int) -> Sequence[Fact]:
+    """Facts whose time has come, those on their way (`busy`) left out."""
+    rows = await writer.all(_DUE, {"busy": list(busy), "limit": limit})
+    return [Fact(**row._mapping) for row in rows]  # noqa: SLF001
+
+
+async def confirm(writer: Writer, ids: Sequence[int]) -> None:
+    """These facts have reached their workflows, or need them no more."""
+    await writer.run(_CONFIRM, {"ids": list(ids)})
+
+
+async def postpone(writer: Writer, ids: Sequence[int]) -> None:
+    """These facts could not be told: try again later, each time twice as late."""
+    await writer.run(
+        _POSTPONE,
+        {
+            "ids": list(ids),
+            "first_seconds": BACKOFF_SECONDS,
+            "doublings": MAX_DOUBLINGS,
+            "longest_seconds": MAX_BACKOFF_SECONDS,
+        },
+    )

@@ -1,0 +1,242 @@
+"""Payment attempts and what gateways said of them: numbers stored first, facts applied once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, text
+
+from domain import ids, ledger
+from domain.errors import NotFound
+from services import events
+from services import ledger as books
+from services.db import Reader, Writer
+from services.events import dumps
+
+QUARANTINE_ROWS = 10_000
+"""Older refused notices make room for newer ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paying:
+    """An attempt together with what its payee and its order are."""
+
+    out_trade_no: str
+    order_id: str
+    site_id: str
+    customer_id: str
+    merchant_id: str
+    shop_name: str
+    number: int
+    attempt: int
+    account_id: str
+    keys_ref: str
+    mchid: str
+    appid: str
+    channel: str
+    method: str
+    amount_fen: int
+    state: str
+    prepay_id: str
+    code_url: str
+    expires_at: datetime
+
+
+_PAYING = """
+SELECT a.out_trade_no, a.order_id, a.site_id, o.customer_id, o.merchant_id,
+  s.name AS shop_name, o.number, a.attempt, a.account_id, c.keys_ref, c.mchid, c.appid,
+  a.channel, a.method, a.amount_fen, a.state, a.prepay_id, a.code_url, a.expires_at
+FROM payment_attempts a JOIN orders o USING (order_id) JOIN shops s USING (shop_id)
+JOIN channel_accounts c ON c.account_id = a.account_id
+"""
+_ONE = text(_PAYING + " WHERE a.out_trade_no = :out_trade_no")
+_ALL = text(_PAYING + " WHERE a.order_id = :order_id ORDER BY a.attempt LIMIT 20")
+_STORE = text("""
+INSERT INTO payment_attempts (out_trade_no, site_id, order_id, attempt, account_id, channel,
+  method, amount_fen, state, expires_at)
+SELECT :out_trade_no, o.site_id, o.order_id, :attempt, s.account_id, :channel, :method,
+  o.total_fen, 'created', o.pay_by
+FROM orders o JOIN shops s USING (shop_id) WHERE o.order_id = :order_id
+ON CONFLICT (out_trade_no) DO NOTHING
+""")
+_OPENED = text("""
+UPDATE payment_attempts SET state = 'opened', prepay_id = :prepay_id, code_url = :code_url
+WHERE out_trade_no = :out_trade_no AND state IN ('created', 'unknown')
+""")
+_STATE = text("""
+UPDATE payment_attempts SET state = :state, failure_code = :code
+WHERE out_trade_no = :out_trade_no AND state NOT IN ('paid', 'late', 'frozen')
+""")
+_INBOX = text("""
+INSERT INTO inbox (channel, account_id, event_id, site_id, order_id, kind, fact, body)
+VALUES (:channel, :account_id, :event_id, :site_id, :order_id, :kind, CAST(:fact AS jsonb), :body)
+ON CONFLICT (channel, account_id, event_id) DO NOTHING RETURNING id
+""")
+_INBOX_ID = text("""
+SELECT id FROM inbox
+WHERE channel = :channel AND account_id = :account_id AND event_id = :event_id
+""")
+_FACT = text("SELECT * FROM inbox WHERE id = :id FOR UPDATE")
+_APPLIED = text("UPDATE inbox SET applied_at = now(), outcome = :outcome WHERE id = :id")
+_PAID = text("""
+UPDATE payment_attempts SET state = :state, transaction_id = :transaction_id, paid_at = now()
+WHERE out_trade_no = :out_trade_no
+""")
+_QUARANTINE = text("""
+WITH old AS (
+  DELETE FROM quarantine WHERE id <= (SELECT max(id) FROM quarantine) - :rows
+)
+INSERT INTO quarantine (channel, account_id, reason, body)
+VALUES (:channel, :account_id, :reason, :body)
+""")
+
+
+async def attempts(reader: Reader, order_id: str) -> list[Paying]:
+    """Every attempt of an order, oldest first."""
+    rows = await reader.all(_ALL, {"order_id": order_id})
+    return [Paying(**row._mapping) for row in rows]  # noqa: SLF001
+
+
+async def payable(reader: Reader, order_id: str) -> Paying | None:
+    """The newest attempt: what a customer may pay by, if its `state` is `opened`."""
+    found = await attempts(reader, order_id)
+    return found[-1] if found else None
+
+
+async def paying(reader: Reader, out_trade_no: str) -> Paying:
+    """One attempt by our number."""
+    row = await reader.first(_ONE, {"out_trade_no": out_trade_no})
+    if row is None:
+        raise NotFound
+    return Paying(**row._mapping)  # noqa: SLF001
+
+
+async def store_attempt(
+    writer: Writer, *, order_id: str, attempt: int, channel: str, method: str
+) -> str:
+    """Store an attempt's number before the gateway hears of it; a repeat changes nothing."""
+    number = ids.out_trade_no(order_id, attempt)
+    await writer.run(
+        _STORE,
+        {
+            "out_trade_no": number,
+            "order_id": order_id,
+            "attempt": attempt,
+            "channel": channel,
+            "method": method,
+        },
+    )
+    return number
+
+
+async def opened(writer: Writer, out_trade_no: str, *, prepay_id: str, code_url: str) -> None:
+    """The gateway took the order: keep what the customer pays with."""
+    await writer.run(
+        _OPENED, {"out_trade_no": out_trade_no, "prepay_id": prepay_id, "code_url": code_url}
+    )
+
+
+async def mark(writer: Writer, out_trade_no: str, state: str, code: str = "") -> None:
+    """`unknown`, `failed` (with the gateway's code) or `closed`; never over money that came."""
+    await writer.run(_STATE, {"out_trade_no": out_trade_no, "state": state, "code": code})
+
+
+async def store_fact(
+    writer: Writer,
+    paid: Paying,
+    *,
+    event_id: str,
+    fact: dict[str, Any],
+    body: bytes = b"",
+) -> tuple[int, bool]:
+    """Store what a gateway said of an attempt; its inbox id and whether it is new."""
+    name = {"channel": paid.channel, "account_id": paid.account_id, "event_id": event_id}
+    new = await writer.scalar(
+        _INBOX,
+        name
+        | {
+            "site_id": paid.site_id,
+            "order_id": paid.order_id,
+            "kind": "payment",
+            "fact": dumps(fact),
+            "body": body,
+        },
+    )
+    return (new, True) if new is not None else (await writer.scalar(_INBOX_ID, name), False)
+
+
+async def quarantine(
+    writer: Writer, *, channel: str, account_id: str, reason: str, body: bytes
+) -> None:
+    """Keep a refused notice where people can look at it; the newest `QUARANTINE_ROWS` stay."""
+    await writer.run(
+        _QUARANTINE,
+        {
+            "channel": channel,
+            "account_id": account_id,
+            "reason": reason,
+            "body": body,
+            "rows": QUARANTINE_ROWS,
+        },
+    )
+
+
+async def fact(writer: Writer, notice_id: int) -> Row[Any]:
+    """A stored fact, locked until the transaction ends."""
+    row = await writer.first(_FACT, {"id": notice_id})
+    if row is None:
+        raise NotFound
+    return row
+
+
+async def applied(writer: Writer, notice_id: int, outcome: str) -> None:
+    """The fact has had its effect."""
+    await writer.run(_APPLIED, {"id": notice_id, "outcome": outcome})
+
+
+def mismatches(paid: Paying, said: dict[str, Any]) -> Sequence[str]:
+    """Which of amount, currency, mchid and appid a fact has different from our record."""
+    ours = {
+        "amount_fen": paid.amount_fen,
+        "currency": ledger.CURRENCY,
+        "mchid": paid.mchid,
+        "appid": paid.appid,
+    }
+    return [name for name, value in ours.items() if said.get(name) != value]
+
+
+async def book(writer: Writer, paid: Paying, said: dict[str, Any], *, wanted: bool) -> None:
+    """Book money that arrived: for the order that wants it, else to suspense; once."""
+    journal = ledger.payment_captured if wanted else ledger.late_payment
+    await books.post(
+        writer,
+        journal(
+            site_id=paid.site_id,
+            order_id=paid.order_id,
+            channel=paid.channel,
+            mchid=paid.mchid,
+            out_trade_no=paid.out_trade_no,
+            amount_fen=int(said["amount_fen"]),
+        ),
+    )
+
+
+async def took(writer: Writer, paid: Paying, said: dict[str, Any], state: str) -> None:
+    """The attempt's money came: `paid`, `late` or `frozen`."""
+    await writer.run(
+        _PAID,
+        {
+            "out_trade_no": paid.out_trade_no,
+            "state": state,
+            "transaction_id": said["transaction_id"],
+        },
+    )
+
+
+async def order_stream(writer: Writer, order_id: str) -> events.Stream:
+    """The order's stream, locked: every act on it begins here."""
+    stream = await events.lock(writer, order_id)
+    if stream is None:
+        raise NotFound
+    return stream

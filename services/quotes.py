@@ -1,0 +1,199 @@
+"""Prices the server has promised for a while: made, kept, and compared when the order comes."""
+
+import math
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import text
+
+from domain import ids
+from domain.contracts.life import Order, Timers
+from domain.errors import FulfilmentUnavailable, Invalid, NotFound, QuoteExpired
+from domain.geo import Point
+from domain.prices import FeeRule, Item, Wish, delivery_fee, price
+from domain.shops import Shop, delivery_meters, ensure_open
+from services.db import Reader, Writer
+from services.events import dumps
+
+QUOTE_VALID = timedelta(minutes=15)
+TRAVEL_METERS_PER_MINUTE = 250
+"""A rider on an electric bike in a city, stops included: 15 km/h."""
+HAND_OVER_MINUTES = 10
+DELIVERY = "delivery"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Market:
+    """Where and when a basket is priced: everything that a price depends on beside the wishes."""
+
+    shop: Shop
+    menu: Mapping[str, Item]
+    fee_rule: FeeRule
+    always_open: bool
+    place: Point
+    """Where the food goes."""
+    now: datetime
+    """On the site's clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """A basket and its price, valid until `expires_at` if nothing changes."""
+
+    quote_id: str
+    site_id: str
+    customer_id: str
+    shop_id: str
+    address_id: str
+    fulfilment: str
+    window_from: datetime | None
+    window_to: datetime | None
+    wishes: list[dict[str, Any]]
+    lines: list[dict[str, Any]]
+    goods_fen: int
+    packing_fen: int
+    delivery_fee_fen: int
+    total_fen: int
+    distance_meters: int
+    promise_minutes: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Basket:
+    """What a customer asks a price for."""
+
+    site_id: str
+    customer_id: str
+    address_id: str
+    fulfilment: str
+    wishes: Sequence[Wish]
+    window_from: datetime | None = None
+    window_to: datetime | None = None
+
+
+_STORE = text("""
+INSERT INTO quotes (quote_id, site_id, customer_id, shop_id, address_id, fulfilment, window_from,
+  window_to, wishes, lines, goods_fen, packing_fen, delivery_fee_fen, total_fen,
+  distance_meters, promise_minutes, expires_at)
+VALUES (:quote_id, :site_id, :customer_id, :shop_id, :address_id, :fulfilment, :window_from,
+  :window_to, CAST(:wishes AS jsonb), CAST(:lines AS jsonb), :goods_fen, :packing_fen,
+  :delivery_fee_fen, :total_fen, :distance_meters, :promise_minutes, :expires_at)
+""")
+_FIND = text("""
+SELECT * FROM quotes
+WHERE quote_id = :quote_id AND site_id = :site_id AND customer_id = :customer_id
+""")
+
+
+def make(basket: Basket, market: Market) -> Quote:
+    """Price a basket now; raises what stands in the way (closed, too far, sold out, unknown)."""
+    if basket.fulfilment != DELIVERY:
+        raise FulfilmentUnavailable(fulfilment=basket.fulfilment, available=[DELIVERY])
+    window = (basket.window_from, basket.window_to)
+    if window[0] and window[1] and not market.now < window[1] > window[0]:
+        raise Invalid("the requested window is over before it begins, or in the past")
+    shop = market.shop
+    ensure_open(shop, market.now, always_open=market.always_open)
+    meters = delivery_meters(shop, market.place)
+    priced = price(market.menu, basket.wishes, delivery_fee(market.fee_rule, meters))
+    travel_minutes = math.ceil(meters / TRAVEL_METERS_PER_MINUTE)
+    return Quote(
+        quote_id=ids.derive("quote", uuid.uuid4().hex),
+        site_id=basket.site_id,
+        customer_id=basket.customer_id,
+        shop_id=shop.shop_id,
+        address_id=basket.address_id,
+        fulfilment=basket.fulfilment,
+        window_from=basket.window_from,
+        window_to=basket.window_to,
+        wishes=[asdict(wish) for wish in basket.wishes],
+        lines=[asdict(line) for line in priced.lines],
+        goods_fen=priced.goods_fen,
+        packing_fen=priced.packing_fen,
+        delivery_fee_fen=priced.delivery_fee_fen,
+        total_fen=priced.total_fen,
+        distance_meters=meters,
+        promise_minutes=shop.prep_minutes + travel_minutes + HAND_OVER_MINUTES,
+        expires_at=market.now + QUOTE_VALID,
+    )
+
+
+async def store(writer: Writer, quote: Quote) -> None:
+    """Keep a quote, so that an order can name it."""
+    await writer.run(
+        _STORE,
+        asdict(quote) | {"wishes": dumps(quote.wishes), "lines": dumps(quote.lines)},
+    )
+
+
+async def find(reader: Reader, *, site_id: str, customer_id: str, quote_id: str) -> Quote:
+    """The customer's own quote; raises NotFound."""
+    row = await reader.first(
+        _FIND, {"quote_id": quote_id, "site_id": site_id, "customer_id": customer_id}
+    )
+    if row is None:
+        raise NotFound("there is no such quote")
+    return Quote(**row._mapping)  # noqa: SLF001
+
+
+def price_again(quote: Quote, market: Market) -> Quote | None:
+    """A new quote where the price is another one now, else None; raises as `make` does."""
+    if quote.expires_at <= market.now:
+        raise QuoteExpired(quote_id=quote.quote_id)
+    fresh = make(
+        Basket(
+            site_id=quote.site_id,
+            customer_id=quote.customer_id,
+            address_id=quote.address_id,
+            fulfilment=quote.fulfilment,
+            wishes=[Wish(**wish) for wish in quote.wishes],
+        ),
+        market,
+    )
+    same = fresh.lines == quote.lines and fresh.total_fen == quote.total_fen
+    return (
+        None if same else replace(fresh, window_from=quote.window_from, window_to=quote.window_to)
+    )
+
+
+def order(
+    quote: Quote,
+    shop: Shop,
+    *,
+    order_id: str,
+    channel: str,
+    method: str,
+    tableware: int,
+    speed: float,
+    overrides: Mapping[str, Any],
+    now: datetime,
+) -> Order:
+    """The workflow's input: every span in it is already divided by the site's speed."""
+    named: dict[str, Any] = {
+        "promise_seconds": quote.promise_minutes * 60.0,
+        "kitchen_seconds": shop.prep_minutes * 60.0,
+        **{
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in overrides.items()
+        },
+    }
+    timers = Timers(**named).scaled(speed)
+    return Order(
+        order_id=order_id,
+        site_id=quote.site_id,
+        customer_id=quote.customer_id,
+        merchant_id=shop.merchant_id,
+        shop_id=shop.shop_id,
+        quote_id=quote.quote_id,
+        channel=channel,
+        method=method,
+        total_fen=quote.total_fen,
+        auto_accept=shop.auto_accept,
+        tableware=tableware,
+        pay_by=now + timedelta(seconds=timers.payment_seconds),
+        timers=timers,
+    )

@@ -1,0 +1,131 @@
+"""A city as JSON becomes rows and key folders; what lives on since is left as it is.
+
+{site, zones, merchants, channel_accounts, shops, items, customers, riders}: lists of rows by the
+names of their columns, `site_id` left out. A customer may carry an `openid`, an account `keys`.
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+from sqlalchemy import Table
+from sqlalchemy.dialects.postgresql import insert
+
+from services import personal, tables
+from services.db import Writer
+
+Row = Mapping[str, Any]
+
+SECTIONS: dict[str, Table] = {
+    "zones": tables.zones,
+    "merchants": tables.merchants,
+    "channel_accounts": tables.channel_accounts,
+    "shops": tables.shops,
+    "items": tables.items,
+    "customers": tables.customers,
+    "riders": tables.riders,
+}
+LEFT_AS_IT_IS: dict[str, frozenset[str]] = {
+    "shops": frozenset({"open", "paused", "auto_accept"}),
+    "items": frozenset({"available", "stock"}),
+    "riders": frozenset({"on_shift", "lat", "lng", "seen_at"}),
+}
+"""Columns that people change: planting a city again doesn't take their changes back."""
+ROWS_PER_STATEMENT = 500
+CHANNEL = "wechat"
+KEYS_FOLDER = Path("keys") / CHANNEL
+ACCOUNT_FIELDS = ("mchid", "appid", "serial_no", "apiv3_key", "public_key_id")
+KEY_FIELDS = {"private_key.pem": "private_key_pem", "public_key.pem": "public_key_pem"}
+
+
+class SeedWrong(ValueError):
+    """The city's JSON names what there is not, or lacks what must be."""
+
+
+async def plant(writer: Writer, city: Mapping[str, Any]) -> dict[str, int]:
+    """Upsert a city in the caller's transaction; how many rows of each section.
+
+    Raises `SeedWrong`; needs `PAOTUI_PERSONAL_KEY` where customers have an openid.
+    """
+    unknown = set(city) - set(SECTIONS) - {"site"}
+    if unknown or "site" not in city:
+        raise SeedWrong(f"a city has {{site, {', '.join(SECTIONS)}}}; found {sorted(city)}")
+    site_id = str(city["site"]["site_id"])
+    await _upsert(writer, tables.sites, [city["site"]], frozenset())
+    counts = {}
+    for section, table in SECTIONS.items():
+        rows = [_row(section, row, site_id) for row in city.get(section, ())]
+        await _upsert(writer, table, rows, LEFT_AS_IT_IS.get(section, frozenset()))
+        counts[section] = len(rows)
+    for customer in city.get("customers", ()):
+        if customer.get("openid"):
+            await personal.put(
+                writer,
+                site_id=site_id,
+                subject=f"customer:{customer['customer_id']}",
+                kind="openid",
+                ref=CHANNEL,
+                value={"openid": customer["openid"]},
+            )
+    return counts
+
+
+def keep_keys(home: Path, account: Row) -> None:
+    """Write a payee's keys where `keys_ref` says, readable by this user only."""
+    folder = home / keys_ref(str(account["mchid"]))
+    folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+    fields = {"mchid": account["mchid"], **account["keys"]}
+    fields.setdefault("appid", account.get("appid"))
+    for name, field in KEY_FIELDS.items():
+        _write(folder / name, str(fields[field]).encode())
+    _write(folder / "account.json", orjson.dumps({name: fields[name] for name in ACCOUNT_FIELDS}))
+
+
+def keys_ref(mchid: str) -> Path:
+    """The folder of a payee's keys, relative to the state folder."""
+    if not mchid.isalnum():
+        raise SeedWrong("an mchid is letters and digits")
+    return KEYS_FOLDER / mchid
+
+
+def _write(path: Path, content: bytes) -> None:
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+    partial.replace(path)
+
+
+def _row(section: str, row: Row, site_id: str) -> dict[str, Any]:
+    out = {"site_id": site_id, **row}
+    if section == "customers":
+        out["payer_linked"] = bool(out.pop("openid", None))
+    elif section == "channel_accounts":
+        out.pop("keys", None)
+        out |= {"channel": CHANNEL, "keys_ref": str(keys_ref(str(row["mchid"])))}
+    return out
+
+
+async def _upsert(
+    writer: Writer, table: Table, rows: Iterable[Row], left_as_it_is: frozenset[str]
+) -> None:
+    key = {column.name for column in table.primary_key}
+    alike: defaultdict[frozenset[str], list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        names = frozenset(row)
+        if not key <= names <= set(table.columns.keys()):
+            wrong = sorted((names - set(table.columns.keys())) | (key - names))
+            raise SeedWrong(f"{table.name}: unknown or missing {', '.join(wrong)}")
+        alike[names].append(dict(row))
+    for names, group in alike.items():
+        statement = insert(table)
+        changed = {name: statement.excluded[name] for name in names - key - left_as_it_is}
+        upsert = (
+            statement.on_conflict_do_update(index_elements=sorted(key), set_=changed)
+            if changed
+            else statement.on_conflict_do_nothing()
+        )
+        for start in range(0, len(group), ROWS_PER_STATEMENT):
+            await writer.run(upsert, group[start : start + ROWS_PER_STATEMENT])

@@ -1,0 +1,51 @@
+"""Fixtures for every room: a real PostgreSQL with the schema, a key for personal rows, a site."""
+
+import base64
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from services import migrate
+from services.db import Database
+from services.settings import settings
+from tests.postgres import bundled_postgres
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A migrated database: `PAOTUI_TEST_DATABASE_URL`, or the bundled server for this session."""
+    given = os.environ.get("PAOTUI_TEST_DATABASE_URL")
+    if given:
+        migrate.upgrade(given)
+        yield given
+        return
+    with bundled_postgres() as url:
+        migrate.upgrade(url)
+        yield url
+
+
+@pytest.fixture(scope="session")
+async def database(postgres_url: str) -> AsyncIterator[Database]:
+    """One pool for all tests; they keep apart by fresh sites, never by emptying tables."""
+    opened = Database(postgres_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def site_id() -> str:
+    """A site of this test's own."""
+    return f"site-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="session")
+def personal_key() -> Iterator[str]:
+    """A key for personal rows in this process's settings."""
+    key = base64.b64encode(os.urandom(32)).decode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PAOTUI_PERSONAL_KEY", key)
+        settings.cache_clear()
+        yield key
+    settings.cache_clear()

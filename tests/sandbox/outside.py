@@ -1,0 +1,298 @@
+"""What the tests need around the sandbox: its process, a merchant and the merchant's server."""
+
+import base64
+import json
+import os
+import secrets
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+
+PUBLIC_NAME = "pay.paotui.example"
+HOST = "https://api.mch.weixin.qq.com"
+START_SECONDS = 20.0
+T = TypeVar("T")
+_AGENT = {"User-Agent": "paotui-test", "Accept": "application/json"}
+
+
+def wait_for(look: Callable[[], T | None], seconds: float = 10.0) -> T:
+    """Look until there is something to see; fails when there is not."""
+    end = time.monotonic() + seconds
+    while (seen := look()) is None or seen is False:
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.02)
+    return seen
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports nobody listens on just now."""
+    holders = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [holder.getsockname()[1] for holder in holders]
+    for holder in holders:
+        holder.close()
+    return ports
+
+
+class SandboxProcess:
+    """`python -m sandbox` on free ports; it can be killed and started again."""
+
+    def __init__(self, home: Path, merchant_port: int) -> None:
+        self.home = home
+        self._ports = free_ports(3)
+        self.control = httpx.Client(base_url=f"http://127.0.0.1:{self._ports[0]}", timeout=30)
+        self.proxy = f"http://127.0.0.1:{self._ports[2]}"
+        self._environment = {
+            **os.environ,
+            "SANDBOX_HOME": str(home),
+            "SANDBOX_CONTROL_PORT": str(self._ports[0]),
+            "SANDBOX_TLS_PORT": str(self._ports[1]),
+            "SANDBOX_PROXY_PORT": str(self._ports[2]),
+            "SANDBOX_PUBLIC_MAP": f"{PUBLIC_NAME}=127.0.0.1:{merchant_port}",
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-W", "error", "-m", "sandbox"]
+        self._process = subprocess.Popen(command, env=self._environment)  # noqa: S603
+        wait_for(self._is_up, START_SECONDS)
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(10)
+
+    def stop(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        assert self._process.wait(10) == 0
+        self.control.close()
+
+    def call(self, method: str, path: str, status: int = 200, **body: Any) -> Any:
+        """Use the control interface; the answer must have this status."""
+        answer = self.control.request(method, f"/control{path}", json=body)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    def pay(self, status: int = 200, **body: Any) -> Any:
+        return self.call("POST", "/pay", status, **body)
+
+    def fault(self, operation: str, fault: str, **body: Any) -> int:
+        armed = self.call("POST", "/faults", operation=operation, fault=fault, **body)
+        return int(armed["id"])
+
+    def oracle(self, **params: str) -> Any:
+        return self.control.get("/control/oracle", params=params).json()
+
+    def _is_up(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, "the sandbox ended by itself"
+        try:
+            return self.control.get("/healthz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Received:
+    """One callback as it came over the wire."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def event(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class MerchantServer:
+    """The merchant's https server; it answers with `status` and remembers what came."""
+
+    status: int = 204
+    received: list[Received] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                got = Received(path=self.path, headers=dict(self.headers.items()), body=body)
+                outer.received.append(got)
+                self.send_response(outer.status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                """Stay quiet."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_address[1]
+
+    def serve(self, certificate: Path, key: Path) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self._server.socket = context.wrap_socket(
+            self._server.socket, server_side=True, do_handshake_on_connect=False
+        )
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def got(self, path: str) -> list[Received]:
+        return [received for received in self.received if received.path == path]
+
+
+class TestMerchant:
+    """A merchant with its keys and a thin client of its own, so that requests can be wrong."""
+
+    __test__ = False
+
+    def __init__(self, sandbox: SandboxProcess, **wish: Any) -> None:
+        self.sandbox = sandbox
+        self.keys = sandbox.call("POST", "/merchants", **wish)
+        self.mchid: str = self.keys["mchid"]
+        pem = self.keys["private_key_pem"].encode()
+        private = serialization.load_pem_private_key(pem, password=None)
+        assert isinstance(private, rsa.RSAPrivateKey)
+        self.private_key = private
+        self.notify_path = f"/v1/notify/wechat/{self.mchid}"
+        context = ssl.create_default_context(cafile=str(sandbox.home / "ca.pem"))
+        self.http = httpx.Client(
+            base_url=HOST, proxy=sandbox.proxy, verify=context, trust_env=False, timeout=30
+        )
+
+    def sign(self, *lines: bytes | str) -> str:
+        message = b"".join((x if isinstance(x, bytes) else x.encode()) + b"\n" for x in lines)
+        return base64.b64encode(
+            self.private_key.sign(message, padding.PKCS1v15(), SHA256())
+        ).decode()
+
+    def authorization(self, method: str, target: str, body: bytes, skew: int = 0) -> dict[str, str]:
+        timestamp = str(int(time.time()) + skew)
+        nonce = secrets.token_hex(16)
+        return {
+            "mchid": self.mchid,
+            "nonce_str": nonce,
+            "signature": self.sign(method, target, timestamp, nonce, body),
+            "timestamp": timestamp,
+            "serial_no": self.keys["serial_no"],
+        }
+
+    def request(
+        self,
+        method: str,
+        target: str,
+        body: Any = None,
+        *,
+        fields: dict[str, str] | None = None,
+        headers: Mapping[str, str] = _AGENT,
+    ) -> httpx.Response:
+        """Send a signed request; `fields` replaces the rightly signed ones."""
+        content = b"" if body is None else json.dumps(body).encode()
+        fields = fields or self.authorization(method, target, content)
+        header = "WECHATPAY2-SHA256-RSA2048 " + ",".join(f'{k}="{v}"' for k, v in fields.items())
+        request = self.http.build_request(method, target, content=content)
+        for name in ("User-Agent", "Accept"):
+            del request.headers[name]
+        request.headers.update({**headers, "Authorization": header})
+        return self.http.send(request)
+
+    def order(self, out_trade_no: str | None = None, **changes: Any) -> dict[str, Any]:
+        return {
+            "appid": self.keys["appid"],
+            "mchid": self.mchid,
+            "description": "外卖",
+            "out_trade_no": out_trade_no or secrets.token_hex(8),
+            "notify_url": f"https://{PUBLIC_NAME}{self.notify_path}",
+            "amount": {"total": 1000, "currency": "CNY"},
+            "payer": {"openid": "o-customer"},
+            **changes,
+        }
+
+    def create(self, order: dict[str, Any], kind: str = "jsapi") -> httpx.Response:
+        return self.request("POST", f"/v3/pay/transactions/{kind}", order)
+
+    def query(self, out_trade_no: str) -> httpx.Response:
+        path = f"/v3/pay/transactions/out-trade-no/{out_trade_no}?mchid={self.mchid}"
+        return self.request("GET", path)
+
+    def close(self, out_trade_no: str) -> httpx.Response:
+        path = f"/v3/pay/transactions/out-trade-no/{out_trade_no}/close"
+        return self.request("POST", path, {"mchid": self.mchid})
+
+    def paid_order(self) -> str:
+        """Place an order of 1,000 fen and let it be paid; its number."""
+        order = self.order()
+        assert self.create(order).status_code == 200
+        self.sandbox.pay(mchid=self.mchid, out_trade_no=order["out_trade_no"])
+        return str(order["out_trade_no"])
+
+    def refund(
+        self, out_trade_no: str, out_refund_no: str, fen: int, **changes: Any
+    ) -> httpx.Response:
+        body = {
+            "out_trade_no": out_trade_no,
+            "out_refund_no": out_refund_no,
+            "amount": {"refund": fen, "total": 1000, "currency": "CNY"},
+            "notify_url": f"https://{PUBLIC_NAME}{self.notify_path}",
+            **changes,
+        }
+        return self.request("POST", "/v3/refund/domestic/refunds", body)
+
+    def refund_status(self, out_refund_no: str) -> str:
+        answer = self.request("GET", f"/v3/refund/domestic/refunds/{out_refund_no}")
+        return str(answer.json()["status"])
+
+    def pay_parameters(self, prepay_id: str) -> dict[str, str]:
+        timestamp, nonce, package = str(int(time.time())), "n", f"prepay_id={prepay_id}"
+        return {
+            "appId": self.keys["appid"],
+            "timeStamp": timestamp,
+            "nonceStr": nonce,
+            "package": package,
+            "signType": "RSA",
+            "paySign": self.sign(self.keys["appid"], timestamp, nonce, package),
+        }
+
+    def open_resource(self, received: Received) -> Any:
+        """Decrypt what a callback carries."""
+        resource = received.event["resource"]
+        plain = AESGCM(self.keys["apiv3_key"].encode()).decrypt(
+            resource["nonce"].encode(),
+            base64.b64decode(resource["ciphertext"]),
+            resource["associated_data"].encode(),
+        )
+        return json.loads(plain)
+
+    def is_signed_by_public_key(self, headers: Mapping[str, str], body: bytes) -> bool:
+        """Tell whether `Wechatpay-*` headers hold, by the public key WeChat gave us."""
+        key = serialization.load_pem_public_key(self.keys["public_key_pem"].encode())
+        assert isinstance(key, rsa.RSAPublicKey)
+        lines = (headers["Wechatpay-Timestamp"], headers["Wechatpay-Nonce"], body.decode())
+        message = "".join(f"{line}\n" for line in lines).encode()
+        try:
+            signature = base64.b64decode(headers["Wechatpay-Signature"])
+            key.verify(signature, message, padding.PKCS1v15(), SHA256())
+        except (InvalidSignature, ValueError):
+            return False
+        return headers["Wechatpay-Serial"] == self.keys["public_key_id"]

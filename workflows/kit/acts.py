@@ -1,0 +1,37 @@
+"""How workflows schedule activities: by contract, typed, never by importing their code."""
+
+from typing import TypeVar, Unpack, cast
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
+
+from domain.contracts.act import Act
+from workflows.kit.policies import LocalPolicy, RegularPolicy
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+async def local(contract: Act[In, Out], value: In, **policy: Unpack[LocalPolicy]) -> Out:
+    """Run a local activity; run them one after the other (sdk-python #1578)."""
+    answer = await workflow.execute_local_activity(
+        contract.name, value, result_type=contract.gives, **policy
+    )
+    return cast("Out", answer)
+
+
+async def regular(contract: Act[In, Out], value: In, **policy: Unpack[RegularPolicy]) -> Out:
+    """Run a regular activity."""
+    return await start_regular(contract, value, **policy)
+
+
+def start_regular(
+    contract: Act[In, Out], value: In, **policy: Unpack[RegularPolicy]
+) -> workflow.ActivityHandle[Out]:
+    """Start a regular activity and go on; the handle is awaited or cancelled later."""
+    return workflow.start_activity(contract.name, value, result_type=contract.gives, **policy)
+
+
+def is_final(error: ActivityError) -> bool:
+    """Whether an activity failed with a certain refusal, rather than by giving up on an answer."""
+    return isinstance(error.cause, ApplicationError) and error.cause.non_retryable

@@ -1,0 +1,37 @@
+"""The mending of an order whose workflow is gone: close, query, refund, release, end the row."""
+
+from temporalio import workflow
+
+from domain.contracts import orders, payments
+from domain.contracts.life import RecoverOrder
+from domain.contracts.orders import EndDone, EndStep
+from domain.contracts.payments import OfOrder, Settle
+from domain.orders import CloseReason
+from workflows.kit import acts, policies
+from workflows.kit.refunds import start_refunds
+
+
+@workflow.defn(name="Recover")
+class Recover:
+    """What support's cancel would have done, without the workflow that can't do it any more."""
+
+    @workflow.run
+    async def run(self, order: RecoverOrder) -> EndDone:
+        """End the order as support's cancel; money found on the way goes home."""
+        of_order = OfOrder(order_id=order.order_id)
+        found = await acts.regular(payments.CLOSE, of_order, **policies.GATEWAY)
+        step = EndStep(
+            order_id=order.order_id,
+            key="ended",
+            actor="sweep",
+            reason=CloseReason.SUPPORT_CANCELLED,
+            even_after_pickup=True,
+        )
+        done = await acts.local(orders.END, step, **policies.ROW)
+        refund_nos = list(done.refund_nos)
+        for notice_id in found.notice_ids:
+            settle = Settle(order_id=order.order_id, notice_id=notice_id)
+            settled = await acts.local(payments.SETTLE, settle, **policies.ROW)
+            refund_nos += settled.refund_nos
+        await start_refunds(refund_nos, order_id=order.order_id, poll_seconds=order.poll_seconds)
+        return done

@@ -84,7 +84,7 @@ class Launch:
 
     async def _step(self, step: Step) -> None:
         log = self._state.log(step.name)
-        with log.open("ab") as output:
+        with log.open("wb") as output:
             code = await _run(step, output)
         if code != 0:
             reason = "took too long" if code is None else f"ended with {code}"

@@ -2,7 +2,19 @@
 
 import click
 
+from cli import doctor, logs, reset, show_settings, status, tokens, up
+
 
 @click.group()
 def main() -> None:
     """Paotui: self-hosted local commerce, every order one durable workflow."""
+
+
+main.add_command(up.up)
+main.add_command(up.down)
+main.add_command(status.status)
+main.add_command(logs.logs)
+main.add_command(doctor.doctor)
+main.add_command(show_settings.show_settings)
+main.add_command(reset.reset)
+main.add_command(tokens.token)

@@ -22,6 +22,7 @@ from cli.state import State, own_folder
 
 DATABASE = "paotui"
 ROLE = "paotui"
+PID_FILE = "postmaster.pid"
 RELOCATED = Path("/var/tmp")  # noqa: S108 - survives a restart of the machine; own_folder guards it
 OTHER_USERS = ("postgres", "nobody")
 CONNECT_SECONDS = 2
@@ -52,7 +53,7 @@ class Placement:
     @property
     def pid_file(self) -> Path:
         """Written by the server itself."""
-        return self.data / "postmaster.pid"
+        return self.data / PID_FILE
 
 
 def bundled() -> Path:
@@ -133,17 +134,18 @@ def initialise(placement: Placement, password: str) -> None:
     partial.rename(placement.data)
 
 
-def end_leftovers(placement: Placement) -> bool:
+def end_leftovers(data: Path) -> bool:
     """End a server of an earlier run and its back-ends, and drop a pid file that misleads."""
-    server = processes.holding(placement.pid_file, str(placement.data))
-    family = processes.working_in(placement.data, "postgres")
+    pid_file = data / PID_FILE
+    server = processes.holding(pid_file, str(data))
     if server is not None:
         # INT is PostgreSQL's fast shutdown.
         processes.end([server], signal.SIGINT)
-    processes.end(processes.working_in(placement.data, "postgres"))
+    orphans = processes.working_in(data, "postgres")
+    processes.end(orphans)
     # A pid in the file that some other process has by now keeps PostgreSQL from starting.
-    placement.pid_file.unlink(missing_ok=True)
-    return bool(server or family)
+    pid_file.unlink(missing_ok=True)
+    return bool(server or orphans)
 
 
 async def ensure_database(port: int, password: str) -> None:

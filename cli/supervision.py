@@ -37,9 +37,13 @@ class Keeper:
         self.state = state
         self.configuration = state.run / "supervisord.conf"
         self._pid_file = state.run / "supervisord.pid"
+        self._daemon: subprocess.Popen[bytes] | None = None
 
     def pid(self) -> int | None:
         """Of the running supervisord of this state folder."""
+        if self._daemon is not None:
+            # A child of ours that has ended keeps its pid until it is asked for its exit code.
+            self._daemon.poll()
         process = processes.holding(self._pid_file, str(self.configuration))
         return None if process is None else int(process.pid)
 
@@ -49,7 +53,7 @@ class Keeper:
         self.state.socket.unlink(missing_ok=True)
         with self.state.log("supervisord-start").open("w") as log:
             # A session of its own: Ctrl-C reaches `paotui up`, which then stops things in order.
-            daemon = subprocess.Popen(  # noqa: S603
+            self._daemon = daemon = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.configuration)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -87,20 +91,15 @@ class Keeper:
             return {}
 
     def stop(self) -> None:
-        """Stop all children in reverse order and supervisord; then whatever is left of them."""
-        if (pid := self.pid()) is not None:
-            os.kill(pid, signal.SIGTERM)
-            deadline = time.monotonic() + STOP_SECONDS
-            while self.pid() is not None and time.monotonic() < deadline:
-                _reap(pid)
-                time.sleep(POLL_SECONDS)
-            if self.pid() is not None:
-                os.kill(pid, signal.SIGKILL)
-        self.end_leftovers()
-
-    def end_leftovers(self) -> list[str]:
-        """End children that outlived their supervisord; answers with their names."""
-        return processes.end_recorded(self.state.pids.glob("*.pid"))
+        """Stop the children in reverse order, then supervisord; `leftovers` ends what remains."""
+        if (pid := self.pid()) is None:
+            return
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        while self.pid() is not None and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        if self.pid() is not None:
+            os.kill(pid, signal.SIGKILL)
 
     def _render(self, components: Sequence[Component]) -> str:
         user = "user=root\n" if processes.is_root() else ""
@@ -165,10 +164,3 @@ def _quoted(value: str) -> str:
 def _without_proxy() -> str:
     return ",".join(filter(None, [os.environ.get("NO_PROXY", ""), "127.0.0.1", "localhost"]))
 
-
-def _reap(pid: int) -> None:
-    """Let a child of this very process end for good: a zombie still has its pid."""
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return

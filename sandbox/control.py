@@ -91,7 +91,7 @@ def _money_routes(wechat: WeChatPay) -> APIRouter:
     @router.post("/pay")
     async def pay(payment: Payment) -> JSONResponse:
         try:
-            trade_state, transaction_id = await wechat.cashier.pay(payment)
+            trade_state, transaction_id = await wechat.cashier.pay_in_time(payment)
         except PaymentRefused as error:
             refusal = {"reason": error.reason, "trade_state": error.trade_state}
             return JSONResponse(refusal, 409)

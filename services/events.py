@@ -4,7 +4,7 @@ Each order has one row in `order_streams`: the last `seq` and `view`, the fold o
 `data`. A client that folds the events it has seen, each `seq` once, holds the same state (law 7).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -64,6 +64,7 @@ FROM event JOIN stream USING (order_id) RETURNING seq
 """)
 
 _STREAM = text("SELECT * FROM order_streams WHERE order_id = :order_id")
+_STREAMS = text("SELECT * FROM order_streams WHERE order_id = ANY(:order_ids)")
 _LOCK = text("SELECT * FROM order_streams WHERE order_id = :order_id FOR UPDATE")
 _SEEN = text("SELECT seq FROM order_events WHERE order_id = :order_id AND key = :key")
 _SINCE = text("""
@@ -133,6 +134,12 @@ async def lock(writer: Writer, order_id: str) -> Stream | None:
 async def stream(reader: Reader, order_id: str) -> Stream | None:
     """The public state as committed."""
     return _stream(await reader.first(_STREAM, {"order_id": order_id}))
+
+
+async def streams(reader: Reader, order_ids: Collection[str]) -> list[Stream]:
+    """The public states of several orders as committed; the caller bounds their number."""
+    rows = await reader.all(_STREAMS, {"order_ids": list(order_ids)})
+    return [Stream(**row._mapping) for row in rows]  # noqa: SLF001
 
 
 async def seen(reader: Reader, order_id: str, key: str) -> int | None:

@@ -83,7 +83,7 @@ def _say_error(_: object, __: str, event: EventDict) -> EventDict:
     if given is True:
         given = sys.exc_info()[1]
     error = given[1] if isinstance(given, tuple) else given
-    chain = []
+    chain: list[dict[str, Any]] = []
     while isinstance(error, BaseException) and len(chain) < MAX_CAUSES:
         chain.append(describe(error))
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

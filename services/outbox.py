@@ -19,8 +19,8 @@ LOCK = 0x70616F_7475_6901
 """The advisory lock of the one active relay."""
 BATCH_ROWS = 500
 BACKOFF_SECONDS = 0.2
-MAX_BACKOFF_SECONDS = 30.0
-MAX_DOUBLINGS = 10
+MAX_BACKOFF_SECONDS = 5.0
+MAX_DOUBLINGS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,16 +70,20 @@ WHERE id = ANY(:ids)
 
 
 @asynccontextmanager
-async def sole(database: Database) -> AsyncIterator[Writer | None]:
-    """A connection that holds the relay's lock, each statement its own transaction; else None."""
+async def line(database: Database) -> AsyncIterator[Writer]:
+    """A connection of one's own, each statement its own transaction; closed in the end."""
     async with database.engine.connect() as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
         try:
-            held = (await connection.execute(_TRY_LOCK, {"lock": LOCK})).scalar()
-            yield Writer(connection) if held else None
+            yield Writer(connection)
         finally:
-            # Closed, not given back: the lock belongs to the session and ends with it.
+            # Not given back to the pool: the lock belongs to the session and ends with it.
             await connection.invalidate()
+
+
+async def lock(writer: Writer) -> bool:
+    """Become the one that relays, for as long as this connection lives; False: another is."""
+    return bool(await writer.scalar(_TRY_LOCK, {"lock": LOCK}))
 
 
 async def messages(writer: Writer) -> Sequence[Message]:

@@ -22,7 +22,7 @@ def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> NoReturn:
     try:
         uvloop.run(_until_told(main))
         code = 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001  the last door: logged, then left by it
         _log.exception("the process ends by an error")
     leave(code)
 

@@ -68,6 +68,14 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecoverOrder:
+    """The input of `Recover`; `poll_seconds` are the pauses between asks after its refunds."""
+
+    order_id: str
+    poll_seconds: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """A tap by a person: who, and which request asked."""
 

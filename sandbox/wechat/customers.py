@@ -48,11 +48,14 @@ class Cashier:
     orders: Orders
     merchants: Merchants
 
-    async def pay(self, payment: Payment) -> tuple[str, str | None]:
-        """Wait, then pay or fail to; (trade_state, transaction_id), or `PaymentRefused`."""
-        row = self._identify(payment)
-        habits = self.merchants.habits(row["mchid"])
+    async def pay_in_time(self, payment: Payment) -> tuple[str, str | None]:
+        """Wait `delay_seconds` at the merchant's speed, then `pay`."""
+        habits = self.merchants.habits(self._identify(payment)["mchid"])
         await asyncio.sleep(habits.seconds(payment.delay_seconds))
+        return self.pay(payment)
+
+    def pay(self, payment: Payment) -> tuple[str, str | None]:
+        """Pay now, or fail to; (trade_state, transaction_id), or `PaymentRefused`."""
         row = self._identify(payment)
         if payment.outcome == "fail":
             self.orders.require_payable(row, payment.openid, time.time())

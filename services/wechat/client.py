@@ -13,8 +13,8 @@ import httpx
 import orjson
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509 import load_pem_x509_certificate
-
 from domain.outcomes import Accepted, Outcome, Rejected, Unknown
+
 from services.wechat.accounts import PUBLIC_KEY_PREFIX, Account
 from services.wechat.answers import (
     CURRENCY,
@@ -83,7 +83,11 @@ class WechatPay:
         expires_at: datetime,
         openid: str | None,
     ) -> Outcome[Prepay]:
-        """Place a channel order; `openid` is the payer of a JSAPI order and unused for Native."""
+        """Place a channel order; `openid` is the payer of a JSAPI order and unused for Native.
+
+        A repetition that is rejected (OUT_TRADE_NO_USED, ORDERPAID…) tells nothing about the
+        first one: query it.
+        """
         order: Json = {
             "appid": account.appid,
             "mchid": account.mchid,

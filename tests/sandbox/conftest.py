@@ -1,4 +1,4 @@
-"""Fixtures: one sandbox process for the folder, a merchant's server, merchants of every test's own."""
+"""Fixtures: one sandbox process for the folder, a merchant's server, a fresh merchant a test."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -68,16 +68,19 @@ class SandboxProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        """Start, or start again on the same ports and home."""
         command = [sys.executable, "-W", "error", "-m", "sandbox"]
         self._process = subprocess.Popen(command, env=self._environment)  # noqa: S603
         wait_for(self._is_up, START_SECONDS)
 
     def kill(self) -> None:
+        """End it as a crash would."""
         assert self._process is not None
         self._process.kill()
         self._process.wait(10)
 
     def stop(self) -> None:
+        """End it in good order; it must say 0."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         assert self._process.wait(10) == 0
@@ -90,13 +93,16 @@ class SandboxProcess:
         return answer.json()
 
     def pay(self, status: int = 200, **body: Any) -> Any:
+        """Let a customer pay."""
         return self.call("POST", "/pay", status, **body)
 
     def fault(self, operation: str, fault: str, **body: Any) -> int:
+        """Arm a fault; its id."""
         armed = self.call("POST", "/faults", operation=operation, fault=fault, **body)
         return int(armed["id"])
 
     def oracle(self, **params: str) -> Any:
+        """Ask what money truly moved."""
         return self.control.get("/control/oracle", params=params).json()
 
     def _is_up(self) -> bool:
@@ -118,6 +124,7 @@ class Received:
 
     @property
     def event(self) -> Any:
+        """The envelope."""
         return json.loads(self.body)
 
 
@@ -147,6 +154,7 @@ class MerchantServer:
         self.port = self._server.server_address[1]
 
     def serve(self, certificate: Path, key: Path) -> None:
+        """Begin to answer."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
         self._server.socket = context.wrap_socket(
@@ -155,10 +163,12 @@ class MerchantServer:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def close(self) -> None:
+        """Stop answering."""
         self._server.shutdown()
         self._server.server_close()
 
     def got(self, path: str) -> list[Received]:
+        """What came to a path."""
         return [received for received in self.received if received.path == path]
 
 
@@ -182,12 +192,14 @@ class TestMerchant:
         )
 
     def sign(self, *lines: bytes | str) -> str:
+        """Sign lines with the merchant's key."""
         message = b"".join((x if isinstance(x, bytes) else x.encode()) + b"\n" for x in lines)
         return base64.b64encode(
             self.private_key.sign(message, padding.PKCS1v15(), SHA256())
         ).decode()
 
     def authorization(self, method: str, target: str, body: bytes, skew: int = 0) -> dict[str, str]:
+        """Return the five fields, rightly signed, `skew` seconds from now."""
         timestamp = str(int(time.time()) + skew)
         nonce = secrets.token_hex(16)
         return {
@@ -218,6 +230,7 @@ class TestMerchant:
         return self.http.send(request)
 
     def order(self, out_trade_no: str | None = None, **changes: Any) -> dict[str, Any]:
+        """Return the body of a right order of 1,000 fen, with changes."""
         return {
             "appid": self.keys["appid"],
             "mchid": self.mchid,
@@ -230,13 +243,16 @@ class TestMerchant:
         }
 
     def create(self, order: dict[str, Any], kind: str = "jsapi") -> httpx.Response:
+        """Place an order."""
         return self.request("POST", f"/v3/pay/transactions/{kind}", order)
 
     def query(self, out_trade_no: str) -> httpx.Response:
+        """Look an order up."""
         path = f"/v3/pay/transactions/out-trade-no/{out_trade_no}?mchid={self.mchid}"
         return self.request("GET", path)
 
     def close(self, out_trade_no: str) -> httpx.Response:
+        """Close an order."""
         path = f"/v3/pay/transactions/out-trade-no/{out_trade_no}/close"
         return self.request("POST", path, {"mchid": self.mchid})
 
@@ -250,6 +266,7 @@ class TestMerchant:
     def refund(
         self, out_trade_no: str, out_refund_no: str, fen: int, **changes: Any
     ) -> httpx.Response:
+        """Ask for a refund of an order of 1,000 fen."""
         body = {
             "out_trade_no": out_trade_no,
             "out_refund_no": out_refund_no,
@@ -260,10 +277,12 @@ class TestMerchant:
         return self.request("POST", "/v3/refund/domestic/refunds", body)
 
     def refund_status(self, out_refund_no: str) -> str:
+        """Look a refund up."""
         answer = self.request("GET", f"/v3/refund/domestic/refunds/{out_refund_no}")
         return str(answer.json()["status"])
 
     def pay_parameters(self, prepay_id: str) -> dict[str, str]:
+        """Return what the app hands to WeChat."""
         timestamp, nonce, package = str(int(time.time())), "n", f"prepay_id={prepay_id}"
         return {
             "appId": self.keys["appid"],

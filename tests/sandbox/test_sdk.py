@@ -50,8 +50,12 @@ def test_the_sdk_tells_a_whole_story(
     package = f"prepay_id={json.loads(body)['prepay_id']}"
     pay_sign = sdk.sign([appid, "1700000000", "nonce", package])
     parameters = {
-        "appId": appid, "timeStamp": "1700000000", "nonceStr": "nonce",
-        "package": package, "signType": "RSA", "paySign": pay_sign,
+        "appId": appid,
+        "timeStamp": "1700000000",
+        "nonceStr": "nonce",
+        "package": package,
+        "signType": "RSA",
+        "paySign": pay_sign,
     }
     answer = sandbox.pay(parameters=parameters, openid="o-1")
     found = json.loads(sdk.query(transaction_id=answer["transaction_id"])[1])

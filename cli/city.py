@@ -1,0 +1,173 @@
+"""Cities for the platform: a published day as a site of its own, and seeding in a child process."""
+
+import asyncio
+import hashlib
+import json
+import math
+import sys
+from typing import Any
+
+import click
+
+from cli.mdrp import Instance, Point
+
+ORIGIN_LAT = 30.25
+ORIGIN_LNG = 120.15
+METERS_PER_DEGREE = 111_194.926
+"""Of latitude, on a sphere of 6,371 km, as distances are measured."""
+AREA_MARGIN_METERS = 500
+ZONE_ID = "day"
+DISHES = 3
+CHEAPEST_FEN = 1_500
+DEAREST_FEN = 4_500
+
+
+class Plane:
+    """A day's plane of meters laid on the globe around one place, true to 0.1 % in a city."""
+
+    def __init__(self, places: list[Point]) -> None:
+        self._low = min(x for x, _ in places), min(y for _, y in places)
+        self._high = max(x for x, _ in places), max(y for _, y in places)
+        self._middle = tuple((a + b) / 2 for a, b in zip(self._low, self._high, strict=True))
+
+    def place(self, point: Point) -> dict[str, float]:
+        """A point as {lat, lng}."""
+        east, north = point[0] - self._middle[0], point[1] - self._middle[1]
+        per_degree_east = METERS_PER_DEGREE * math.cos(math.radians(ORIGIN_LAT))
+        return {
+            "lat": round(ORIGIN_LAT + north / METERS_PER_DEGREE, 7),
+            "lng": round(ORIGIN_LNG + east / per_degree_east, 7),
+        }
+
+    def area(self) -> list[list[float]]:
+        """A rectangle around every place."""
+        (west, south), (east, north) = self._low, self._high
+        margin = AREA_MARGIN_METERS
+        corners = [
+            (west - margin, south - margin),
+            (east + margin, south - margin),
+            (east + margin, north + margin),
+            (west - margin, north + margin),
+        ]
+        return [list(self.place(corner).values()) for corner in corners]
+
+
+def plane_of(instance: Instance) -> Plane:
+    """The plane that holds every place of a day."""
+    return Plane(
+        [
+            *(order.place for order in instance.orders),
+            *instance.restaurants.values(),
+            *(courier.place for courier in instance.couriers),
+        ]
+    )
+
+
+def city_of(instance: Instance, site_id: str, speed: float) -> dict[str, Any]:
+    """A day as a site: each restaurant a shop with its own merchant, each order a customer."""
+    plane = plane_of(instance)
+    names = sorted(instance.restaurants)
+    area = plane.area()
+    return {
+        "site": {
+            "site_id": site_id,
+            "name": f"MDRP {instance.name}",
+            "time_zone": "Asia/Shanghai",
+            "speed": speed,
+            "always_open": True,
+            "fee_rule": {},
+            "timers": {},
+        },
+        "zones": [{"zone_id": ZONE_ID}],
+        "merchants": [{"merchant_id": of(site_id, name), "name": name} for name in names],
+        "channel_accounts": [
+            {
+                "account_id": of(site_id, name),
+                "merchant_id": of(site_id, name),
+                "mchid": mchid,
+            }
+            for name, mchid in _mchids(site_id, names).items()
+        ],
+        "shops": [
+            {
+                "shop_id": of(site_id, name),
+                "merchant_id": of(site_id, name),
+                "account_id": of(site_id, name),
+                "zone_id": ZONE_ID,
+                "name": name,
+                "delivery_area": area,
+                "prep_minutes": _prep_minutes(instance, name),
+                **plane.place(instance.restaurants[name]),
+            }
+            for name in names
+        ],
+        "items": [
+            {
+                "shop_id": of(site_id, name),
+                "item_id": f"dish-{number}",
+                "name": f"{name} 套餐 {number}",
+                "price_fen": _price_fen(name, number),
+                "packing_fen": 100,
+            }
+            for name in names
+            for number in range(DISHES)
+        ],
+        "customers": [
+            {"customer_id": order.name, "openid": _openid(site_id, order.name)}
+            for order in instance.orders
+        ],
+        "riders": [{"rider_id": courier.name, "zone_id": ZONE_ID} for courier in instance.couriers],
+    }
+
+
+def of(site_id: str, name: str) -> str:
+    """The id of a restaurant's shop, merchant and account, which are global."""
+    return f"{site_id}-{name}"
+
+
+async def seed(city: dict[str, Any] | None = None) -> str:
+    """Run `python -m workers.seed` on a city (None: the demo city); its one line."""
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "workers.seed", *(["-"] if city else [])),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, errors = await child.communicate(json.dumps(city).encode() if city else b"")
+    if child.returncode:
+        raise click.ClickException(errors.decode().strip() or "seeding failed")
+    return output.decode().strip()
+
+
+def _prep_minutes(instance: Instance, restaurant: str) -> int:
+    """A shop's usual preparation: the mean of its day."""
+    spans = [
+        order.ready_minute - order.placement_minute
+        for order in instance.orders
+        if order.restaurant == restaurant
+    ]
+    return max(1, round(sum(spans) / len(spans)))
+
+
+def _mchids(site_id: str, names: list[str]) -> dict[str, str]:
+    """A merchant number for each, eight digits of their own within the site."""
+    taken: dict[str, str] = {}
+    for name in names:
+        attempt = 0
+        while (mchid := f"17{_number(site_id, name, attempt) % 10**8:08d}") in taken.values():
+            attempt += 1
+        taken[name] = mchid
+    return taken
+
+
+def _price_fen(name: str, number: int) -> int:
+    return CHEAPEST_FEN + _number(name, number) % (DEAREST_FEN - CHEAPEST_FEN)
+
+
+def _openid(site_id: str, customer_id: str) -> str:
+    return f"o{hashlib.sha256(f'{site_id}/{customer_id}'.encode()).hexdigest()[:27]}"
+
+
+def _number(*parts: object) -> int:
+    text = "/".join(map(str, parts))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])

@@ -1,0 +1,166 @@
+"""The laws of DESIGN §4 as questions to live data: each lists what breaks it, none is a pass."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+
+from domain.orders import Status, may_follow
+from services import ledger
+from services.db import Reader
+
+VIOLATIONS_SHOWN = 20
+PAGE_ORDERS = 500
+
+LAWS: Mapping[str, str] = {
+    "1 refunds never exceed what was paid": """
+        SELECT order_id, refunded_fen, paid_fen FROM orders
+        WHERE refunded_fen > paid_fen AND {site}""",
+    "1 each order's refunds add up to its row": """
+        SELECT o.order_id, o.refunded_fen, coalesce(sum(r.amount_fen), 0) AS refunds_fen
+        FROM orders o LEFT JOIN refunds r ON r.order_id = o.order_id AND r.source = 'held'
+        WHERE {o_site} GROUP BY o.order_id, o.refunded_fen
+        HAVING o.refunded_fen <> coalesce(sum(r.amount_fen), 0)""",
+    "1 money that came is booked once": """
+        SELECT a.out_trade_no, a.state, count(j.id) AS journals
+        FROM payment_attempts a
+        LEFT JOIN ledger_journals j ON j.key = 'payment/' || a.out_trade_no || '/arrived'
+          AND j.outcome = 'applied'
+        WHERE {a_site} GROUP BY a.out_trade_no, a.state
+        HAVING count(j.id) <> CASE WHEN a.state IN ('paid', 'late', 'frozen') THEN 1 ELSE 0 END""",
+    "1 refunds that ended well are booked once, others not": """
+        SELECT r.out_refund_no, r.state, count(j.id) AS journals
+        FROM refunds r LEFT JOIN ledger_journals j
+          ON j.key = 'refund/' || r.out_refund_no || '/ended' AND j.outcome = 'applied'
+        WHERE {r_site} GROUP BY r.out_refund_no, r.state
+        HAVING count(j.id) <> CASE WHEN r.state = 'success' THEN 1 ELSE 0 END""",
+    "1 an order keeps at most one payment": """
+        SELECT order_id, count(*) AS payments FROM payment_attempts
+        WHERE state = 'paid' AND {site} GROUP BY order_id HAVING count(*) > 1""",
+    "1 an order that has ended holds nobody's money": """
+        SELECT o.order_id,
+          sum(CASE e.side WHEN 'C' THEN e.amount_fen ELSE -e.amount_fen END) AS held_fen
+        FROM orders o JOIN ledger_journals j ON j.order_id = o.order_id
+        JOIN ledger_entries e
+          ON e.journal_id = j.id AND e.account = 'order:' || o.site_id || ':held'
+        WHERE o.ended_at IS NOT NULL AND {o_site} GROUP BY o.order_id
+        HAVING sum(CASE e.side WHEN 'C' THEN e.amount_fen ELSE -e.amount_fen END) <> 0""",
+    "3 late money is on its way home": """
+        SELECT a.out_trade_no FROM payment_attempts a LEFT JOIN refunds r
+          ON r.order_id = a.order_id AND r.cause = 'late:' || a.out_trade_no
+        WHERE a.state = 'late' AND r.out_refund_no IS NULL AND {a_site}""",
+    "5 a claim is one rider's": """
+        SELECT task_id, token, count(*) AS winners FROM offers
+        WHERE state IN ('accepted', 'claimed') AND {site}
+        GROUP BY task_id, token HAVING count(*) > 1""",
+    "6 an order that was cancelled holds no stock": """
+        SELECT l.order_id, l.item_id FROM item_leases l JOIN orders o USING (order_id)
+        WHERE l.state = 'held' AND o.status = 'cancelled' AND {o_site}""",
+    "6 stock is never below nothing": """
+        SELECT shop_id, item_id, stock FROM items WHERE stock < 0 AND {site}""",
+    "7 seq is gapless from 1": """
+        SELECT s.order_id, s.seq, count(e.seq) AS events, max(e.seq) AS last
+        FROM order_streams s LEFT JOIN order_events e USING (order_id)
+        WHERE {s_site} GROUP BY s.order_id, s.seq
+        HAVING count(e.seq) <> s.seq OR coalesce(max(e.seq), 0) <> s.seq""",
+    "7 the row and the public state agree": """
+        SELECT o.order_id, o.status, s.view->>'status' AS public
+        FROM orders o JOIN order_streams s USING (order_id)
+        WHERE {o_site} AND (o.status <> s.view->>'status' OR o.payment <> s.view->>'payment'
+          OR o.kitchen <> s.view->>'kitchen' OR o.held <> (s.view->>'held')::boolean)""",
+    "7 order and delivery agree at the end": """
+        SELECT o.order_id, o.status, t.state FROM orders o JOIN delivery_tasks t USING (order_id)
+        WHERE {o_site} AND ((o.status IN ('delivered', 'completed')) <> (t.state = 'delivered')
+          OR (o.status = 'cancelled' AND t.state <> 'closed'))""",
+}
+"""Law → the rows that break it; `{site}` narrows to one site."""
+
+_ORDERS = """
+SELECT order_id, seq, view FROM order_streams
+WHERE order_id > :after AND {site} ORDER BY order_id LIMIT :limit
+"""
+_EVENTS = text("""
+SELECT order_id, seq, data FROM order_events WHERE order_id = ANY(:orders) ORDER BY order_id, seq
+""")
+_MONEY = """
+SELECT out_trade_no, sum(paid_fen) AS paid_fen, sum(refunded_fen) AS refunded_fen FROM (
+  SELECT out_trade_no, CASE WHEN state IN ('paid', 'late', 'frozen') THEN (
+      SELECT e.amount_fen FROM ledger_journals j JOIN ledger_entries e ON e.journal_id = j.id
+      WHERE j.key = 'payment/' || out_trade_no || '/arrived' AND e.side = 'D')
+    ELSE 0 END AS paid_fen, 0 AS refunded_fen
+  FROM payment_attempts WHERE {site}
+  UNION ALL
+  SELECT out_trade_no, 0, amount_fen FROM refunds WHERE state = 'success' AND {site}
+) AS moved GROUP BY out_trade_no
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One law and what breaks it."""
+
+    law: str
+    broken: list[str]
+
+
+async def check(reader: Reader, site_id: str = "") -> list[Verdict]:
+    """Ask every law; `site_id` empty: all sites."""
+    verdicts = [Verdict(law="1 the ledger balances", broken=await ledger.check(reader))]
+    for law, question in LAWS.items():
+        rows = await reader.all(text(_narrowed(question, site_id)), {"site_id": site_id})
+        verdicts.append(Verdict(law=law, broken=[str(dict(row._mapping)) for row in rows]))  # noqa: SLF001
+    verdicts.append(Verdict(law="7 events fold to the state", broken=await _folds(reader, site_id)))
+    return verdicts
+
+
+async def compare(reader: Reader, oracle: list[dict[str, Any]], site_id: str = "") -> Verdict:
+    """Money that truly moved at the gateway, payment by payment, against the books."""
+    rows = await reader.all(text(_narrowed(_MONEY, site_id)), {"site_id": site_id})
+    ours = {row.out_trade_no: (int(row.paid_fen), int(row.refunded_fen)) for row in rows}
+    theirs = {
+        one["out_trade_no"]: (int(one["paid_fen"]), int(one["refunded_fen"])) for one in oracle
+    }
+    broken = [
+        f"{number}: books {ours.get(number, (0, 0))}, gateway {theirs.get(number, (0, 0))}"
+        for number in sorted(ours.keys() | (set() if site_id else theirs.keys()))
+        if ours.get(number, (0, 0)) != theirs.get(number, (0, 0))
+    ]
+    broken += [
+        f"{one['out_trade_no']}: {one['charges']} charges" for one in oracle if one["charges"] > 1
+    ]
+    return Verdict(law="1 ledger = gateway oracle", broken=broken)
+
+
+def _narrowed(question: str, site_id: str) -> str:
+    names = ("site", "o_site", "a_site", "r_site", "s_site")
+    columns = {name: f"{name[:-5]}.site_id" if "_" in name else "site_id" for name in names}
+    return question.format(
+        **{name: f"{column} = :site_id" if site_id else "true" for name, column in columns.items()}
+    )
+
+
+async def _folds(reader: Reader, site_id: str) -> list[str]:
+    """Orders whose events don't fold to their view, or whose status went backwards."""
+    broken: list[str] = []
+    after = ""
+    while True:
+        orders = await reader.all(
+            text(_narrowed(_ORDERS, site_id)),
+            {"after": after, "limit": PAGE_ORDERS, "site_id": site_id},
+        )
+        if not orders:
+            return broken
+        after = orders[-1].order_id
+        folds: dict[str, dict[str, Any]] = {order.order_id: {} for order in orders}
+        for event in await reader.all(_EVENTS, {"orders": list(folds)}):
+            view = folds[event.order_id]
+            before, now = view.get("status"), event.data.get("status")
+            if before and now and before != now and not may_follow(Status(before), Status(now)):
+                broken.append(f"{event.order_id}: {before} became {now} at {event.seq}")
+            view |= event.data
+        broken += [
+            f"{order.order_id}: the fold differs from the view at {order.seq}"
+            for order in orders
+            if folds[order.order_id] != order.view
+        ]

@@ -1,0 +1,132 @@
+"""Rows whose story may have lost its workflow; a look at Temporal must confirm each of them."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import text
+
+from services.db import Reader
+
+PAGE_ROWS = 200
+ORDER_QUIET_SECONDS = 60
+"""A row that changed more recently is left alone: its workflow has just been there."""
+ENDED_SECONDS = 60
+REFUND_QUIET_SECONDS = 30
+NOTICE_QUIET_SECONDS = 10
+BEGINNING = (datetime.min.replace(tzinfo=UTC), "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenOrder:
+    """An order's row that has not ended."""
+
+    order_id: str
+    changed_at: datetime
+    refund_poll_seconds: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRefund:
+    """A refund's row that has not ended."""
+
+    out_refund_no: str
+    order_id: str
+    created_at: datetime
+    poll_seconds: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unapplied:
+    """A stored fact about a payment that has had no effect and is not on its way."""
+
+    notice_id: int
+    site_id: str
+    order_id: str
+
+
+_ORDER = "SELECT order_id, changed_at, timers -> 'refund_poll_seconds' AS waits FROM orders "
+_OPEN_OF = text(_ORDER + "WHERE order_id = ANY(:order_ids) AND ended_at IS NULL")
+_QUIET = text(
+    _ORDER
+    + """WHERE ended_at IS NULL AND changed_at < now() - make_interval(secs => :quiet_seconds)
+AND (changed_at, order_id) > (:at, :id) ORDER BY changed_at, order_id LIMIT :limit"""
+)
+_ENDED = text("""
+SELECT order_id FROM orders
+WHERE order_id = ANY(:order_ids) AND ended_at < now() - make_interval(secs => :quiet_seconds)
+""")
+_REFUND = """
+SELECT r.out_refund_no, r.order_id, r.created_at, o.timers -> 'refund_poll_seconds' AS waits
+FROM refunds r JOIN orders o USING (order_id) WHERE r.ended_at IS NULL
+"""
+_QUIET_REFUNDS = text(
+    _REFUND
+    + """AND r.created_at < now() - make_interval(secs => :quiet_seconds)
+AND (r.created_at, r.out_refund_no) > (:at, :id) ORDER BY r.created_at, r.out_refund_no LIMIT :limit
+"""
+)
+_REFUNDS_OF = text(_REFUND + "AND r.out_refund_no = ANY(:numbers)")
+_UNAPPLIED = text("""
+SELECT id AS notice_id, site_id, order_id FROM inbox i
+WHERE applied_at IS NULL AND kind = 'payment'
+AND received_at < now() - make_interval(secs => :quiet_seconds)
+AND NOT EXISTS (
+  SELECT FROM facts f WHERE f.confirmed_at IS NULL AND f.name = 'payment_settled'
+  AND CAST(f.body ->> 'notice_id' AS bigint) = i.id)
+ORDER BY received_at LIMIT :limit
+""")
+
+
+async def open_of(reader: Reader, order_ids: Collection[str]) -> list[OpenOrder]:
+    """Those of these orders whose rows are open."""
+    rows = await reader.all(_OPEN_OF, {"order_ids": list(order_ids)})
+    return [_order(row) for row in rows]
+
+
+async def quiet_orders(reader: Reader, after: tuple[datetime, str]) -> list[OpenOrder]:
+    """A page of open orders that nothing has changed for a while, beyond (changed_at, id)."""
+    page = {"at": after[0], "id": after[1], "limit": PAGE_ROWS}
+    rows = await reader.all(_QUIET, page | {"quiet_seconds": ORDER_QUIET_SECONDS})
+    return [_order(row) for row in rows]
+
+
+async def ended_of(reader: Reader, order_ids: Collection[str]) -> list[str]:
+    """Those of these orders whose rows ended a while ago."""
+    rows = await reader.all(_ENDED, {"order_ids": list(order_ids), "quiet_seconds": ENDED_SECONDS})
+    return [row.order_id for row in rows]
+
+
+async def quiet_refunds(reader: Reader, after: tuple[datetime, str]) -> list[OpenRefund]:
+    """A page of refunds that have been open for a while, beyond (created_at, number)."""
+    page = {"at": after[0], "id": after[1], "limit": PAGE_ROWS}
+    rows = await reader.all(_QUIET_REFUNDS, page | {"quiet_seconds": REFUND_QUIET_SECONDS})
+    return [_refund(row) for row in rows]
+
+
+async def refunds_of(reader: Reader, numbers: Collection[str]) -> list[OpenRefund]:
+    """Those of these refunds whose rows are open."""
+    rows = await reader.all(_REFUNDS_OF, {"numbers": list(numbers)})
+    return [_refund(row) for row in rows]
+
+
+async def unapplied(reader: Reader) -> Sequence[Unapplied]:
+    """The oldest facts about payments that nobody has applied and nobody is telling."""
+    rows = await reader.all(_UNAPPLIED, {"quiet_seconds": NOTICE_QUIET_SECONDS, "limit": PAGE_ROWS})
+    return [Unapplied(**row._mapping) for row in rows]  # noqa: SLF001
+
+
+def _order(row: Any) -> OpenOrder:  # noqa: ANN401
+    return OpenOrder(
+        order_id=row.order_id, changed_at=row.changed_at, refund_poll_seconds=tuple(row.waits)
+    )
+
+
+def _refund(row: Any) -> OpenRefund:  # noqa: ANN401
+    return OpenRefund(
+        out_refund_no=row.out_refund_no,
+        order_id=row.order_id,
+        created_at=row.created_at,
+        poll_seconds=tuple(row.waits),
+    )

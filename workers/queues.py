@@ -1,0 +1,71 @@
+"""The table of task queues: which workflows and activities each serves, and its limits."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from activities import dispatch, orders, payments, refunds
+from activities.gateways import Gateways
+from services.db import Database
+from workflows.dispatch import Dispatch
+from workflows.recover import Recover
+from workflows.refund import Refund
+from workflows.takeaway import TakeawayOrder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What activities hold: one of each per process."""
+
+    database: Database
+    gateways: Gateways
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """One task queue and how much of it one process takes on."""
+
+    name: str
+    workflows: tuple[type, ...]
+    activities: Callable[[Tools], list[Callable[..., Any]]]
+    workflow_tasks: int
+    """At a time; each runs Python, so more than a few only wait for the interpreter."""
+    local_activities: int
+    activities_at_once: int
+    cached_workflows: int
+    """Kept in memory (85–210 kB each); beyond it an order is replayed when it wakes."""
+    grace: timedelta
+    """For running activities after SIGTERM."""
+
+
+def _order_acts(tools: Tools) -> list[Callable[..., Any]]:
+    return [
+        *orders.build(tools.database),
+        *payments.build(tools.database, tools.gateways),
+        *refunds.build(tools.database, tools.gateways),
+    ]
+
+
+ORDERS = Queue(
+    name="orders",
+    workflows=(TakeawayOrder, Refund, Recover),
+    activities=_order_acts,
+    workflow_tasks=20,
+    local_activities=50,
+    activities_at_once=20,
+    cached_workflows=2_000,
+    grace=timedelta(seconds=5),
+)
+DISPATCH = Queue(
+    name="dispatch",
+    workflows=(Dispatch,),
+    activities=lambda tools: dispatch.build(tools.database),
+    workflow_tasks=5,
+    local_activities=1,
+    activities_at_once=50,
+    cached_workflows=50,
+    # None: another process takes over the sooner.
+    grace=timedelta(),
+)
+QUEUES = (ORDERS, DISPATCH)

@@ -1,0 +1,202 @@
+"""Finds orders, refunds and facts whose workflow is not where it should be, and mends them.
+
+Visibility and old rows only nominate; `describe` and a second look at the row decide.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from domain.contracts.life import RecoverOrder
+from domain.contracts.refunds import RefundOrder
+from domain.ids import order_workflow, recover_workflow, refund_workflow
+from services import facts, loose_ends, metrics
+from services.db import Database
+from services.loose_ends import BEGINNING, PAGE_ROWS, OpenOrder, OpenRefund, Unapplied
+from workers.queues import ORDERS
+from workers.temporal import WorkflowGone, Workflows
+
+SWEEP_SECONDS = 15.0
+PAGES = 5
+"""Of visibility per round and question."""
+LOOK_BACK = timedelta(days=1)
+FIRST_REPEAT_SECONDS = 10.0
+LONGEST_REPEAT_SECONDS = 3_600.0
+_OPEN = "WorkflowType = 'TakeawayOrder' AND ExecutionStatus = 'Running'"
+_BROKEN = (
+    "WorkflowType = 'TakeawayOrder' AND "
+    "ExecutionStatus IN ('Terminated', 'Canceled', 'Failed', 'TimedOut') AND CloseTime > '{}'"
+)
+
+log = structlog.get_logger(__name__)
+
+
+class Sweep:
+    """One round looks at a bounded page of everything; the next round goes on where it ended."""
+
+    def __init__(self, database: Database, workflows: Workflows) -> None:
+        self._database = database
+        self._workflows = workflows
+        self._quiet_after = BEGINNING
+        self._refunds_after = BEGINNING
+        self._open_token: bytes | None = None
+        self._broken_token: bytes | None = None
+        self._repeats: dict[int, tuple[float, float]] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Sweep until told to stop."""
+        while not stop.is_set():
+            await self.once()
+            try:
+                async with asyncio.timeout(SWEEP_SECONDS):
+                    await stop.wait()
+            except TimeoutError:
+                continue
+
+    async def once(self) -> None:
+        """One round; a part that fails is logged and doesn't keep the others from their work."""
+        parts: tuple[Callable[[], Awaitable[None]], ...] = (
+            self.broken_orders,
+            self.quiet_orders,
+            self.outlived_rows,
+            self.refunds,
+            self.notices,
+        )
+        with metrics.SWEEP_SECONDS.time():
+            for part in parts:
+                try:
+                    await part()
+                except Exception:
+                    metrics.RELAY_FAILURES.labels("sweep").inc()
+                    log.exception("sweep failed", part=part.__name__)
+
+    async def broken_orders(self) -> None:
+        """Executions that ended other than by completing, while their row is open."""
+        since = (datetime.now(UTC) - LOOK_BACK).isoformat()
+        nominated, self._broken_token = await self._nominated(
+            _BROKEN.format(since), self._broken_token
+        )
+        async with self._database.read() as reader:
+            open_rows = await loose_ends.open_of(reader, nominated)
+        for order in open_rows:
+            await self._recover(order)
+
+    async def quiet_orders(self) -> None:
+        """Open rows that have not changed for a while: does their workflow live?"""
+        async with self._database.read() as reader:
+            page = await loose_ends.quiet_orders(reader, self._quiet_after)
+        for order in page:
+            await self._recover(order)
+        full = len(page) == PAGE_ROWS
+        self._quiet_after = (page[-1].changed_at, page[-1].order_id) if full else BEGINNING
+
+    async def outlived_rows(self) -> None:
+        """Open executions whose row has ended: they are told."""
+        nominated, self._open_token = await self._nominated(_OPEN, self._open_token)
+        async with self._database.read() as reader:
+            ended = await loose_ends.ended_of(reader, nominated)
+        for order_id in ended:
+            try:
+                await self._workflows.tell(order_workflow(order_id), "row_ended")
+            except WorkflowGone:
+                continue  # visibility was late
+            _found("row_ended", order_id)
+
+    async def refunds(self) -> None:
+        """Open refunds without an open workflow: started again under their stored number."""
+        async with self._database.read() as reader:
+            page = await loose_ends.quiet_refunds(reader, self._refunds_after)
+        for refund in page:
+            await self._follow(refund)
+        full = len(page) == PAGE_ROWS
+        self._refunds_after = (page[-1].created_at, page[-1].out_refund_no) if full else BEGINNING
+
+    async def notices(self) -> None:
+        """Facts about payments that were confirmed but not applied: told again, ever later."""
+        async with self._database.read() as reader:
+            page = await loose_ends.unapplied(reader)
+        now = asyncio.get_running_loop().time()
+        self._repeats = {
+            fact.notice_id: self._repeats.get(fact.notice_id, (now, FIRST_REPEAT_SECONDS))
+            for fact in page
+        }
+        for fact in page:
+            due, wait_seconds = self._repeats[fact.notice_id]
+            if due <= now:
+                await self._tell_again(fact)
+                longer = min(2 * wait_seconds, LONGEST_REPEAT_SECONDS)
+                self._repeats[fact.notice_id] = (now + wait_seconds, longer)
+
+    async def _nominated(self, query: str, token: bytes | None) -> tuple[list[str], bytes | None]:
+        """Orders of the next executions that visibility lists, and where to go on."""
+        orders: list[str] = []
+        for _ in range(PAGES):
+            page, token = await self._workflows.page(query, rows=PAGE_ROWS, token=token)
+            orders += [found.id.partition("/")[2] for found in page]
+            if token is None:
+                break
+        return orders, token
+
+    async def _recover(self, order: OpenOrder) -> None:
+        if await self._workflows.is_open(order_workflow(order.order_id)):
+            return
+        async with self._database.read() as reader:
+            # Its workflow may have written the end and closed since the row was read.
+            still_open = await loose_ends.open_of(reader, [order.order_id])
+        if not still_open:
+            return
+        await self._workflows.start(
+            "Recover",
+            recover_workflow(order.order_id),
+            RecoverOrder(order_id=order.order_id, poll_seconds=order.refund_poll_seconds),
+            queue=ORDERS.name,
+        )
+        _found("order_without_workflow", order.order_id)
+
+    async def start_refunds(self, numbers: Collection[str]) -> None:
+        """Start the workflows of these stored refunds, those that are open left alone."""
+        async with self._database.read() as reader:
+            stored = await loose_ends.refunds_of(reader, numbers)
+        for refund in stored:
+            await self._start_refund(refund)
+
+    async def _follow(self, refund: OpenRefund) -> None:
+        if await self._workflows.is_open(refund_workflow(refund.out_refund_no)):
+            return
+        async with self._database.read() as reader:
+            still_open = await loose_ends.refunds_of(reader, [refund.out_refund_no])
+        if not still_open:
+            return
+        await self._start_refund(refund)
+        _found("refund_without_workflow", refund.order_id)
+
+    async def _start_refund(self, refund: OpenRefund) -> None:
+        await self._workflows.start(
+            "Refund",
+            refund_workflow(refund.out_refund_no),
+            RefundOrder(
+                out_refund_no=refund.out_refund_no,
+                order_id=refund.order_id,
+                poll_seconds=refund.poll_seconds,
+            ),
+            queue=ORDERS.name,
+        )
+
+    async def _tell_again(self, fact: Unapplied) -> None:
+        async with self._database.write() as writer:
+            await facts.tell(
+                writer,
+                site_id=fact.site_id,
+                order_id=fact.order_id,
+                workflow_id=order_workflow(fact.order_id),
+                name="payment_settled",
+                body={"notice_id": fact.notice_id},
+            )
+        _found("fact_unapplied", fact.order_id)
+
+
+def _found(finding: str, order_id: str) -> None:
+    metrics.SWEPT.labels(finding).inc()
+    log.warning("swept", finding=finding, order_id=order_id)

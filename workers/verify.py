@@ -1,0 +1,59 @@
+"""`python -m workers.verify`: asks every law of the live data, and the gateway's oracle."""
+
+import argparse
+import asyncio
+import json
+import sys
+
+import httpx
+
+from services import laws
+from services.db import Database
+from services.laws import VIOLATIONS_SHOWN, Verdict
+from services.settings import settings
+
+ORACLE_TIMEOUT_SECONDS = 60
+
+
+async def verify(site_id: str) -> list[Verdict]:
+    """Every law's verdict; the oracle's last, where a sandbox plays the gateway."""
+    config = settings()
+    database = Database(config.database_url, pool_size=1)
+    try:
+        async with database.read() as reader:
+            verdicts = await laws.check(reader, site_id)
+            if config.sandbox_url:
+                async with httpx.AsyncClient(timeout=ORACLE_TIMEOUT_SECONDS) as http:
+                    answer = await http.get(f"{config.sandbox_url}/control/oracle")
+                answer.raise_for_status()
+                verdicts.append(await laws.compare(reader, answer.json()["orders"], site_id))
+    finally:
+        await database.close()
+    return verdicts
+
+
+def main() -> int:
+    """Print the verdicts; 1 if a law is broken."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--site", default="", help="one site only")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    options = parser.parse_args()
+    verdicts = asyncio.run(verify(options.site))
+    broken = [verdict for verdict in verdicts if verdict.broken]
+    if options.json:
+        answer = {
+            "laws": len(verdicts),
+            "broken": {verdict.law: verdict.broken[:VIOLATIONS_SHOWN] for verdict in broken},
+        }
+        sys.stdout.write(json.dumps(answer) + "\n")
+    else:
+        for verdict in verdicts:
+            sys.stdout.write(f"{'BROKEN' if verdict.broken else 'ok':7}{verdict.law}\n")
+            for line in verdict.broken[:VIOLATIONS_SHOWN]:
+                sys.stdout.write(f"         {line}\n")
+        sys.stdout.write(f"{len(verdicts)} laws checked, {len(broken)} broken laws\n")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

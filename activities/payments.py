@@ -23,6 +23,8 @@ from services.payments import Paying
 from services.wechat.answers import Transaction
 
 NEVER_MADE = frozenset({"ORDER_NOT_EXIST", "RESOURCE_NOT_EXISTS"})
+SAYS_NOTHING = frozenset({"OUT_TRADE_NO_USED", "ORDERPAID"})
+"""Refusals of a repeated create that tell of an earlier one of the same number: query it."""
 TICKET_DUE = timedelta(minutes=30)
 
 
@@ -70,6 +72,8 @@ class PaymentActs:
             expires_at=paying.expires_at,
             openid=openid["openid"] if openid else None,
         )
+        if isinstance(outcome, Rejected) and outcome.code in SAYS_NOTHING:
+            outcome = Unknown(reason=outcome.code)
         async with self.database.write() as writer:
             match outcome:
                 case Accepted(value=prepay):

@@ -9,8 +9,7 @@ from cli.state import State
 def end(state: State) -> list[str]:
     """End children that outlived their supervisord; answers with their names."""
     left = processes.end_recorded(state.pids.glob("*.pid"))
-    if any([postgres.end_leftovers(data) for data in database_folders(state)]):
-        left.append("postgres")
+    left += ["postgres" for data in database_folders(state) if postgres.end_leftovers(data)]
     return left
 
 

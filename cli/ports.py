@@ -45,7 +45,8 @@ def choose(
 ) -> Ports:
     """A free port for each name, nearest above the one wanted; tells about each that is taken."""
     ports = Ports()
-    for name, first in (wanted | {k: v for k, v in remembered.items() if k in wanted}).items():
+    for name, usual in wanted.items():
+        first = remembered.get(name, usual)
         others = {number for other, number in wanted.items() if other != name}
         others |= set(ports.numbers.values())
         for number in range(first, LAST_PORT + 1):

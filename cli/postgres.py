@@ -26,6 +26,7 @@ PID_FILE = "postmaster.pid"
 RELOCATED = Path("/var/tmp")  # noqa: S108 - survives a restart of the machine; own_folder guards it
 OTHER_USERS = ("postgres", "nobody")
 CONNECT_SECONDS = 2
+SHARED_FOLDER_MODE = 0o755
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -68,28 +69,35 @@ def bundled() -> Path:
     return found[max(found)]
 
 
-def place(state: State, say: Callable[[str], None], relocated: Path = RELOCATED) -> Placement:
-    """Where things go, so that the user who runs the server can reach them; may copy binaries."""
+def place(
+    state: State, say: Callable[[str], None], *, base: Path = RELOCATED, copy: bool = True
+) -> Placement:
+    """Where things go, so that the user who runs the server can reach them.
+
+    What they can't reach goes into a folder under `base`, made here unless `copy` is off.
+    """
     install = bundled()
     data = state.home / "postgres"
     if not processes.is_root():
         return Placement(install / "bin", data, None)
-    away = relocated / f"paotui-{state.mark}"
-    there = away / "postgres"
-    user = _owner(data) or _owner(there) or _other_user()
-    if _owner(there) is not None or (wall := blocked(data.parent, user)):
-        if _owner(data) is not None and not _owner(there):
-            raise click.ClickException(
-                f"{user.pw_name}, who owns {data}, may not pass {wall}; run `chmod o+x {wall}`"
-            )
-        own_folder(away, 0o755)
-        say(f"postgres: {user.pw_name} can't reach {state.home}; the data is in {there}")
-        data = there
-    if wall := _unusable(install, user):
-        copy = own_folder(away, 0o755) / install.name
-        say(f"postgres: {user.pw_name} may not pass {wall}; the server is copied to {copy}")
-        _copy_readable(install, copy)
-        install = copy
+    away = base / f"paotui-{state.mark}"
+    user = _owner(data) or _owner(away / data.name) or _other_user()
+    wall = blocked(data.parent, user)
+    if wall and _owner(data):
+        raise click.ClickException(
+            f"{user.pw_name}, who owns {data}, may not pass {wall}; run `chmod o+x {wall}`"
+        )
+    if wall or (_owner(away / data.name) and not _owner(data)):
+        data = away / data.name
+        say(f"{user.pw_name}, who runs PostgreSQL, can't pass {wall}: its data is in {data}")
+    if wall_of_install := _unusable(install, user):
+        moved = away / install.name
+        say(f"{user.pw_name} can't use {wall_of_install}: PostgreSQL is copied to {moved}")
+        if copy:
+            _copy_readable(install, own_folder(away, SHARED_FOLDER_MODE) / install.name)
+        install = moved
+    if copy and data.parent == away:
+        own_folder(away, SHARED_FOLDER_MODE)
     return Placement(install / "bin", data, user)
 
 
@@ -116,7 +124,7 @@ def initialise(placement: Placement, password: str) -> None:
         for path in (partial, secret):
             os.chown(path, placement.user.pw_uid, placement.user.pw_gid)
     locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
-    result = subprocess.run(  # noqa: S603
+    result = subprocess.run(
         [
             str(placement.binaries / "initdb"),
             *("-D", str(partial), "-U", ROLE, "-A", "scram-sha-256", "-E", "UTF8"),

@@ -63,13 +63,13 @@ def tcp(address: str) -> Probe:
     """Somebody listens at `host:port`."""
 
     async def ask(_: httpx.AsyncClient) -> str:
-        host, _, port = address.rpartition(":")
+        host, port = address.rsplit(":", 1)
         try:
             async with asyncio.timeout(PROBE_SECONDS):
-                _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+                connection = await asyncio.open_connection(host.strip("[]"), int(port))
         except (OSError, ValueError) as error:
             return f"{address}: {error or type(error).__name__}"
-        writer.close()
+        connection[1].close()
         return ""
 
     return ask

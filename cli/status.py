@@ -50,7 +50,7 @@ async def readiness(state: State) -> dict[str, str]:
 
 def show_addresses(state: State, report: Report) -> None:
     """Print what a person may open."""
-    report.table("", [*_addresses(state)])
+    report.table("", _addresses(state))
 
 
 def _addresses(state: State) -> list[tuple[str, str]]:

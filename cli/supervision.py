@@ -7,8 +7,7 @@ import subprocess
 import sys
 import time
 import xmlrpc.client
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -53,7 +52,7 @@ class Keeper:
         self.state.socket.unlink(missing_ok=True)
         with self.state.log("supervisord-start").open("w") as log:
             # A session of its own: Ctrl-C reaches `paotui up`, which then stops things in order.
-            self._daemon = daemon = subprocess.Popen(  # noqa: S603
+            self._daemon = daemon = subprocess.Popen(
                 [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.configuration)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -102,21 +101,35 @@ class Keeper:
             os.kill(pid, signal.SIGKILL)
 
     def _render(self, components: Sequence[Component]) -> str:
-        user = "user=root\n" if processes.is_root() else ""
         sections = [
-            f"[unix_http_server]\nfile={_value(self.state.socket)}\nchmod=0600\n",
-            "[rpcinterface:supervisor]\n"
-            "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n",
-            f"[supervisord]\n{user}nodaemon=true\nsilent=true\npidfile={_value(self._pid_file)}\n"
-            f"logfile={_value(self.state.log('supervisord'))}\nlogfile_maxbytes={LOG_BYTES}\n"
-            f"logfile_backups={LOG_BACKUPS}\nchildlogdir={_value(self.state.logs)}\n",
+            _section("unix_http_server", {"file": self.state.socket, "chmod": "0600"}),
+            _section(
+                "rpcinterface:supervisor",
+                {
+                    "supervisor.rpcinterface_factory": (
+                        "supervisor.rpcinterface:make_main_rpcinterface"
+                    )
+                },
+            ),
+            _section(
+                "supervisord",
+                {
+                    "nodaemon": "true",
+                    "silent": "true",
+                    "user": "root" if processes.is_root() else "",
+                    "pidfile": self._pid_file,
+                    "logfile": self.state.log("supervisord"),
+                    "logfile_maxbytes": LOG_BYTES,
+                    "logfile_backups": LOG_BACKUPS,
+                    "childlogdir": self.state.logs,
+                },
+            ),
         ]
         for priority, tier in enumerate(Tier, start=1):
             names = [component.name for component in components if component.tier is tier]
             if names:
-                sections.append(
-                    f"[group:{tier}]\nprograms={','.join(names)}\npriority={priority}\n"
-                )
+                group = {"programs": ",".join(names), "priority": priority}
+                sections.append(_section(f"group:{tier}", group))
         return "\n".join(sections + [self._program(component) for component in components])
 
     def _program(self, component: Component) -> str:
@@ -125,8 +138,8 @@ class Keeper:
             command = processes.launcher(self.state.pids / f"{component.name}.pid", command)
         environment = ",".join(f"{k}={_quoted(v)}" for k, v in component.environment.items())
         settings = {
-            "command": _value(shlex.join(command)),
-            "directory": _value(component.directory),
+            "command": shlex.join(command),
+            "directory": component.directory,
             "environment": environment,
             "user": component.user,
             "autostart": "false",
@@ -137,15 +150,19 @@ class Keeper:
             "stopwaitsecs": STOP_WAIT_SECONDS[component.tier],
             "killasgroup": "true",
             "redirect_stderr": "true",
-            "stdout_logfile": _value(self.state.log(component.name)),
+            "stdout_logfile": self.state.log(component.name),
             "stdout_logfile_maxbytes": LOG_BYTES,
             "stdout_logfile_backups": LOG_BACKUPS,
         }
-        lines = [f"{name}={value}\n" for name, value in settings.items() if value != ""]
-        return f"[program:{component.name}]\n" + "".join(lines)
+        return _section(f"program:{component.name}", settings)
 
 
-def _value(value: str | Path) -> str:
+def _section(name: str, settings: Mapping[str, object]) -> str:
+    lines = [f"{key}={_value(value)}\n" for key, value in settings.items() if value != ""]
+    return f"[{name}]\n" + "".join(lines)
+
+
+def _value(value: object) -> str:
     """A value as supervisord's configuration can hold it; refuses what it would cut or misread."""
     text = str(value)
     if any(sign in text for sign in ("\n", " ;", " #", "\t;", "\t#")):
@@ -158,9 +175,8 @@ def _value(value: str | Path) -> str:
 def _quoted(value: str) -> str:
     if '"' in value:
         raise click.ClickException(f"{value!r} may hold no double quote; URL-encode it")
-    return f'"{_value(value)}"'
+    return f'"{value}"'
 
 
 def _without_proxy() -> str:
     return ",".join(filter(None, [os.environ.get("NO_PROXY", ""), "127.0.0.1", "localhost"]))
-

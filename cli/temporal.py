@@ -22,6 +22,7 @@ DOWNLOAD_SECONDS = 900.0
 BUILD_SECONDS = 1800.0
 POLL_SECONDS = 0.5
 MEGABYTE = 1_000_000
+DOWNLOAD_FAILED = "the SDK's download failed (no internet?)"
 DOWNLOADER = f"""
 import asyncio, os, sys
 from temporalio.testing import WorkflowEnvironment
@@ -88,24 +89,22 @@ async def _download(target: Path, report: Report) -> str:
     process = await asyncio.create_subprocess_exec(*command, stdout=DEVNULL, stderr=DEVNULL)
     with report.waiting("temporal download"):
         failure = await _watch_download(process, partial, report)
-    binaries = [path for path in partial.rglob("*") if os.access(path, os.X_OK) and path.is_file()]
-    if not failure and binaries:
-        binaries[0].replace(target)
-    shutil.rmtree(partial)
-    return "" if target.exists() else failure or "the SDK's download failed (no internet?)"
+    if not failure and not _keep(partial, target):
+        failure = DOWNLOAD_FAILED
+    return failure
 
 
 async def _watch_download(process: asyncio.subprocess.Process, folder: Path, report: Report) -> str:
     waited = 0.0
     try:
         while process.returncode is None:
-            arrived = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            arrived = _bytes_in(folder)
             report.note("temporal download", f"{arrived // MEGABYTE} MB")
             if waited > (DOWNLOAD_SECONDS if arrived else FIRST_BYTE_SECONDS):
                 return f"the SDK's download gave {arrived // MEGABYTE} MB in {waited:.0f} s"
             await asyncio.sleep(POLL_SECONDS)
             waited += POLL_SECONDS
-        return "" if process.returncode == 0 else "the SDK's download failed (no internet?)"
+        return "" if process.returncode == 0 else DOWNLOAD_FAILED
     finally:
         await _end(process)
 
@@ -129,11 +128,8 @@ async def _build(target: Path, report: Report) -> str:
     with report.waiting("temporal build"):
         # -v names each package as it is compiled; Go's own caches make a second try go on.
         code = await _run((go, "install", "-v", MODULE), {"GOBIN": str(partial)}, show)
-    built = partial / "temporal"
-    if code == 0 and built.exists():
-        built.replace(target)
-    shutil.rmtree(partial)
-    return "" if target.exists() else f"`go install {MODULE}` ended with {code}"
+    kept = code == 0 and _keep(partial, target)
+    return "" if kept else f"`go install {MODULE}` ended with {code}"
 
 
 async def _run(
@@ -159,6 +155,19 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         process.kill()
         await process.wait()
+
+
+def _keep(partial: Path, target: Path) -> bool:
+    """Move the one program that was made in that folder to its place, in one step."""
+    programs = [path for path in partial.iterdir() if path.is_file() and os.access(path, os.X_OK)]
+    if programs:
+        programs[0].replace(target)
+        shutil.rmtree(partial)
+    return bool(programs)
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
 
 
 def _fresh(folder: Path) -> Path:

@@ -14,4 +14,8 @@ DAY_SECONDS = 86_400
 @click.option("--ttl-seconds", default=DAY_SECONDS, show_default=True, help="How long it holds.")
 def token(*, site: str, role: str, subject: str, ttl_seconds: int) -> None:
     """Print a signed bearer token."""
-    click.echo(identity.issue(site=site, role=role, subject=subject, ttl_seconds=ttl_seconds))
+    try:
+        signed = identity.issue(site=site, role=role, subject=subject, ttl_seconds=ttl_seconds)
+    except ValueError as error:
+        raise click.ClickException(f"{error}; the key comes from `paotui up`") from error
+    click.echo(signed)

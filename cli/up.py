@@ -153,4 +153,3 @@ def _stop(keeper: Keeper, report: Report) -> None:
     keeper.stop()
     leftovers.end(keeper.state)
     report.say("stopped")
-

@@ -33,7 +33,7 @@ class NewMerchant(_Body):
 
 
 class MerchantHabits(_Body):
-    """Habits overridden for one merchant; what is left out or null follows everybody's."""
+    """Habits overridden for one merchant; what is left out stays, null follows everybody's."""
 
     speed: float | None = Field(default=None, gt=0, le=1e6)
     refund_seconds: float | None = Field(default=None, ge=0)
@@ -182,8 +182,9 @@ def _habit_routes(wechat: WeChatPay) -> APIRouter:
 
     @router.put("/merchants/{mchid}/settings")
     async def override_settings(mchid: str, body: MerchantHabits) -> dict[str, Any]:
-        if not wechat.merchants.override_habits(mchid, body.model_dump(exclude_none=True)):
+        if wechat.merchants.find(mchid) is None:
             raise HTTPException(404, "no_such_merchant")
+        wechat.merchants.override_habits(mchid, body.model_dump(exclude_unset=True))
         return shown(wechat.merchants.habits(mchid))
 
     return router

@@ -221,12 +221,12 @@ class PublicInternet:
         self, url: str, *, content: bytes, headers: Mapping[str, str], timeout_seconds: float
     ) -> int | None:
         """POST to a public https URL; the status answered, or None when there was no answer."""
-        parts = httpx.URL(url)
-        place = self._places.get(parts.host)
-        if place is None:
-            return None
-        address = parts.copy_with(host=place[0], port=place[1])
         try:
+            parts = httpx.URL(url)
+            place = self._places.get(parts.host)
+            if place is None:
+                return None
+            address = parts.copy_with(host=place[0], port=place[1])
             async with asyncio.timeout(timeout_seconds):
                 answer = await self._client.post(
                     address,
@@ -235,7 +235,7 @@ class PublicInternet:
                     timeout=timeout_seconds,
                     extensions={"sni_hostname": parts.host},
                 )
-        except (httpx.HTTPError, TimeoutError):
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
             return None
         return answer.status_code
 

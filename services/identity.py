@@ -1,6 +1,7 @@
 """Who asks: bearer tokens of a site, a role and a subject; logging in comes with its own issue."""
 
 import time
+import uuid
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -14,6 +15,7 @@ ALGORITHM = "HS256"
 CACHED_TOKENS = 20_000
 KEY_BYTES = 32
 """A shorter HS256 key can be guessed (RFC 7518 §3.2)."""
+TICKET_SECONDS = 30
 
 
 class Unauthenticated(DomainError):
@@ -54,31 +56,75 @@ class Identity:
         return f"{self.role}:{self.subject}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """A short-lived pass for one live connection, for those who can't send headers."""
+
+    ticket: str
+    ticket_id: str
+    """To be remembered when it is used: it opens one connection."""
+    identity: Identity
+    expires_at: int
+    """Unix seconds."""
+
+
 def issue(*, site: str, role: str, subject: str, ttl_seconds: int) -> str:
     """A signed token; raises ValueError on an unknown role or a key too short to sign with."""
-    claims = {
-        "site": site,
-        "role": Role(role).value,
-        "sub": subject,
-        "exp": int(time.time()) + ttl_seconds,
-    }
-    return jwt.encode(claims, _key(), algorithm=ALGORITHM)
+    identity = Identity(site_id=_word(site), role=Role(role), subject=_word(subject))
+    return _sign(identity, int(time.time()) + ttl_seconds)
 
 
 def verify(token: str) -> Identity:
     """Whom a token speaks for; raises Unauthenticated when it is forged, damaged or too old."""
-    identity, expires_at = _verified(token)
-    if expires_at <= time.time():
+    found = _read(token)
+    if found.ticket_id:
+        raise Unauthenticated("a live ticket is no token")
+    return found.identity
+
+
+def issue_ticket(identity: Identity) -> Ticket:
+    """A ticket in this caller's name."""
+    ticket_id, expires_at = uuid.uuid4().hex, int(time.time()) + TICKET_SECONDS
+    return Ticket(
+        ticket=_sign(identity, expires_at, jti=ticket_id),
+        ticket_id=ticket_id,
+        identity=identity,
+        expires_at=expires_at,
+    )
+
+
+def verify_ticket(ticket: str) -> Ticket:
+    """An unspoilt ticket (whether it was used before is not known here), or Unauthenticated."""
+    found = _read(ticket)
+    if not found.ticket_id:
+        raise Unauthenticated("this is no live ticket")
+    return found
+
+
+def _sign(identity: Identity, expires_at: int, **more: str) -> str:
+    claims = {
+        "site": identity.site_id,
+        "role": identity.role.value,
+        "sub": identity.subject,
+        "exp": expires_at,
+        **more,
+    }
+    return jwt.encode(claims, _key(), algorithm=ALGORITHM)
+
+
+def _read(text: str) -> Ticket:
+    found = _verified(text)
+    if found.expires_at <= time.time():
         raise Unauthenticated("the token has expired")
-    return identity
+    return found
 
 
 @lru_cache(maxsize=CACHED_TOKENS)
-def _verified(token: str) -> tuple[Identity, float]:
+def _verified(text: str) -> Ticket:
     key = _key()
     try:
         claims = jwt.decode(
-            token,
+            text,
             key,
             algorithms=[ALGORITHM],
             options={"require": ["exp", "sub", "site", "role"], "verify_exp": False},
@@ -86,8 +132,13 @@ def _verified(token: str) -> tuple[Identity, float]:
         identity = Identity(
             site_id=_word(claims["site"]), role=Role(claims["role"]), subject=_word(claims["sub"])
         )
-        return identity, float(claims["exp"])
-    except (jwt.InvalidTokenError, ValueError, TypeError) as error:
+        return Ticket(
+            ticket=text,
+            ticket_id=str(claims.get("jti", "")),
+            identity=identity,
+            expires_at=int(claims["exp"]),
+        )
+    except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError) as error:
         raise Unauthenticated("the token is not valid") from error
 
 

@@ -1,6 +1,8 @@
 """Riders' shifts, and which order a task belongs to; who gets a task is dispatch's."""
 
-from sqlalchemy import text
+from typing import Any
+
+from sqlalchemy import Row, text
 
 from domain.errors import NotFound
 from domain.geo import Point
@@ -21,8 +23,9 @@ _END = text("""
 UPDATE shifts SET ended_at = now()
 WHERE site_id = :site_id AND rider_id = :rider_id AND ended_at IS NULL
 """)
-_ORDER_OF = text("""
-SELECT order_id FROM delivery_tasks WHERE task_id = :task_id AND site_id = :site_id
+_TASK = text("""
+SELECT task_id, order_id, rider_id, token, state FROM delivery_tasks
+WHERE task_id = :task_id AND site_id = :site_id
 """)
 _STATE = text("SELECT state FROM delivery_tasks WHERE order_id = :order_id")
 
@@ -38,12 +41,12 @@ async def set_shift(
     await writer.run(_BEGIN if on else _END, rider)
 
 
-async def order_of(reader: Reader, *, site_id: str, task_id: str) -> str:
-    """The order a task belongs to; raises NotFound."""
-    order_id = await reader.scalar(_ORDER_OF, {"task_id": task_id, "site_id": site_id})
-    if order_id is None:
+async def task(reader: Reader, *, site_id: str, task_id: str) -> Row[Any]:
+    """A task of the site: task_id, order_id, rider_id, token, state; raises NotFound."""
+    row = await reader.first(_TASK, {"task_id": task_id, "site_id": site_id})
+    if row is None:
         raise NotFound("there is no such task")
-    return str(order_id)
+    return row
 
 
 async def task_state(reader: Reader, order_id: str) -> str | None:

@@ -51,6 +51,9 @@ class Settings(BaseSettings):
         "set, even to nothing: the real gateways, no sandbox.",
     )
     gateway_ca: str = Field(default="", description="CA file trusted for gateways; empty: system.")
+    codec_open: bool = Field(
+        default=False, description="Let loopback read payloads at /codec with no token."
+    )
     token_key: SecretStr = Field(default=SecretStr(""), description="Signs bearer tokens.")
     payload_key: SecretStr = Field(
         default=SecretStr(""), description="Encrypts Temporal payloads: base64 of 32 bytes."

@@ -11,6 +11,7 @@ from services import migrate
 from services.db import Database
 from services.settings import settings
 from tests.postgres import bundled_postgres
+from tests.valkey import Valkey, bundled_valkey
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +50,16 @@ def personal_key() -> Iterator[str]:
         settings.cache_clear()
         yield key
     settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Valkey]:
+    """A real Valkey; tests keep apart by their ids. Whoever stops it starts it again."""
+    with bundled_valkey() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey_url(valkey: Valkey) -> str:
+    """Its address."""
+    return valkey.url

@@ -1,11 +1,12 @@
-"""A dispatch zone for tests: a site of its own, one shop, riders, and tasks made as orders do."""
+"""A dispatch zone for tests: a site, one shop, riders, tasks, and acts run as their edges do."""
 
 import uuid
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import insert, text, update
+from sqlalchemy import insert, text
 
 from domain.contracts.dispatch import Zone
 from services import dispatch, events, tables
@@ -14,6 +15,15 @@ from services.dispatch import Matcher, TaskState
 
 SHOP_LAT, SHOP_LNG = 31.23, 121.47
 ZONE_ID = "center"
+Answer = TypeVar("Answer")
+_EARLIER = (
+    text("""UPDATE delivery_tasks SET search_from = search_from - :span,
+      support_at = support_at - :span, give_up_at = give_up_at - :span,
+      assigned_at = assigned_at - :span, held_at = held_at - :span WHERE task_id = :task_id"""),
+    text("""UPDATE offers SET made_at = made_at - :span, expires_at = expires_at - :span,
+      answered_at = answered_at - :span WHERE task_id = :task_id"""),
+    text("UPDATE riders SET seen_at = seen_at - :span WHERE site_id = :site"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,25 +150,12 @@ class City:
         async with self.database.read() as reader:
             return list(await reader.all(text(statement), parameters))
 
-    async def set_task(self, task: TaskState, **columns: Any) -> None:
-        """Change the task's row as nobody may, to let time pass."""
-        table = tables.delivery_tasks
-        async with self.database.write() as writer:
-            await writer.run(update(table).where(table.c.task_id == task.task_id).values(**columns))
-
     async def pass_time(self, task: TaskState, seconds: float) -> None:
         """Everything about the task and its riders happened `seconds` earlier."""
-        earlier = {"seconds": seconds, "task_id": task.task_id, "site_id": self.site_id}
-        shift = "- :seconds * interval '1 second'"
-        moved = ("search_from", "support_at", "give_up_at", "assigned_at", "held_at")
+        ago = {"span": timedelta(seconds=seconds), "task_id": task.task_id, "site": self.site_id}
         async with self.database.write() as writer:
-            for table, columns, where in (
-                ("delivery_tasks", moved, "task_id = :task_id"),
-                ("offers", ("made_at", "expires_at", "answered_at"), "task_id = :task_id"),
-                ("riders", ("seen_at",), "site_id = :site_id"),
-            ):
-                changes = ", ".join(f"{column} = {column} {shift}" for column in columns)
-                await writer.run(text(f"UPDATE {table} SET {changes} WHERE {where}"), earlier)
+            for statement in _EARLIER:
+                await writer.run(statement, ago)
 
     async def event_types(self, task: TaskState) -> list[str]:
         """The public events of the task's order, in order; their seq is gapless."""
@@ -176,3 +173,55 @@ class City:
             rider_id=rider_id,
         )
         return [(row.message["type"], row.message["token"]) for row in found]
+
+    async def do(
+        self,
+        act: Callable[..., Awaitable[TaskState]],
+        task: TaskState,
+        rider_id: str,
+        token: int,
+        **more: str,
+    ) -> TaskState:
+        """One rider command as the API runs it: one transaction."""
+        async with self.database.write() as writer:
+            return await act(
+                writer,
+                site_id=self.site_id,
+                rider_id=rider_id,
+                task_id=task.task_id,
+                token=token,
+                **more,
+            )
+
+    async def order_does(
+        self, act: Callable[..., Awaitable[Answer]], task: TaskState, **more: Any
+    ) -> Answer:
+        """One act of the order on its task: under the stream's lock, one transaction."""
+        async with self.database.write() as writer:
+            await events.lock(writer, task.order_id)
+            return await act(writer, order_id=task.order_id, **more)
+
+    async def assigned(self, matcher: Matcher) -> TaskState:
+        """A task that rider `a` has claimed under token 1; `b` is free."""
+        await self.add_riders("a", "b")
+        task = await self.add_task()
+        await matcher.tick(no_beat)
+        return await self.do(dispatch.claim, task, "a", 1)
+
+    async def picked_up(self, matcher: Matcher) -> TaskState:
+        """A task whose food rider `a` carries under token 1; `b` is free."""
+        task = await self.assigned(matcher)
+        assert await self.order_does(dispatch.take, task, rider_id="a", token=1)
+        return task
+
+    async def tickets(self, task: TaskState) -> list[str]:
+        """Kinds of the order's tickets, oldest first."""
+        found = await self.all(
+            "SELECT kind FROM tickets WHERE order_id = :order_id ORDER BY ticket_id",
+            order_id=task.order_id,
+        )
+        return [row.kind for row in found]
+
+
+def no_beat() -> None:
+    """A heartbeat nobody listens to."""

@@ -56,7 +56,7 @@ class RiderHabits(Told):
     declines: Probability = 1
     """Of the offers not claimed; the others are left to expire."""
     answers_after_seconds: Seconds = 3
-    speed_meters_per_minute: float = Field(default=320, gt=0, le=6_000)
+    speed_meters_per_minute: float = Field(default=320, gt=0, le=60_000)
     service_seconds_pickup: Seconds = 240
     """Half on arrival, half after the food is taken (benchmarks' convention)."""
     service_seconds_dropoff: Seconds = 240

@@ -6,7 +6,6 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -184,17 +183,10 @@ class _Gateway:
         raise parameter_error("Wechatpay-Serial", wanted, "is no key of WeChat Pay", "header")
 
     def _meeting(self, operation: Operation, call: _Call) -> Meeting:
-        numbers: dict[str, Any] = {**call.path}
-        if call.body:
-            try:
-                body = json.loads(call.body)
-            except ValueError:
-                body = None
-            if isinstance(body, dict):
-                numbers = {**body, **numbers}
+        numbers = _texts(call.body) | dict(call.path)
         mchid = call.merchant.mchid
         out_trade_no = numbers.get("out_trade_no")
-        if out_trade_no is None and isinstance(numbers.get("transaction_id"), str):
+        if out_trade_no is None and "transaction_id" in numbers:
             row = self._wechat.orders.find_paid(mchid, numbers["transaction_id"])
             out_trade_no = row["out_trade_no"] if row else None
         return Meeting(
@@ -259,6 +251,17 @@ async def _body(request: Request) -> bytes:
         if len(body) > MAX_BODY_BYTES:
             raise WeChatError(400, "PARAM_ERROR", "请求体过大")
     return bytes(body)
+
+
+def _texts(body: bytes) -> dict[str, str]:
+    """Return the texts on a body's first level; nothing of a body that is no JSON object."""
+    try:
+        parsed = json.loads(body or b"{}")
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(parsed, dict):
+        return {}
+    return {name: value for name, value in parsed.items() if isinstance(value, str)}
 
 
 def _require_queried_mchid(call: _Call) -> None:

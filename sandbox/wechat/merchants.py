@@ -112,10 +112,7 @@ class Merchants:
     def habits(self, mchid: str | None = None) -> Habits:
         """Return the habits in force, for everybody or for one merchant."""
         habits = replace(self._initial, **self._changed())
-        if mchid is None:
-            return habits
-        row = self._store.one("SELECT settings FROM merchants WHERE mchid = :mchid", mchid=mchid)
-        return replace(habits, **json.loads(row["settings"])) if row else habits
+        return habits if mchid is None else replace(habits, **self._overrides(mchid))
 
     def change_habits(self, changes: dict[str, Any]) -> None:
         """Change the habits of everybody, by the names of the fields of `Habits`."""
@@ -125,16 +122,19 @@ class Merchants:
             value=json.dumps(self._changed() | changes),
         )
 
-    def override_habits(self, mchid: str, overrides: dict[str, Any]) -> bool:
-        """Replace one merchant's overrides; False when there is no such merchant."""
-        return bool(
-            self._store.run(
-                "UPDATE merchants SET settings = :settings WHERE mchid = :mchid",
-                settings=json.dumps(overrides),
-                mchid=mchid,
-            )
+    def override_habits(self, mchid: str, changes: dict[str, Any]) -> None:
+        """Change one merchant's overrides; None gives a habit back to everybody's."""
+        overrides = {k: v for k, v in (self._overrides(mchid) | changes).items() if v is not None}
+        self._store.run(
+            "UPDATE merchants SET settings = :settings WHERE mchid = :mchid",
+            settings=json.dumps(overrides),
+            mchid=mchid,
         )
 
     def _changed(self) -> dict[str, Any]:
         row = self._store.one("SELECT value FROM settings WHERE name = 'habits'")
         return dict(json.loads(row["value"])) if row else {}
+
+    def _overrides(self, mchid: str) -> dict[str, Any]:
+        row = self._store.one("SELECT settings FROM merchants WHERE mchid = :mchid", mchid=mchid)
+        return dict(json.loads(row["settings"])) if row else {}

@@ -16,7 +16,7 @@ _PRIVATE_SUFFIXES = (".local", ".localhost", ".internal", ".lan")
 
 
 def _public_https_url(url: str) -> str:
-    """Hold a callback address to WeChat's rules (§ notify_url: https, no query, public)."""
+    """Hold a callback address to WeChat's rules: https, no query, public (§1.5)."""
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").lower()
@@ -114,7 +114,7 @@ def parse(model: type[Body], raw: bytes) -> tuple[Body, Json]:
     """Return the checked body and the JSON it came from; `WeChatError` PARAM_ERROR."""
     try:
         parsed = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WeChatError(400, "PARAM_ERROR", "请求体不是合法的 JSON") from error
     if not isinstance(parsed, dict):
         raise WeChatError(400, "PARAM_ERROR", "请求体不是 JSON 对象")

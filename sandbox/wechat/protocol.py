@@ -22,6 +22,7 @@ CLOCK_SKEW_SECONDS = 300
 CHINA_TIME = timezone(timedelta(hours=8))
 
 _FIELDS = frozenset({"mchid", "nonce_str", "signature", "timestamp", "serial_no"})
+_TIMESTAMP = re.compile(r"[0-9]{1,12}")
 _FIELD = re.compile(r'([a-z_]+)="([^"]*)"')
 
 Json = dict[str, Any]
@@ -69,7 +70,7 @@ def parse_authorization(header: str) -> Authorization | None:
         if match is None or match[1] in fields:
             return None
         fields[match[1]] = match[2]
-    if fields.keys() != _FIELDS or not fields["timestamp"].isdigit():
+    if fields.keys() != _FIELDS or not _TIMESTAMP.fullmatch(fields["timestamp"]):
         return None
     return Authorization(**fields)
 
@@ -107,12 +108,14 @@ def seal(apiv3_key: str, plaintext: bytes, associated_data: str) -> Json:
 
 def dump(value: object) -> bytes:
     """Serialise as the gateway does: compact, UTF-8."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    # A refused value may hold half a surrogate pair, which has no UTF-8 form.
+    return text.encode(errors="replace")
 
 
 def parameters_hash(kind: str, body: Json) -> str:
     """Tell identical parameters from others, whatever the order of their names."""
-    canonical = json.dumps([kind, body], sort_keys=True, ensure_ascii=False)
+    canonical = json.dumps([kind, body], sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 

@@ -186,13 +186,12 @@ class Matcher:
             if row.act != "offer":
                 await self._do(row, _ACTS[row.act])
                 beat()
-        for one in match(
-            [_waiting(row) for row in waiting.values()], [_rider(row) for row in free]
-        ):
-            row = waiting[one.task_id]
-            await self.offer(row, [one.rider_id])
+        tasks = [_waiting(row) for row in waiting.values()]
+        matches = match(tasks, [_rider(row) for row in free])
+        for one in matches:
+            await self.offer(waiting[one.task_id], [one.rider_id])
             beat()
-        return len(due)
+        return len(due) - len(waiting) + len(matches)
 
     async def offer(self, task: Row[Any] | TaskState, rider_ids: Sequence[str]) -> None:
         """Offer a searching task under its next token; of several riders the first has it."""

@@ -70,7 +70,7 @@ class SandboxProcess:
     def start(self) -> None:
         """Start, or start again on the same ports and home."""
         command = [sys.executable, "-W", "error", "-m", "sandbox"]
-        self._process = subprocess.Popen(command, env=self._environment)  # noqa: S603
+        self._process = subprocess.Popen(command, env=self._environment)
         wait_for(self._is_up, START_SECONDS)
 
     def kill(self) -> None:
@@ -86,15 +86,15 @@ class SandboxProcess:
         assert self._process.wait(10) == 0
         self.control.close()
 
-    def call(self, method: str, path: str, status: int = 200, **body: Any) -> Any:
-        """Use the control interface; the answer must have this status."""
+    def call(self, method: str, path: str, expected: int = 200, /, **body: Any) -> Any:
+        """Use the control interface; the answer must have the expected status."""
         answer = self.control.request(method, f"/control{path}", json=body)
-        assert answer.status_code == status, answer.text
+        assert answer.status_code == expected, answer.text
         return answer.json()
 
-    def pay(self, status: int = 200, **body: Any) -> Any:
+    def pay(self, expected: int = 200, /, **body: Any) -> Any:
         """Let a customer pay."""
-        return self.call("POST", "/pay", status, **body)
+        return self.call("POST", "/pay", expected, **body)
 
     def fault(self, operation: str, fault: str, **body: Any) -> int:
         """Arm a fault; its id."""
@@ -221,6 +221,18 @@ class TestMerchant:
     ) -> httpx.Response:
         """Send a signed request; `fields` replaces the rightly signed ones."""
         content = b"" if body is None else json.dumps(body).encode()
+        return self.send(method, target, content, fields=fields, headers=headers)
+
+    def send(
+        self,
+        method: str,
+        target: str,
+        content: bytes,
+        *,
+        fields: dict[str, str] | None = None,
+        headers: Mapping[str, str] = _AGENT,
+    ) -> httpx.Response:
+        """Send signed bytes as they are."""
         fields = fields or self.authorization(method, target, content)
         header = "WECHATPAY2-SHA256-RSA2048 " + ",".join(f'{k}="{v}"' for k, v in fields.items())
         request = self.http.build_request(method, target, content=content)
@@ -314,4 +326,4 @@ class TestMerchant:
             key.verify(signature, message, padding.PKCS1v15(), SHA256())
         except (InvalidSignature, ValueError):
             return False
-        return headers["Wechatpay-Serial"] == self.keys["public_key_id"]
+        return bool(headers["Wechatpay-Serial"] == self.keys["public_key_id"])

@@ -37,6 +37,7 @@ def test_a_dropped_connection(
 def test_breakdowns(
     merchant: TestMerchant,
     sandbox: SandboxProcess,
+    *,
     fault: str,
     status: int,
     code: str,

@@ -157,10 +157,16 @@ def test_a_gateway_that_took_another_amount(
     assert sandbox.oracle(mchid=merchant.mchid, prefix="other-")["orders"] == []
 
 
-def test_bodies_that_are_no_order(merchant: TestMerchant) -> None:
-    assert _code(merchant.request("POST", "/v3/pay/transactions/jsapi", [1])) == (
-        400,
-        "PARAM_ERROR",
-    )
+@pytest.mark.parametrize(
+    "body", [b"[1]", b"{", b"[" * 50_000, b'{"appid": "\\ud800", "mchid": ["x"]}', b"\xff"]
+)
+def test_bodies_that_are_no_order(
+    merchant: TestMerchant, sandbox: SandboxProcess, body: bytes
+) -> None:
+    sandbox.fault("create", "http_500", mchid=merchant.mchid, out_trade_no="another")
+    assert _code(merchant.send("POST", "/v3/pay/transactions/jsapi", body)) == (400, "PARAM_ERROR")
+
+
+def test_a_huge_body_is_refused(merchant: TestMerchant) -> None:
     huge = merchant.order(detail="x" * 70_000)
     assert _code(merchant.create(huge)) == (400, "PARAM_ERROR")

@@ -66,6 +66,11 @@ def test_refunds_are_a_minute_apart_at_life_speed(
 ) -> None:
     habits = sandbox.call("PUT", f"/merchants/{merchant.mchid}/settings", speed=60)
     assert (habits["speed"], habits["refund_seconds"]) == (60, 6)
+    habits = sandbox.call("PUT", f"/merchants/{merchant.mchid}/settings", refund_seconds=1)
+    assert (habits["speed"], habits["refund_seconds"]) == (60, 1)
+    habits = sandbox.call("PUT", f"/merchants/{merchant.mchid}/settings", refund_seconds=None)
+    assert (habits["speed"], habits["refund_seconds"]) == (60, 6)
+    sandbox.call("PUT", "/merchants/1999999999/settings", 404, speed=2)
     number = merchant.paid_order()
     assert merchant.refund(number, "r-1", 10).status_code == 200
     assert _code(merchant.refund(number, "r-2", 10)) == (429, "FREQUENCY_LIMITED")

@@ -52,6 +52,7 @@ def test_refusals_are_told_apart(merchant: TestMerchant, sandbox: SandboxProcess
         (right | {"extra": "field"}, "格式错误"),
         ({k: v for k, v in right.items() if k != "nonce_str"}, "格式错误"),
         (right | {"timestamp": "soon"}, "格式错误"),
+        (right | {"timestamp": "1" * 5000}, "格式错误"),
     ]
     for fields, words in cases:
         assert _is_refused(merchant.request("GET", target, fields=fields), words), words

@@ -3,7 +3,6 @@
 from typing import TypeVar, Unpack, cast
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
 
 from domain.contracts.act import Act
 from workflows.kit.policies import LocalPolicy, RegularPolicy
@@ -12,26 +11,48 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 
-async def local(contract: Act[In, Out], value: In, **policy: Unpack[LocalPolicy]) -> Out:
+async def local(
+    contract: Act[In, Out],
+    value: In,
+    *,
+    summary: str | None = None,
+    **policy: Unpack[LocalPolicy],
+) -> Out:
     """Run a local activity; run them one after the other (sdk-python #1578)."""
     answer = await workflow.execute_local_activity(
-        contract.name, value, result_type=contract.gives, **policy
+        contract.name, value, result_type=contract.gives, summary=summary, **policy
     )
     return cast("Out", answer)
 
 
-async def regular(contract: Act[In, Out], value: In, **policy: Unpack[RegularPolicy]) -> Out:
+async def regular(
+    contract: Act[In, Out],
+    value: In,
+    *,
+    summary: str | None = None,
+    **policy: Unpack[RegularPolicy],
+) -> Out:
     """Run a regular activity."""
-    return await start_regular(contract, value, **policy)
+    return await start_regular(
+        contract,
+        value,
+        summary=summary,
+        **policy,
+    )
 
 
 def start_regular(
-    contract: Act[In, Out], value: In, **policy: Unpack[RegularPolicy]
+    contract: Act[In, Out],
+    value: In,
+    *,
+    summary: str | None = None,
+    **policy: Unpack[RegularPolicy],
 ) -> workflow.ActivityHandle[Out]:
     """Start a regular activity and go on; the handle is awaited or cancelled later."""
-    return workflow.start_activity(contract.name, value, result_type=contract.gives, **policy)
-
-
-def is_final(error: ActivityError) -> bool:
-    """Whether an activity failed with a certain refusal, rather than by giving up on an answer."""
-    return isinstance(error.cause, ApplicationError) and error.cause.non_retryable
+    return workflow.start_activity(
+        contract.name,
+        value,
+        result_type=contract.gives,
+        summary=summary,
+        **policy,
+    )

@@ -2,8 +2,8 @@
 
 import base64
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
+from secrets import token_bytes  # noqa: TID251  a codec runs outside of the workflow
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -55,7 +55,7 @@ class EncryptionCodec(PayloadCodec):
         ]
 
     def _close(self, payload: Payload) -> Payload:
-        nonce = os.urandom(NONCE_BYTES)
+        nonce = token_bytes(NONCE_BYTES)
         sealed = self._ciphers[self._key_id].encrypt(
             nonce, payload.SerializeToString(), self._key_id
         )

@@ -12,24 +12,20 @@ UNLIMITED_ATTEMPTS = 0
 
 
 class LocalPolicy(TypedDict, total=False):
-    """What a local activity may be scheduled with."""
+    """How a local activity is tried; what belongs to one call is no part of a profile."""
 
     start_to_close_timeout: timedelta
-    schedule_to_close_timeout: timedelta
     retry_policy: RetryPolicy
     local_retry_threshold: timedelta
-    summary: str
 
 
 class RegularPolicy(TypedDict, total=False):
-    """What a regular activity may be scheduled with."""
+    """How a regular activity is tried; what belongs to one call is no part of a profile."""
 
-    task_queue: str
     start_to_close_timeout: timedelta
     schedule_to_close_timeout: timedelta
     heartbeat_timeout: timedelta
     retry_policy: RetryPolicy
-    summary: str
 
 
 ROW: LocalPolicy = {
@@ -72,7 +68,7 @@ PATIENT: RegularPolicy = {
     ),
 }
 """A regular activity that asks until there is something to say; the activity names its pauses
-(`next_retry_delay`), the caller the end (`schedule_to_close_timeout`)."""
+(`next_retry_delay`), the caller the end (`within`)."""
 
 
 def within(left: timedelta, policy: RegularPolicy) -> RegularPolicy:

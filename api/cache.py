@@ -1,0 +1,124 @@
+"""Redis as the API uses it: quick or not at all; whoever asks knows another way."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TypeVar
+
+import orjson
+import structlog
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from services import snapshots
+from services.events import Stream
+from services.snapshots import Snapshot
+
+WAIT_SECONDS = 0.1
+"""Of each of at most two tries."""
+REST_SECONDS = 0.5
+"""After a failure nobody is made to wait for Redis again for so long."""
+CONNECTIONS = 32
+POSITIONS = "paotui:positions"
+POSITIONS_KEPT = 10_000
+TICKETS_REMEMBERED = 10_000
+ORDERS_REMEMBERED = 10_000
+TICKET_KEPT_SECONDS = 60
+
+Value = TypeVar("Value")
+
+log = structlog.get_logger()
+
+
+class Cache:
+    """One pool of connections to Redis with bounded waits."""
+
+    def __init__(self, url: str) -> None:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=CONNECTIONS,
+            timeout=WAIT_SECONDS,
+            socket_timeout=WAIT_SECONDS,
+            socket_connect_timeout=WAIT_SECONDS,
+            retry=Retry(NoBackoff(), 1),
+        )
+        self.redis: Redis = Redis(connection_pool=pool)
+        self._rests_until = 0.0
+        self._floors: OrderedDict[str, int] = OrderedDict()
+        self._used: OrderedDict[str, None] = OrderedDict()
+
+    async def snapshot(self, order_id: str) -> Snapshot | None:
+        """The stored state, or None where there is none that may be shown."""
+        if time.monotonic() < self._rests_until:
+            return None
+        try:
+            found = await snapshots.get(self.redis, order_id)
+        except (RedisError, OSError) as error:
+            self._failed(error)
+            return None
+        if found is not None and found.seq < self._floors.get(order_id, 0):
+            return None
+        return found
+
+    async def remember(self, stream: Stream) -> None:
+        """Store a committed state; if that fails, older ones are not shown by this process."""
+        if time.monotonic() >= self._rests_until:
+            try:
+                await snapshots.put(self.redis, [stream])
+            except (RedisError, OSError) as error:
+                self._failed(error)
+            else:
+                self._floors.pop(stream.order_id, None)
+                return
+        _bounded(self._floors, ORDERS_REMEMBERED)[stream.order_id] = stream.seq
+
+    async def publish_position(
+        self, site_id: str, order_ids: Sequence[str], lat: float, lng: float
+    ) -> None:
+        """Tell who follows these orders where their rider is; lost if Redis is away."""
+        if not order_ids or time.monotonic() < self._rests_until:
+            return
+        try:
+            pipeline = self.redis.pipeline(transaction=False)
+            for order_id in order_ids:
+                place = {"site_id": site_id, "order_id": order_id, "lat": lat, "lng": lng}
+                pipeline.xadd(
+                    POSITIONS, {"m": orjson.dumps(place)}, maxlen=POSITIONS_KEPT, approximate=True
+                )
+            await pipeline.execute()
+        except (RedisError, OSError) as error:
+            self._failed(error)
+
+    async def use_ticket(self, ticket_id: str) -> bool:
+        """Whether the ticket is used for the first time (without Redis: in this process)."""
+        if ticket_id in self._used:
+            return False
+        _bounded(self._used, TICKETS_REMEMBERED)[ticket_id] = None
+        try:
+            first = await self.redis.set(
+                f"paotui:ticket:{ticket_id}", b"1", nx=True, ex=TICKET_KEPT_SECONDS
+            )
+        except (RedisError, OSError) as error:
+            self._failed(error)
+            return True
+        return bool(first)
+
+    async def check(self) -> None:
+        """Raise unless Redis answers."""
+        await self.redis.ping()
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self.redis.aclose()
+
+    def _failed(self, error: Exception) -> None:
+        self._rests_until = time.monotonic() + REST_SECONDS
+        log.warning("redis_unavailable", exc_info=error)
+
+
+def _bounded(known: OrderedDict[str, Value], most: int) -> OrderedDict[str, Value]:
+    while len(known) >= most:
+        known.popitem(last=False)
+    return known

@@ -1,0 +1,233 @@
+"""The only place of the API that messages Temporal; every wait is bounded, every failure named."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowQueryFailedError,
+    WorkflowQueryRejectedError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.common import (
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from domain import errors, ids
+from domain.contracts.life import Answer, Intervene, Order, State
+from domain.errors import (
+    ActionNotAllowed,
+    DomainError,
+    NotFound,
+    PaymentRefused,
+    Unavailable,
+)
+from domain.orders import Status
+from services import events
+from services.db import Database
+from services.settings import Settings
+from workflows.kit import attributes
+from workflows.kit.connect import connect
+
+ORDERS_QUEUE = "orders"
+WAIT = timedelta(seconds=12)
+"""For an update's answer: longer than one gateway call, shorter than clients wait."""
+QUICK = timedelta(seconds=3)
+CONNECT_SECONDS = 3.0
+REST_SECONDS = 1.0
+"""After a failed connection nobody is made to wait for another for so long."""
+CAUSES_MAX = 10
+ENDED_UNDER_UPDATE = "AcceptedUpdateCompletedWorkflow"
+
+FACTS: dict[str, type[DomainError]] = {
+    fact.problem: fact
+    for fact in vars(errors).values()
+    if isinstance(fact, type) and issubclass(fact, DomainError) and fact is not DomainError
+} | {PaymentRefused.problem: PaymentRefused}
+"""Problem name → fact. Out of a workflow a gateway's word is certain: it refused."""
+
+log = structlog.get_logger()
+
+
+class Durable:
+    """Orders' workflows, as the API talks to them."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings = settings
+        self._database = database
+        self._client: Client | None = None
+        self._connecting = asyncio.Lock()
+        self._rests_until = 0.0
+
+    async def place(self, order: Order, *, summary: str) -> Answer:
+        """Start the order's life and wait for its first answer; a repeat gets the same one."""
+        client = await self._connected()
+        start = WithStartWorkflowOperation(
+            "TakeawayOrder",
+            order,
+            id=ids.order_workflow(order.order_id),
+            task_queue=ORDERS_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            search_attributes=TypedSearchAttributes(
+                [
+                    SearchAttributePair(attributes.ORDER_STATUS, Status.AWAITING_PAYMENT.value),
+                    SearchAttributePair(attributes.SITE, order.site_id),
+                    SearchAttributePair(attributes.SHOP, order.shop_id),
+                ]
+            ),
+            static_summary=summary,
+            static_details=f"site `{order.site_id}`, shop `{order.shop_id}`, "
+            f"order `{order.order_id}`",
+        )
+        try:
+            async with self._named(order.order_id):
+                answer: Answer = await client.execute_update_with_start_workflow(
+                    "place",
+                    start_workflow_operation=start,
+                    id=order.order_id,
+                    result_type=Answer,
+                    rpc_timeout=WAIT,
+                )
+                return answer
+        except BaseException:
+            # The SDK keeps the start's failure in a future that warns unless somebody looks.
+            with contextlib.suppress(Exception, asyncio.CancelledError):
+                async with asyncio.timeout(0):
+                    await start.workflow_handle()
+            raise
+
+    async def placed(self, order_id: str) -> Answer | None:
+        """The answer of an earlier `place`, waited for; None if there was none."""
+        client = await self._connected()
+        handle = client.get_workflow_handle(ids.order_workflow(order_id))
+        try:
+            async with self._named(order_id):
+                answer: Answer = await handle.get_update_handle(
+                    order_id, result_type=Answer
+                ).result(rpc_timeout=WAIT)
+                return answer
+        except NotFound:
+            return None
+        except ActionNotAllowed as error:
+            if error.data.get("status") == "ended":
+                return None
+            raise
+
+    async def command(self, order_id: str, name: str, arg: object, *, update_id: str) -> Answer:
+        """Send a command as an update and wait for its answer; `update_id` makes repeats one."""
+        client = await self._connected()
+        handle = client.get_workflow_handle(ids.order_workflow(order_id))
+        async with self._named(order_id):
+            answer: Answer = await handle.execute_update(
+                name, arg, id=update_id, result_type=Answer, rpc_timeout=WAIT
+            )
+            return answer
+
+    async def intervene(self, order_id: str, envelope: Intervene) -> Answer:
+        """Support's hand."""
+        update_id = ids.derive("intervene", order_id, envelope.actor, envelope.request_id)
+        return await self.command(order_id, "intervene", envelope, update_id=update_id)
+
+    async def state(self, order_id: str) -> State | None:
+        """What the workflow believes; None where there is none any more."""
+        client = await self._connected()
+        handle = client.get_workflow_handle(ids.order_workflow(order_id))
+        try:
+            state: State = await handle.query("status", result_type=State, rpc_timeout=QUICK)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return None
+            raise Unavailable from error
+        except (WorkflowQueryFailedError, WorkflowQueryRejectedError, TimeoutError) as error:
+            raise Unavailable from error
+        return state
+
+    async def check(self) -> None:
+        """Raise unless Temporal answers."""
+        client = await self._connected()
+        if not await client.service_client.check_health(timeout=QUICK):
+            raise Unavailable
+
+    async def _connected(self) -> Client:
+        if self._client is not None:
+            return self._client
+        async with self._connecting:
+            if self._client is None:
+                if time.monotonic() < self._rests_until:
+                    raise Unavailable
+                try:
+                    async with asyncio.timeout(CONNECT_SECONDS):
+                        self._client = await connect(self._settings)
+                except (RuntimeError, TimeoutError, RPCError) as error:
+                    self._rests_until = time.monotonic() + REST_SECONDS
+                    raise Unavailable from error
+            return self._client
+
+    @asynccontextmanager
+    async def _named(self, order_id: str) -> AsyncIterator[None]:
+        """Bound the wait, and turn whatever Temporal says into a fact."""
+        try:
+            async with asyncio.timeout(WAIT.total_seconds()):
+                yield
+        except WorkflowUpdateFailedError as error:
+            fact = fact_of(error)
+            if fact is not None:
+                raise fact from None
+            if ENDED_UNDER_UPDATE in _types(error):
+                raise await self._ended(order_id) from None
+            log.warning("update_failed", order_id=order_id, exc_info=error)
+            raise Unavailable from error
+        except WorkflowAlreadyStartedError:
+            raise await self._ended(order_id) from None
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                raise await self._ended(order_id) from None
+            raise Unavailable from error
+        except (WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError) as error:
+            raise Unavailable from error
+
+    async def _ended(self, order_id: str) -> DomainError:
+        """Nobody is there to be told: the rows say why."""
+        async with self._database.read() as reader:
+            stream = await events.stream(reader, order_id)
+        if stream is None:
+            return NotFound("there is no such order")
+        return ActionNotAllowed("the order is over", status=stream.view["status"])
+
+
+def fact_of(error: BaseException) -> DomainError | None:
+    """The named fact among an exception's causes, or None."""
+    for cause in _causes(error):
+        if isinstance(cause, ApplicationError) and cause.type in FACTS:
+            data: dict[str, Any] = {}
+            if cause.details and isinstance(cause.details[0], dict):
+                data = cause.details[0]
+            return FACTS[cause.type](cause.message, **data)
+    return None
+
+
+def _types(error: BaseException) -> set[str | None]:
+    return {cause.type for cause in _causes(error) if isinstance(cause, ApplicationError)}
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    found: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and len(found) < CAUSES_MAX:
+        found.append(cause)
+        cause = cause.__cause__
+    return found

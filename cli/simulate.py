@@ -1,0 +1,258 @@
+"""`paotui simulate`: a published delivery day through the whole running stack, sped up."""
+
+import asyncio
+import json
+import secrets
+import sys
+import time
+from collections.abc import Awaitable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import click
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from cli import city, people
+from cli.day import Result, measured
+from cli.mdrp import Instance, NoInstance, Order, read
+from cli.report import Report
+from services.settings import Settings, settings
+
+LEAD_MINUTES = 5
+"""Of the day, before the first order: riders come on shift."""
+SETUP_SECONDS = 1.0
+SETTLING_MINUTES = 240
+"""Of the day, after the last order: the longest timer of a delivery ends within."""
+PATIENCE_SECONDS = 120
+"""Real time on top: what a busy machine may take."""
+AT_ONCE = 16
+LOOK_SECONDS = 1.0
+PLAIN_LINE_SECONDS = 10.0
+ACCEPT_SECONDS = 10
+PAY_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """The day's minutes as moments of real time."""
+
+    zero: datetime
+    first_minute: float
+    speed: float
+
+    def at(self, minute: float) -> datetime:
+        """When a minute of the day is."""
+        seconds = (minute - self.first_minute + LEAD_MINUTES) * 60 / self.speed
+        return self.zero + timedelta(seconds=seconds)
+
+
+@click.command()
+@click.option(
+    "--mdrp",
+    "source",
+    type=click.Path(exists=True, path_type=Path),
+    required=True,
+    help="A folder of instances, or an archive of them (tar.xz) as it is.",
+)
+@click.option("--instance", required=True, help="Which day, for example 1o50t100s1p100.")
+@click.option("--speed", type=click.FloatRange(1, 1_000), default=60, show_default=True)
+@click.option("--limit", type=click.IntRange(1), help="Only the first orders of the day.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object at the end.")
+def simulate(
+    *, source: Path, instance: str, speed: float, limit: int | None, as_json: bool
+) -> None:
+    """Drive a published delivery day (MDRP) through the running stack, SPEED times faster."""
+    known = settings()
+    people.need_stack(known)
+    report = Report(Console(stderr=True, highlight=False, soft_wrap=True))
+    try:
+        day = read(source, instance, limit=limit)
+        result = asyncio.run(_simulate(known, day, speed, report, plain=as_json))
+    except (NoInstance, httpx.HTTPError) as error:
+        raise click.ClickException(str(error) or repr(error)) from error
+    if as_json:
+        click.echo(json.dumps(result.as_json(), ensure_ascii=False))
+    else:
+        Report().table("", list(result.rows()))
+    sys.exit(0 if result.good else 1)
+
+
+async def _simulate(
+    known: Settings, day: Instance, speed: float, report: Report, *, plain: bool
+) -> Result:
+    site_id = f"sim-{day.name}-{secrets.token_hex(3)}"
+    shops, couriers = len(day.restaurants), len(day.couriers)
+    report.say(f"{len(day.orders)} orders, {shops} shops, {couriers} couriers: site {site_id}")
+    report.say(await city.seed(city.city_of(day, site_id, speed)))
+    async with people.session(known, site_id, speed=speed) as group:
+        clock = Clock(
+            zero=datetime.now(UTC) + timedelta(seconds=SETUP_SECONDS),
+            first_minute=day.orders[0].placement_minute,
+            speed=speed,
+        )
+        await _gather(group, day, clock)
+        began = time.monotonic()
+        await _live(group, day, clock, report, plain=plain)
+        wall_seconds = time.monotonic() - began
+        last = await group.progress(log=True)
+    laws = await _verify(site_id)
+    ready = {order.name: (order.ready_minute - order.placement_minute) * 60 for order in day.orders}
+    return Result(
+        instance=day.name,
+        site_id=site_id,
+        speed=speed,
+        orders=len(day.orders),
+        **measured(last["log"], ready, speed),
+        wall_seconds=wall_seconds,
+        orders_per_second=len(day.orders) / wall_seconds,
+        laws_checked=laws["laws"],
+        laws_broken=laws["broken"],
+        trouble=last["trouble"],
+    )
+
+
+async def _gather(group: people.People, day: Instance, clock: Clock) -> None:
+    """Everybody of the day takes part, a few at a time."""
+    plane = city.plane_of(day)
+    ride = {
+        "answers_after_seconds": 0,
+        "speed_meters_per_minute": day.meters_per_minute,
+        "service_seconds_pickup": day.pickup_service_minutes * 60,
+        "service_seconds_dropoff": day.dropoff_service_minutes * 60,
+    }
+    cook = {"accepts_after_seconds": ACCEPT_SECONDS}
+    pay = {"pay_after_seconds": PAY_SECONDS}
+    await _some_at_once(
+        [
+            *(
+                group.add("merchant", city.of(group.site_id, name), cook)
+                for name in day.restaurants
+            ),
+            *(group.add("customer", order.name, pay) for order in day.orders),
+            *(
+                group.add(
+                    "rider",
+                    courier.name,
+                    ride
+                    | {
+                        "start": plane.place(courier.place),
+                        "on_at": clock.at(courier.on_minute).isoformat(),
+                        "off_at": clock.at(courier.off_minute).isoformat(),
+                    },
+                )
+                for courier in day.couriers
+                if courier.off_minute > day.orders[0].placement_minute - LEAD_MINUTES
+            ),
+        ]
+    )
+
+
+async def _some_at_once(calls: Iterable[Awaitable[None]]) -> None:
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def call(one: Awaitable[None]) -> None:
+        async with gate:
+            await one
+
+    await asyncio.gather(*(call(one) for one in calls))
+
+
+async def _live(
+    group: people.People, day: Instance, clock: Clock, report: Report, *, plain: bool
+) -> None:
+    """Place every order at its minute, and stay until all have ended or time is over."""
+    deadline = clock.at(day.orders[-1].ready_minute + SETTLING_MINUTES)
+    deadline += timedelta(seconds=PATIENCE_SECONDS)
+    placing = asyncio.create_task(_place(group, day, clock))
+    with _shown(report, len(day.orders), plain=plain) as show:
+        try:
+            while datetime.now(UTC) < deadline:
+                seen = await group.progress()
+                show(seen)
+                if seen["ended"] == len(day.orders):
+                    return
+                if placing.done():
+                    placing.result()
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            placing.cancel()
+            await asyncio.gather(placing, return_exceptions=True)
+
+
+async def _place(group: people.People, day: Instance, clock: Clock) -> None:
+    plane = city.plane_of(day)
+    for order in day.orders:
+        clicked_at = clock.at(order.placement_minute)
+        await asyncio.sleep(max(0.0, (clicked_at - datetime.now(UTC)).total_seconds()))
+        await group.order(_wish(order, group.site_id, plane, clicked_at))
+
+
+def _wish(order: Order, site_id: str, plane: city.Plane, clicked_at: datetime) -> dict[str, Any]:
+    dish = sum(order.name.encode()) % city.DISHES
+    return {
+        "customer_id": order.name,
+        "shop_id": city.of(site_id, order.restaurant),
+        "lines": [{"item_id": f"dish-{dish}", "quantity": 1, "choices": {}}],
+        "place": plane.place(order.place),
+        "key": order.name,
+        "clicked_at": clicked_at.isoformat(),
+        "ready_after_seconds": (order.ready_minute - order.placement_minute) * 60,
+    }
+
+
+class Show(Protocol):
+    """Tell a person how far the day is."""
+
+    def __call__(self, seen: dict[str, Any], /) -> None:
+        """Show the people's counters."""
+
+
+@contextmanager
+def _shown(report: Report, orders: int, *, plain: bool) -> Iterator[Show]:
+    """A progress bar on a terminal, else a line now and then."""
+    if plain or not report.console.is_terminal:
+        last = -PLAIN_LINE_SECONDS
+
+        def say(seen: dict[str, Any]) -> None:
+            nonlocal last
+            if time.monotonic() - last >= PLAIN_LINE_SECONDS or seen["ended"] == orders:
+                last = time.monotonic()
+                report.say(_line(seen, orders))
+
+        yield say
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=report.console) as progress:
+        bar = progress.add_task("the day begins", total=orders)
+        yield lambda seen: progress.update(
+            bar, completed=seen["ended"], description=_line(seen, orders)
+        )
+
+
+def _line(seen: dict[str, Any], orders: int) -> str:
+    open_orders = seen["orders"] - seen["ended"]
+    riders = seen["riders"]
+    return (
+        f"{seen['orders']}/{orders} placed, {open_orders} open, {seen['ended']} ended; "
+        f"{riders['busy']} of {riders['on_shift']} riders busy"
+    )
+
+
+async def _verify(site_id: str) -> dict[str, Any]:
+    """The laws on this site's live data, by the platform's own check: {laws, broken}."""
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "workers.verify", "--site", site_id, "--json"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, errors = await child.communicate()
+    try:
+        answer: dict[str, Any] = json.loads(output)
+    except ValueError as error:
+        raise click.ClickException(f"the laws were not checked: {errors.decode()}") from error
+    return answer

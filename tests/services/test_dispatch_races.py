@@ -1,0 +1,135 @@
+"""Whoever claims, expires, reassigns, cancels or picks up at once: one of them wins."""
+
+import asyncio
+
+import pytest
+
+from domain.errors import ClaimTaken
+from services import dispatch
+from services.db import Database
+from services.dispatch import TaskState
+from tests.zone import City, no_beat
+
+ROUNDS = 50
+RIDERS = 100
+
+
+@pytest.fixture
+async def city(database: Database, site_id: str) -> City:
+    return await City.build(database, site_id)
+
+
+async def test_a_hundred_riders_claim_at_once_and_one_has_it_fifty_times(city: City) -> None:
+    riders = [f"rider-{number:03d}" for number in range(RIDERS)]
+    await city.add_riders(*riders)
+    matcher = await city.matcher()
+    winners = set()
+    for _ in range(ROUNDS):
+        task = await city.add_task()
+        await matcher.offer(task, riders)
+
+        answers = await asyncio.gather(
+            *(city.do(dispatch.claim, task, rider_id, 1) for rider_id in riders),
+            return_exceptions=True,
+        )
+
+        won = [one for one in zip(riders, answers, strict=True) if isinstance(one[1], TaskState)]
+        lost = [one for one in answers if isinstance(one, ClaimTaken)]
+        assert (len(won), len(lost)) == (1, RIDERS - 1)
+        winner, state = won[0]
+        row = await city.row(task)
+        assert (row.state, row.rider_id, row.token) == ("assigned", winner, state.token)
+        assert await city.do(dispatch.claim, task, winner, 1) == state
+        assert await city.event_types(task) == ["delivery.offered", "delivery.assigned"]
+        counted = await city.all(
+            "SELECT state, count(*) AS n FROM offers WHERE task_id = :task_id GROUP BY state",
+            task_id=task.task_id,
+        )
+        assert {one.state: one.n for one in counted} == {"accepted": 1, "withdrawn": RIDERS - 1}
+        winners.add(winner)
+    assert winners <= set(riders)
+
+
+async def test_claim_against_expiry_has_one_end(city: City) -> None:
+    await city.add_riders("a")
+    matcher = await city.matcher()
+    ends = []
+    for number in range(20):
+        task = await city.add_task(offer_seconds=0.03, search=-number)
+        await matcher.offer(task, ["a"])
+
+        async def claim(task: TaskState = task) -> object:
+            await asyncio.sleep(0.025)
+            return await city.do(dispatch.claim, task, "a", 1)
+
+        async def expire() -> object:
+            await asyncio.sleep(0.03)
+            return await matcher.tick(no_beat)
+
+        claimed, _ = await asyncio.gather(claim(), expire(), return_exceptions=True)
+        while (await city.row(task)).state == "offered":
+            await matcher.tick(no_beat)
+
+        row = await city.row(task)
+        won = isinstance(claimed, TaskState)
+        assert won or isinstance(claimed, ClaimTaken)
+        expected = ("assigned", "a") if won else ("searching", "")
+        assert (row.state, row.rider_id) == expected
+        last = (await city.event_types(task))[-1]
+        assert last == ("delivery.assigned" if won else "delivery.searching")
+        ends.append(won)
+        await city.order_does(dispatch.close_if_open, task, even_after_pickup=False)
+    assert len(ends) == 20
+
+
+async def test_an_expired_offer_cannot_be_claimed(city: City) -> None:
+    await city.add_riders("a")
+    task = await city.add_task()
+    await (await city.matcher()).tick(no_beat)
+    await city.pass_time(task, 31)
+
+    with pytest.raises(ClaimTaken):
+        await city.do(dispatch.claim, task, "a", 1)
+
+
+@pytest.mark.parametrize("named", ["", "b"])
+async def test_claim_against_reassign_has_one_end(city: City, named: str) -> None:
+    await city.add_riders("a", "b")
+    matcher = await city.matcher()
+    for _ in range(10):
+        task = await city.add_task()
+        await matcher.offer(task, ["a"])
+
+        claimed, moved = await asyncio.gather(
+            city.do(dispatch.claim, task, "a", 1),
+            city.order_does(dispatch.reassign, task, rider_id=named),
+            return_exceptions=True,
+        )
+
+        assert isinstance(claimed, TaskState | ClaimTaken)
+        assert isinstance(moved, TaskState)
+        row = await city.row(task)
+        assert (row.state, row.rider_id, row.token) == (
+            ("assigned", "b", 2) if named else ("searching", "", 2)
+        )
+        with pytest.raises(ClaimTaken):
+            await city.do(dispatch.claim, task, "a", 1)
+        assert await city.order_does(dispatch.close_if_open, task, even_after_pickup=False)
+
+
+async def test_cancel_against_pickup_whoever_wins_the_row_wins(city: City) -> None:
+    matcher = await city.matcher()
+    await city.add_riders("a")
+    for _ in range(10):
+        task = await city.add_task()
+        await matcher.offer(task, ["a"])
+        await city.do(dispatch.claim, task, "a", 1)
+
+        taken, closed = await asyncio.gather(
+            city.order_does(dispatch.take, task, rider_id="a", token=1),
+            city.order_does(dispatch.close_if_open, task, even_after_pickup=False),
+        )
+
+        assert taken is not closed
+        assert (await city.row(task)).state == ("picked_up" if taken else "closed")
+        assert await city.order_does(dispatch.close_if_open, task, even_after_pickup=True)

@@ -1,0 +1,1 @@
+"""Entry points: the relay, the sweep, the queues."""

@@ -75,7 +75,7 @@ class Durable:
     async def place(self, order: Order, *, summary: str) -> Answer:
         """Start the order's life and wait for its first answer; a repeat gets the same one."""
         client = await self._connected()
-        start = WithStartWorkflowOperation(
+        start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
             "TakeawayOrder",
             order,
             id=ids.order_workflow(order.order_id),
@@ -94,7 +94,7 @@ class Durable:
             f"order `{order.order_id}`",
         )
         try:
-            async with self._named(order.order_id):
+            async with _named():
                 answer: Answer = await client.execute_update_with_start_workflow(
                     "place",
                     start_workflow_operation=start,
@@ -103,39 +103,40 @@ class Durable:
                     rpc_timeout=WAIT,
                 )
                 return answer
-        except BaseException:
+        except _Gone:
+            raise await self._ended(order.order_id) from None
+        finally:
             # The SDK keeps the start's failure in a future that warns unless somebody looks.
             with contextlib.suppress(Exception, asyncio.CancelledError):
                 async with asyncio.timeout(0):
                     await start.workflow_handle()
-            raise
 
-    async def placed(self, order_id: str) -> Answer | None:
-        """The answer of an earlier `place`, waited for; None if there was none."""
+    async def placed(self, order_id: str) -> bool:
+        """Whether there was an earlier `place`, whose answer is waited for; raises its refusal."""
         client = await self._connected()
         handle = client.get_workflow_handle(ids.order_workflow(order_id))
         try:
-            async with self._named(order_id):
-                answer: Answer = await handle.get_update_handle(
-                    order_id, result_type=Answer
-                ).result(rpc_timeout=WAIT)
-                return answer
-        except NotFound:
-            return None
-        except ActionNotAllowed as error:
-            if error.data.get("status") == "ended":
-                return None
-            raise
+            async with _named():
+                await handle.get_update_handle(order_id, result_type=Answer).result(
+                    rpc_timeout=WAIT
+                )
+        except _Gone:
+            async with self._database.read() as reader:
+                return await events.stream(reader, order_id) is not None
+        return True
 
     async def command(self, order_id: str, name: str, arg: object, *, update_id: str) -> Answer:
         """Send a command as an update and wait for its answer; `update_id` makes repeats one."""
         client = await self._connected()
         handle = client.get_workflow_handle(ids.order_workflow(order_id))
-        async with self._named(order_id):
-            answer: Answer = await handle.execute_update(
-                name, arg, id=update_id, result_type=Answer, rpc_timeout=WAIT
-            )
-            return answer
+        try:
+            async with _named():
+                answer: Answer = await handle.execute_update(
+                    name, arg, id=update_id, result_type=Answer, rpc_timeout=WAIT
+                )
+                return answer
+        except _Gone:
+            raise await self._ended(order_id) from None
 
     async def intervene(self, order_id: str, envelope: Intervene) -> Answer:
         """Support's hand."""
@@ -177,29 +178,6 @@ class Durable:
                     raise Unavailable from error
             return self._client
 
-    @asynccontextmanager
-    async def _named(self, order_id: str) -> AsyncIterator[None]:
-        """Bound the wait, and turn whatever Temporal says into a fact."""
-        try:
-            async with asyncio.timeout(WAIT.total_seconds()):
-                yield
-        except WorkflowUpdateFailedError as error:
-            fact = fact_of(error)
-            if fact is not None:
-                raise fact from None
-            if ENDED_UNDER_UPDATE in _types(error):
-                raise await self._ended(order_id) from None
-            log.warning("update_failed", order_id=order_id, exc_info=error)
-            raise Unavailable from error
-        except WorkflowAlreadyStartedError:
-            raise await self._ended(order_id) from None
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                raise await self._ended(order_id) from None
-            raise Unavailable from error
-        except (WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError) as error:
-            raise Unavailable from error
-
     async def _ended(self, order_id: str) -> DomainError:
         """Nobody is there to be told: the rows say why."""
         async with self._database.read() as reader:
@@ -209,14 +187,42 @@ class Durable:
         return ActionNotAllowed("the order is over", status=stream.view["status"])
 
 
+class _Gone(Exception):
+    """There is no such workflow, or nobody in it any more who could answer."""
+
+
+@asynccontextmanager
+async def _named() -> AsyncIterator[None]:
+    """Bound the wait, and turn whatever Temporal says into a fact, or into `_Gone`."""
+    try:
+        async with asyncio.timeout(WAIT.total_seconds()):
+            yield
+    except WorkflowUpdateFailedError as error:
+        fact = fact_of(error)
+        if fact is not None:
+            raise fact from None
+        if ENDED_UNDER_UPDATE in _types(error):
+            raise _Gone from error
+        log.warning("update_failed", exc_info=error)
+        raise Unavailable from error
+    except WorkflowAlreadyStartedError as error:
+        raise _Gone from error
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            raise _Gone from error
+        raise Unavailable from error
+    except (WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError) as error:
+        raise Unavailable from error
+
+
 def fact_of(error: BaseException) -> DomainError | None:
     """The named fact among an exception's causes, or None."""
     for cause in _causes(error):
         if isinstance(cause, ApplicationError) and cause.type in FACTS:
-            data: dict[str, Any] = {}
+            fact = FACTS[cause.type](cause.message)
             if cause.details and isinstance(cause.details[0], dict):
-                data = cause.details[0]
-            return FACTS[cause.type](cause.message, **data)
+                fact.data = cause.details[0]
+            return fact
     return None
 
 

@@ -2,7 +2,7 @@
 
 import click
 
-from cli import doctor, logs, reset, show_settings, status, tokens, up
+from cli import demo, doctor, logs, reset, show_settings, simulate, status, tokens, up
 
 
 @click.group()
@@ -18,3 +18,5 @@ main.add_command(doctor.doctor)
 main.add_command(show_settings.show_settings)
 main.add_command(reset.reset)
 main.add_command(tokens.token)
+main.add_command(demo.demo)
+main.add_command(simulate.simulate)

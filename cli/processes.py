@@ -2,11 +2,13 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
+POLL_SECONDS = 0.05
 END_SECONDS = 5.0
 """After this long a leftover that was asked to end is killed."""
 
@@ -63,13 +65,30 @@ def end(processes: Iterable[psutil.Process], ask: signal.Signals = signal.SIGTER
         except psutil.NoSuchProcess:
             continue
         family |= {member.pid: member for member in (process, *children)}
-    _, stubborn = psutil.wait_procs(family.values(), timeout=END_SECONDS)
-    for process in stubborn:
+    for process in _wait(family.values()):
         try:
             process.kill()
         except psutil.NoSuchProcess:
             continue
-    psutil.wait_procs(stubborn, timeout=END_SECONDS)
+    _wait(family.values())
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether it still does anything: a container's first process may never bury its dead."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _wait(family: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Wait until all have ended or the bound has; answers with those still alive."""
+    deadline = time.monotonic() + END_SECONDS
+    while (left := [process for process in family if alive(process)]) and (
+        time.monotonic() < deadline
+    ):
+        time.sleep(POLL_SECONDS)
+    return left
 
 
 def end_recorded(pid_files: Iterable[Path]) -> list[str]:

@@ -32,6 +32,7 @@ SERVICES = {
     "relay": "workers.relay",
 }
 FOUNDATION = ("temporal", "postgres", "valkey", "sandbox")
+ALWAYS_WRITTEN = {"home", "api_port", "api_tls_port", "public_url", "temporal_namespace"}
 PORTS_OF = {
     "temporal": ("temporal", "temporal_ui"),
     "postgres": ("postgres",),
@@ -107,7 +108,7 @@ def environment(configured: Settings, resolved: Settings) -> dict[str, str]:
         for name in Settings.model_fields
         if getattr(resolved, name) != getattr(configured, name)
     }
-    known = changed | set(configured.model_fields_set) | {"home", "temporal_namespace"}
+    known = changed | configured.model_fields_set | ALWAYS_WRITTEN
     return as_environment(resolved, known - {"metrics_port", "temporal_binary"})
 
 

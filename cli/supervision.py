@@ -20,8 +20,10 @@ from cli.state import State, write_private
 START_SECONDS = 20.0
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.05
-STABLE_SECONDS = 1
-"""A child that dies sooner is restarted with a delay that grows by a second each time."""
+STABLE_SECONDS = 2
+"""A child that dies sooner is restarted with a delay that grows by a second each time.
+
+supervisord may notice an end a second late, so that 1 would often not count as "sooner"."""
 RETRIES = 2**31 - 1
 STOP_WAIT_SECONDS = {Tier.SERVICES: 4, Tier.FOUNDATION: 5}
 """Together under ten seconds; then a child is killed."""
@@ -36,13 +38,9 @@ class Keeper:
         self.state = state
         self.configuration = state.run / "supervisord.conf"
         self._pid_file = state.run / "supervisord.pid"
-        self._daemon: subprocess.Popen[bytes] | None = None
 
     def pid(self) -> int | None:
         """Of the running supervisord of this state folder."""
-        if self._daemon is not None:
-            # A child of ours that has ended keeps its pid until it is asked for its exit code.
-            self._daemon.poll()
         process = processes.holding(self._pid_file, str(self.configuration))
         return None if process is None else int(process.pid)
 
@@ -50,27 +48,26 @@ class Keeper:
         """Start supervisord with these children known and none of them running."""
         write_private(self.configuration, self._render(components))
         self.state.socket.unlink(missing_ok=True)
-        with self.state.log("supervisord-start").open("w") as log:
-            # A session of its own: Ctrl-C reaches `paotui up`, which then stops things in order.
-            self._daemon = daemon = subprocess.Popen(
-                [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.configuration)],
+        log = self.state.log("supervisord-start")
+        command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.configuration)]
+        with log.open("w") as output:
+            # It goes into the background with a session of its own: Ctrl-C reaches `paotui up`
+            # alone, which then stops things in order.
+            ended = subprocess.run(
+                command,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
+                check=False,
                 cwd=self.state.home,
                 env=os.environ | {"NO_PROXY": _without_proxy(), "no_proxy": _without_proxy()},
             )
         deadline = time.monotonic() + START_SECONDS
-        while daemon.poll() is None and time.monotonic() < deadline:
-            try:
-                self.call("getPID")
-            except (OSError, xmlrpc.client.Error):
-                time.sleep(POLL_SECONDS)
-            else:
+        while ended.returncode == 0 and time.monotonic() < deadline:
+            if self.pid() is not None and self.children():
                 return
-        text = self.state.log("supervisord-start").read_text()
-        raise click.ClickException(f"supervisord did not start:\n{text}")
+            time.sleep(POLL_SECONDS)
+        raise click.ClickException(f"supervisord did not start:\n{log.read_text()}")
 
     def call(self, method: str, *arguments: object) -> Any:  # noqa: ANN401
         """A method of supervisord's XML-RPC interface; raises OSError when nobody listens."""
@@ -114,8 +111,6 @@ class Keeper:
             _section(
                 "supervisord",
                 {
-                    "nodaemon": "true",
-                    "silent": "true",
                     "user": "root" if processes.is_root() else "",
                     "pidfile": self._pid_file,
                     "logfile": self.state.log("supervisord"),

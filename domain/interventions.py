@@ -9,6 +9,8 @@ from domain.orders import ACCEPTED, FINAL, MONEY_INTERVENTIONS, Intervention, St
 
 MAX_EXTEND_SECONDS = 86_400
 MAX_CODE_CHARS = 64
+MOST = {"amount_fen": 2**53, "extend_seconds": MAX_EXTEND_SECONDS}
+"""Arguments that are whole numbers from 1, with their bounds; all others are codes."""
 PAID = frozenset(Status) - FINAL - {Status.AWAITING_PAYMENT}
 
 ALLOWED: dict[Intervention, frozenset[Status]] = {
@@ -21,6 +23,17 @@ ALLOWED: dict[Intervention, frozenset[Status]] = {
     Intervention.NOTE: frozenset(Status) - FINAL,
     Intervention.APPROVE: frozenset(Status) - FINAL,
 }
+NEEDS: dict[Intervention, str] = {
+    Intervention.REFUND: "amount_fen",
+    Intervention.EXTEND: "extend_seconds",
+    Intervention.NOTE: "note_id",
+    Intervention.APPROVE: "request_id",
+}
+"""The argument without which an action makes no sense."""
+MAY_HAVE: dict[Intervention, frozenset[str]] = {
+    action: frozenset({"note_id", NEEDS.get(action, "note_id")}) for action in Intervention
+} | {Intervention.REASSIGN: frozenset({"note_id", "rider_id"})}
+"""The arguments an action takes; any may name the note that says more."""
 
 
 def from_json(data: object, *, actor: str) -> Intervene:
@@ -49,8 +62,8 @@ def check(envelope: Intervene, *, order_id: str, status: Status, held: bool) -> 
     if envelope.order != order_id:
         raise Invalid("this is another order")
     for name in ("reason_code", "request_id"):
-        if not 0 < len(getattr(envelope, name)) <= MAX_CODE_CHARS:
-            raise Invalid(f"{name} is 1 to {MAX_CODE_CHARS} characters")
+        if not _is_code(getattr(envelope, name)):
+            raise Invalid(f"{name} is 1 to {MAX_CODE_CHARS} printable characters", field=name)
     action = Intervention(envelope.action)
     _check_args(action, envelope.args)
     wrong_hold = (action is Intervention.HOLD and held) or (
@@ -64,25 +77,27 @@ def check(envelope: Intervene, *, order_id: str, status: Status, held: bool) -> 
 def needs_approval(
     action: Intervention, args: Mapping[str, Any], *, total_fen: int, limit_fen: int
 ) -> bool:
-    """Four eyes above the limit."""
+    """Four eyes above the limit; a cancel gives everything back, whatever its arguments say."""
     if action not in MONEY_INTERVENTIONS:
         return False
-    return int(args.get("amount_fen", total_fen)) > limit_fen
+    amount_fen = int(args["amount_fen"]) if action is Intervention.REFUND else total_fen
+    return amount_fen > limit_fen
 
 
 def _check_args(action: Intervention, args: Mapping[str, Any]) -> None:
-    needed: dict[Intervention, tuple[str, type, int]] = {
-        Intervention.REFUND: ("amount_fen", int, 2**53),
-        Intervention.EXTEND: ("extend_seconds", int, MAX_EXTEND_SECONDS),
-        Intervention.NOTE: ("note_id", str, MAX_CODE_CHARS),
-        Intervention.APPROVE: ("request_id", str, MAX_CODE_CHARS),
-    }
-    if action in needed:
-        name, kind, most = needed[action]
-        value = args.get(name)
-        size = len(value) if isinstance(value, str) else value
-        if type(value) is not kind or not isinstance(size, int) or not 0 < size <= most:
-            raise Invalid(f"{action} needs {name}", field=name)
-    rider = args.get("rider_id", "")
-    if not isinstance(rider, str) or len(rider) > MAX_CODE_CHARS:
-        raise Invalid("rider_id is a short text", field="rider_id")
+    needed = NEEDS.get(action)
+    if needed is not None and needed not in args:
+        raise Invalid(f"{action} needs {needed}", field=needed)
+    for name, value in args.items():
+        if name not in MAY_HAVE[action]:
+            raise Invalid(f"{action} takes only {', '.join(sorted(MAY_HAVE[action]))}")
+        most = MOST.get(name)
+        if most is None and not _is_code(value):
+            raise Invalid(f"{name} is 1 to {MAX_CODE_CHARS} printable characters", field=name)
+        if most is not None and not (type(value) is int and 0 < value <= most):
+            raise Invalid(f"{name} is a whole number from 1 to {most}", field=name)
+
+
+def _is_code(value: object) -> bool:
+    """Short and printable: a NUL or half a surrogate pair fits into no column, at no retry."""
+    return isinstance(value, str) and 0 < len(value) <= MAX_CODE_CHARS and value.isprintable()

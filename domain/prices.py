@@ -118,6 +118,8 @@ def _line(menu: Mapping[str, Item], wish: Wish) -> Line:
         raise SoldOut(f"{item.name} is sold out", item_id=item.item_id, left=0)
     added = _choices_fen(item, wish)
     unit = item.price_fen + added
+    if unit < 0:
+        raise Invalid("these choices take off more than the item costs", item_id=item.item_id)
     return Line(
         item_id=item.item_id,
         name=item.name,

@@ -51,7 +51,6 @@ def configure(service: str, level: str = "info") -> None:
                 _name_service(service),
                 _render,
             ],
-            keep_exc_info=True,
         )
     )
     root = logging.getLogger()

@@ -170,6 +170,7 @@ def order(
     tableware: int,
     speed: float,
     overrides: Mapping[str, Any],
+    approval_limit_fen: int,
     now: datetime,
 ) -> Order:
     """The workflow's input: every span in it is already divided by the site's speed."""
@@ -196,4 +197,5 @@ def order(
         tableware=tableware,
         pay_by=now + timedelta(seconds=timers.payment_seconds),
         timers=timers,
+        approval_limit_fen=approval_limit_fen,
     )

@@ -38,6 +38,7 @@ ROWS_PER_STATEMENT = 500
 CHANNEL = "wechat"
 KEYS_FOLDER = Path("keys") / CHANNEL
 ACCOUNT_FIELDS = ("mchid", "appid", "serial_no", "apiv3_key", "public_key_id")
+ACCOUNT_NAMES = {"account_id", "merchant_id", "mchid"}
 KEY_FIELDS = {"private_key.pem": "private_key_pem", "public_key.pem": "public_key_pem"}
 
 
@@ -50,9 +51,7 @@ async def plant(writer: Writer, city: Mapping[str, Any]) -> dict[str, int]:
 
     Raises `SeedWrong`; needs `PAOTUI_PERSONAL_KEY` where customers have an openid.
     """
-    unknown = set(city) - set(SECTIONS) - {"site"}
-    if unknown or "site" not in city:
-        raise SeedWrong(f"a city has {{site, {', '.join(SECTIONS)}}}; found {sorted(city)}")
+    ensure_city(city)
     site_id = str(city["site"]["site_id"])
     await _upsert(writer, tables.sites, [city["site"]], frozenset())
     counts = {}
@@ -71,6 +70,21 @@ async def plant(writer: Writer, city: Mapping[str, Any]) -> dict[str, int]:
                 value={"openid": customer["openid"]},
             )
     return counts
+
+
+def ensure_city(city: object) -> None:
+    """Raise `SeedWrong` unless this looks like a city: its sections, lists of rows, its payees."""
+    if not isinstance(city, dict) or not {"site"} <= set(city) <= {"site", *SECTIONS}:
+        raise SeedWrong(f"a city is a JSON object {{site, {', '.join(SECTIONS)}}}")
+    if not isinstance(city["site"], dict) or "site_id" not in city["site"]:
+        raise SeedWrong("site: a site_id is missing")
+    for section in SECTIONS:
+        rows = city.get(section, [])
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise SeedWrong(f"{section}: a list of objects is wanted")
+    for account in city.get("channel_accounts", []):
+        if missing := ACCOUNT_NAMES - set(account):
+            raise SeedWrong(f"channel_accounts: {min(missing)} is missing")
 
 
 def keep_keys(home: Path, account: Row) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from services import migrate
 from services.db import Database
-from services.settings import settings
+from services.settings import Settings, settings
 from tests.postgres import bundled_postgres
+from tests.stack import running_stack
 from tests.valkey import Valkey, bundled_valkey
 
 
@@ -63,3 +64,10 @@ def valkey() -> Iterator[Valkey]:
 def valkey_url(valkey: Valkey) -> str:
     """Its address."""
     return valkey.url
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Settings]:
+    """The whole product, running: one for all tests marked `stack`."""
+    with running_stack() as settings_of_stack:
+        yield settings_of_stack

@@ -1,5 +1,6 @@
 """A dispatch zone for tests: a site, one shop, riders, tasks, and acts run as their edges do."""
 
+import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from services.dispatch import Matcher, TaskState
 
 SHOP_LAT, SHOP_LNG = 31.23, 121.47
 ZONE_ID = "center"
+PATIENCE_SECONDS = 15
+POLL_SECONDS = 0.02
 Answer = TypeVar("Answer")
 _EARLIER = (
     text("""UPDATE delivery_tasks SET search_from = search_from - :span,
@@ -144,6 +147,12 @@ class City:
             "SELECT * FROM delivery_tasks WHERE task_id = :task_id", task_id=task.task_id
         )
         return found[0]
+
+    async def until(self, task: TaskState, state: str) -> None:
+        """Wait until the task's row says so; TimeoutError after `PATIENCE_SECONDS`."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (await self.row(task)).state != state:  # noqa: ASYNC110 - a row, not an Event
+                await asyncio.sleep(POLL_SECONDS)
 
     async def all(self, statement: str, **parameters: Any) -> list[Any]:
         """Rows of any question."""

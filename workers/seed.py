@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from sqlalchemy.exc import SQLAlchemyError
 
 from services.db import Database
-from services.seeds import SeedWrong, keep_keys, plant
+from services.seeds import ensure_city, keep_keys, plant
 from services.settings import Settings, settings
 from workers.demo_city import demo_city
 
@@ -23,6 +24,7 @@ ENROL_TIMEOUT_SECONDS = 60
 
 async def seed(city: dict[str, Any], known: Settings) -> str:
     """Enrol payees, keep their keys, upsert the rows; one line about what was done."""
+    ensure_city(city)
     accounts = city.get("channel_accounts", [])
     left_out = ""
     if any("keys" not in account for account in accounts):
@@ -76,8 +78,8 @@ def main() -> int:
         else:
             city = json.loads(sys.stdin.read() if named == "-" else Path(named).read_text("utf-8"))
         sys.stdout.write(asyncio.run(seed(city, settings())) + "\n")
-    except (SeedWrong, OSError, ValueError, httpx.HTTPError) as error:
-        sys.stderr.write(f"seed: {error}\n")
+    except (OSError, ValueError, httpx.HTTPError, SQLAlchemyError) as error:
+        sys.stderr.write(f"seed: {str(error).splitlines()[0]}\n")
         return 1
     return 0
 

@@ -12,7 +12,7 @@ LOOK_SECONDS = 2.0
 """Real time between looks at the list while the live line is down."""
 GLANCE_SECONDS = 15.0
 """The same while it is up, in case something was missed."""
-WATCHED = ("awaiting_acceptance", "preparing")
+WATCHED = ("awaiting_acceptance", "preparing", "awaiting_pickup")
 REJECT_REASON = "too_busy"
 
 

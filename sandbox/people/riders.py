@@ -176,6 +176,9 @@ class RiderPersona:
 
     async def _deliver(self, task: dict[str, Any]) -> None:
         state = task["state"]
+        if task["dropoff"] is None:
+            await self._act(task, "fail", reason_code="address_unknown")
+            return
         if state in BEFORE_PICKUP:
             await self._fetch(task)
         if state != "arrived":

@@ -39,6 +39,7 @@ class Payment(BaseModel):
     outcome: Literal["success", "fail"] = "success"
     delay_seconds: float = Field(default=0.0, ge=0, le=7 * 24 * 3600)
     amount_fen: int | None = Field(default=None, gt=0)
+    cleared_late: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,9 @@ class Cashier:
         if payment.outcome == "fail":
             self.orders.require_payable(row, payment.openid, time.time())
             return row["state"], None
-        return "SUCCESS", self.orders.pay(row, payment.openid, payment.amount_fen)
+        return "SUCCESS", self.orders.pay(
+            row, payment.openid, payment.amount_fen, cleared_late=payment.cleared_late
+        )
 
     def _identify(self, payment: Payment) -> sqlite3.Row:
         if payment.parameters is not None:

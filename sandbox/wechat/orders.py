@@ -132,15 +132,24 @@ class Orders:
                 number=out_trade_no,
             )
 
-    def pay(self, found: sqlite3.Row, openid: str | None, amount_fen: int | None) -> str:
+    def pay(
+        self,
+        found: sqlite3.Row,
+        openid: str | None,
+        amount_fen: int | None,
+        *,
+        cleared_late: bool = False,
+    ) -> str:
         """Take the customer's money once; the transaction id, or `PaymentRefused`.
 
-        `amount_fen` is what a mistaken gateway takes instead of the order's amount.
+        `amount_fen` is what a mistaken gateway takes instead of the order's amount;
+        `cleared_late`: the bank had it before the order was closed or expired.
         """
         now = time.time()
         with self._store.transaction():
             row = self._existing(self.find(found["mchid"], found["out_trade_no"]))
-            self.require_payable(row, openid, now)
+            if not (cleared_late and row["state"] in {"NOTPAY", "CLOSED"}):
+                self.require_payable(row, openid, now)
             transaction_id = number("4200", now, 28)
             self._store.run(
                 "UPDATE orders SET state = 'SUCCESS', transaction_id = :transaction_id,"

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 from sqlalchemy import delete
@@ -12,7 +13,6 @@ from activities.dispatch import DispatchActs
 from domain.contracts.dispatch import Stopped
 from services import tables
 from services.db import Database
-from services.dispatch import TaskState
 from tests.zone import City
 
 PATIENCE_SECONDS = 10
@@ -25,12 +25,6 @@ async def city(database: Database, site_id: str) -> City:
     return await City.build(database, site_id, speed=10)
 
 
-async def until(city: City, task: TaskState, state: str) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while (await city.row(task)).state != state:
-            await asyncio.sleep(0.02)
-
-
 async def test_it_offers_beats_and_is_superseded_by_the_next_attempt(city: City) -> None:
     await city.add_riders("a", "b")
     acts, beats = DispatchActs(city.database), list[datetime]()
@@ -38,9 +32,9 @@ async def test_it_offers_beats_and_is_superseded_by_the_next_attempt(city: City)
     environment.on_heartbeat = lambda *_: beats.append(datetime.now(UTC))
     old = asyncio.create_task(environment.run(acts.match, city.zone))
     first = await city.add_task()
-    await until(city, first, "offered")
+    await city.until(first, "offered")
     await asyncio.sleep(0.5)
-    gaps = [after - before for before, after in zip(beats, beats[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(beats)]
     assert len(beats) >= 3
     assert max(gaps).total_seconds() < HEARTBEAT_GAP_MAX_SECONDS
 
@@ -50,7 +44,7 @@ async def test_it_offers_beats_and_is_superseded_by_the_next_attempt(city: City)
             await old
     assert not superseded.value.non_retryable
     second = await city.add_task()
-    await until(city, second, "offered")
+    await city.until(second, "offered")
 
     async with city.database.write() as writer:
         await writer.run(delete(tables.zones).where(tables.zones.c.site_id == city.site_id))

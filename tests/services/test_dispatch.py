@@ -216,3 +216,11 @@ async def test_closing_withdraws_the_offer_and_is_repeatable(city: City) -> None
     with pytest.raises(ClaimTaken):
         await city.do(dispatch.claim, task, "a", 1)
     assert await city.order_does(dispatch.close_if_open, task, even_after_pickup=False)
+
+
+async def test_an_order_without_a_task_has_nothing_to_close(city: City) -> None:
+    async with city.database.write() as writer:
+        order = {"order_id": "not-accepted-yet"}
+        assert await dispatch.close_if_open(writer, even_after_pickup=False, **order)
+        assert await dispatch.reassign(writer, **order) is None
+        assert not await dispatch.take(writer, rider_id="a", token=1, **order)

@@ -133,6 +133,7 @@ async def test_support_is_asked_once_and_the_order_is_told_once(city: City) -> N
     await city.add_riders("late")
     assert await matcher.tick(no_beat) == 0
 
+    order = {"order_id": task.order_id}
     notes = await city.all("SELECT kind FROM order_timeline WHERE order_id = :order_id", **order)
     told = await city.all(
         "SELECT workflow_id, name, body FROM facts WHERE order_id = :order_id", **order

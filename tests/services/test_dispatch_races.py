@@ -23,7 +23,6 @@ async def test_a_hundred_riders_claim_at_once_and_one_has_it_fifty_times(city: C
     riders = [f"rider-{number:03d}" for number in range(RIDERS)]
     await city.add_riders(*riders)
     matcher = await city.matcher()
-    winners = set()
     for _ in range(ROUNDS):
         task = await city.add_task()
         await matcher.offer(task, riders)
@@ -33,10 +32,14 @@ async def test_a_hundred_riders_claim_at_once_and_one_has_it_fifty_times(city: C
             return_exceptions=True,
         )
 
-        won = [one for one in zip(riders, answers, strict=True) if isinstance(one[1], TaskState)]
+        won = [
+            (who, one)
+            for who, one in zip(riders, answers, strict=True)
+            if isinstance(one, TaskState)
+        ]
         lost = [one for one in answers if isinstance(one, ClaimTaken)]
         assert (len(won), len(lost)) == (1, RIDERS - 1)
-        winner, state = won[0]
+        ((winner, state),) = won
         row = await city.row(task)
         assert (row.state, row.rider_id, row.token) == ("assigned", winner, state.token)
         assert await city.do(dispatch.claim, task, winner, 1) == state
@@ -46,14 +49,11 @@ async def test_a_hundred_riders_claim_at_once_and_one_has_it_fifty_times(city: C
             task_id=task.task_id,
         )
         assert {one.state: one.n for one in counted} == {"accepted": 1, "withdrawn": RIDERS - 1}
-        winners.add(winner)
-    assert winners <= set(riders)
 
 
 async def test_claim_against_expiry_has_one_end(city: City) -> None:
     await city.add_riders("a")
     matcher = await city.matcher()
-    ends = []
     for number in range(20):
         task = await city.add_task(offer_seconds=0.03, search=-number)
         await matcher.offer(task, ["a"])
@@ -77,9 +77,7 @@ async def test_claim_against_expiry_has_one_end(city: City) -> None:
         assert (row.state, row.rider_id) == expected
         last = (await city.event_types(task))[-1]
         assert last == ("delivery.assigned" if won else "delivery.searching")
-        ends.append(won)
         await city.order_does(dispatch.close_if_open, task, even_after_pickup=False)
-    assert len(ends) == 20
 
 
 async def test_an_expired_offer_cannot_be_claimed(city: City) -> None:

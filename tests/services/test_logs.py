@@ -24,12 +24,11 @@ class Payload:
 
 
 @pytest.fixture
-def configured(capsys: pytest.CaptureFixture[str]) -> Iterator[pytest.CaptureFixture[str]]:
+def restored() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     quiet = {name: logging.getLogger(name).level for name in logs.QUIET}
-    logs.configure("test", "debug")
-    yield capsys
+    yield
     logging.captureWarnings(capture=False)
     structlog.reset_defaults()
     root.handlers = handlers
@@ -38,11 +37,20 @@ def configured(capsys: pytest.CaptureFixture[str]) -> Iterator[pytest.CaptureFix
         logging.getLogger(name).setLevel(before)
 
 
+@pytest.fixture
+def configured(
+    restored: None,  # noqa: ARG001
+    capsys: pytest.CaptureFixture[str],
+) -> pytest.CaptureFixture[str]:
+    return capsys
+
+
 def lines(captured: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in captured.readouterr().out.splitlines()]
 
 
 def test_a_line_has_its_fields_and_the_bound_ids(configured: pytest.CaptureFixture[str]) -> None:
+    logs.configure("test", "debug")
     with structlog.contextvars.bound_contextvars(order_id="o1", request_id="r1"):
         structlog.get_logger("here").info("accepted", seq=3)
         logging.getLogger("there").info("counted %d", 7)
@@ -63,6 +71,7 @@ def test_a_line_has_its_fields_and_the_bound_ids(configured: pytest.CaptureFixtu
 
 
 def test_temporals_loggers_give_ids(configured: pytest.CaptureFixture[str]) -> None:
+    logs.configure("test", "debug")
     details = {"workflow_id": "refund/" + "a" * 26 + "r01", "attempt": 2, "run_id": "x"}
     logging.getLogger("temporalio.workflow").info("said", extra={"temporal_workflow": details})
     [line] = lines(configured)
@@ -73,6 +82,7 @@ def test_temporals_loggers_give_ids(configured: pytest.CaptureFixture[str]) -> N
 
 
 def test_payload_dumps_of_the_sdk_stay_out(configured: pytest.CaptureFixture[str]) -> None:
+    logs.configure("test", "debug")
     logging.getLogger("temporalio.worker").debug("activation %s", CANARY)
     logging.getLogger("httpx").info("GET %s", CANARY)
     assert lines(configured) == []
@@ -81,9 +91,10 @@ def test_payload_dumps_of_the_sdk_stay_out(configured: pytest.CaptureFixture[str
 def test_an_exception_tells_kind_and_place_but_not_its_text(
     configured: pytest.CaptureFixture[str],
 ) -> None:
+    logs.configure("test", "debug")
     try:
         try:
-            raise SoldOut("only two left")
+            raise SoldOut("only two left")  # noqa: TRY301  a cause is wanted
         except SoldOut as error:
             raise ValueError(CANARY) from error
     except ValueError:
@@ -102,10 +113,11 @@ def test_an_exception_tells_kind_and_place_but_not_its_text(
 async def test_a_database_error_tells_its_state_but_no_value(
     configured: pytest.CaptureFixture[str], postgres_url: str
 ) -> None:
+    logs.configure("test", "debug")
     connection = await psycopg.AsyncConnection.connect(postgres_url)
     async with connection:
         try:
-            await connection.execute("SELECT CAST(%s AS integer)", [CANARY + "x"])
+            await connection.execute("SELECT CAST(%s AS integer)", [f"tel {CANARY}"])
         except psycopg.Error:
             logging.getLogger("x").exception("failed")
     [line] = lines(configured)
@@ -114,18 +126,18 @@ async def test_a_database_error_tells_its_state_but_no_value(
 
 
 def test_what_is_no_json_is_named_not_printed(configured: pytest.CaptureFixture[str]) -> None:
-    import sys; print("HANDLERS", logging.getLogger().handlers, sys.stdout, logging.getLogger().handlers[0].stream if logging.getLogger().handlers else None, file=sys.__stderr__)
+    logs.configure("test", "debug")
     structlog.get_logger("x").info("odd", payload=Payload())
     [line] = lines(configured)
     assert line["payload"] == "<Payload>"
 
 
 def test_warnings_are_lines(configured: pytest.CaptureFixture[str]) -> None:
+    logs.configure("test", "debug")
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         logging.captureWarnings(capture=True)
         warnings.warn("old ways", DeprecationWarning, stacklevel=1)
-        logging.captureWarnings(capture=False)
     [line] = lines(configured)
     assert line["logger"] == "py.warnings"
     assert line["level"] == "warning"

@@ -88,7 +88,7 @@ async def test_an_openid_is_a_personal_row_and_links_the_payer(
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"shop": []}, "shop"),
+        ({"shop": []}, "shops"),
         ({"riders": [{"rider_id": "r", "zone_id": "z", "mood": "good"}]}, "mood"),
         ({"riders": [{"zone_id": "z"}]}, "rider_id"),
     ],

@@ -1,0 +1,42 @@
+"""Everything a price depends on, gathered from the services for one customer at one shop."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from api.parts import utc_now
+from domain.geo import Point
+from services import addresses, shops
+from services.db import Reader
+from services.identity import Identity
+from services.quotes import Market
+from services.shops import Site
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Here:
+    """A market, and what an order placed in it needs beside."""
+
+    market: Market
+    site: Site
+    address: dict[str, Any]
+
+
+async def market(reader: Reader, who: Identity, shop_id: str, address_id: str) -> Here:
+    """Raises NotFound for a shop of another site, or somebody else's address."""
+    site = await shops.site(reader, who.site_id)
+    shop = await shops.shop(reader, who.site_id, shop_id)
+    address = await addresses.get(
+        reader, site_id=who.site_id, customer_id=who.subject, address_id=address_id
+    )
+    return Here(
+        market=Market(
+            shop=shop,
+            menu=await shops.menu(reader, shop_id),
+            fee_rule=site.fee_rule,
+            always_open=site.always_open,
+            place=Point(address["lat"], address["lng"]),
+            now=site.local(utc_now()),
+        ),
+        site=site,
+        address=address,
+    )

@@ -1,0 +1,80 @@
+"""What the API's process holds: pools, clients and the hub, from its start to its end."""
+
+import ssl
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+from fastapi import Depends, Request
+from starlette.requests import HTTPConnection
+
+from api.cache import Cache
+from api.durable import Durable
+from api.hub import Hub
+from services import events
+from services.db import Database
+from services.events import Stream
+from services.settings import Settings
+from services.wechat.accounts import Account, load_account
+from services.wechat.client import WechatPay
+
+GATEWAY_CONNECTIONS = 10
+
+
+class Parts:
+    """One of each, for every request of the process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.database = Database(settings.database_url)
+        self.cache = Cache(settings.redis_url)
+        self.durable = Durable(settings, self.database)
+        self.hub = Hub(settings.redis_url, self.database)
+        self.http = httpx.AsyncClient(
+            proxy=settings.gateway_proxy or None,
+            verify=ssl.create_default_context(cafile=settings.gateway_ca or None),
+            limits=httpx.Limits(max_connections=GATEWAY_CONNECTIONS),
+            trust_env=False,
+        )
+        self.wechat = WechatPay(self.http)
+        self.account = cache(self._account)
+        self.handover_key = settings.token_key.get_secret_value().encode()
+
+    def _account(self, keys_ref: str) -> Account:
+        return load_account(self.settings.home / Path(keys_ref))
+
+    async def refresh(self, order_id: str) -> Stream | None:
+        """The order as committed, which the next read will not be older than."""
+        async with self.database.read() as reader:
+            stream = await events.stream(reader, order_id)
+        if stream is not None:
+            await self.cache.remember(stream)
+        return stream
+
+    async def close(self) -> None:
+        """Give everything back."""
+        await self.hub.close()
+        await self.cache.close()
+        await self.http.aclose()
+        await self.database.close()
+
+
+def of(connection: HTTPConnection) -> Parts:
+    """The parts of the process that serves this request."""
+    parts = connection.app.state.parts
+    assert isinstance(parts, Parts)  # noqa: S101 - set by the lifespan
+    return parts
+
+
+async def _of_request(request: Request) -> Parts:
+    return of(request)
+
+
+Held = Annotated[Parts, Depends(_of_request)]
+
+
+def utc_now() -> datetime:
+    """Now."""
+    return datetime.now(UTC)

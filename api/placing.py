@@ -1,0 +1,119 @@
+"""A tap becomes an order: what can be refused is refused first, then the workflow is started."""
+
+import uuid
+
+from starlette.responses import Response
+
+from api import views
+from api.market import market
+from api.parts import Parts, utc_now
+from api.replies import reply
+from api.schemas import NewOrder
+from domain.errors import (
+    Invalid,
+    PayerNotLinked,
+    PaymentRefused,
+    QuoteChanged,
+    Unavailable,
+)
+from domain.orders import Payment, Status
+from services import addresses, payments, quotes, reads
+from services.identity import Identity
+from services.payments import Paying
+from services.wechat.accounts import AccountUnreadable
+from services.wechat.signing import jsapi_parameters
+
+RETRY_SECONDS = 2
+JSAPI = "jsapi"
+
+
+async def place(
+    parts: Parts, who: Identity, order_id: str, wanted: NewOrder, *, first: bool
+) -> Response:
+    """Place the order of this key, unless an earlier try did; then say how to pay it."""
+    if first or not await parts.durable.placed(order_id):
+        await _begin(parts, who, order_id, wanted)
+    return await payment(parts, who, order_id)
+
+
+async def payment(parts: Parts, who: Identity, order_id: str) -> Response:
+    """The order with what to pay it with: 201, or 202 while the gateway's answer is unknown."""
+    stream = await parts.refresh(order_id)
+    if stream is None:
+        raise Unavailable
+    async with parts.database.read() as reader:
+        paying = await payments.payable(reader, order_id)
+    answer = views.order(stream, who, parts.handover_key)
+    if stream.view["status"] != Status.AWAITING_PAYMENT or paying is None:
+        return reply(answer, 201)
+    if paying.state == "failed":
+        raise PaymentRefused
+    if paying.state == "opened":
+        return reply(answer | _parameters(parts, paying), 201)
+    pending = {
+        "order_id": order_id,
+        "status": stream.view["status"],
+        "payment": Payment.UNKNOWN,
+        "retry_after_seconds": RETRY_SECONDS,
+    }
+    return reply(pending, 202, {"Retry-After": str(RETRY_SECONDS)})
+
+
+async def ensure_payable(parts: Parts, who: Identity, method: str) -> None:
+    """Only a customer whom WeChat knows can pay inside WeChat: PayerNotLinked."""
+    if method == JSAPI:
+        async with parts.database.read() as reader:
+            if not await reads.payer_linked(reader, who.site_id, who.subject):
+                raise PayerNotLinked(payment_methods=["native"])
+
+
+async def _begin(parts: Parts, who: Identity, order_id: str, wanted: NewOrder) -> None:
+    await ensure_payable(parts, who, wanted.payment.method)
+    async with parts.database.read() as reader:
+        quote = await quotes.find(
+            reader, site_id=who.site_id, customer_id=who.subject, quote_id=wanted.quote_id
+        )
+        if quote.address_id != wanted.address_id:
+            raise Invalid("the quote is for another address: ask for a new one")
+        here = await market(reader, who, quote.shop_id, quote.address_id)
+    changed = quotes.price_again(quote, here.market)
+    async with parts.database.write() as writer:
+        if changed is None:
+            await addresses.copy_to_order(
+                writer,
+                site_id=who.site_id,
+                customer_id=who.subject,
+                order_id=order_id,
+                address=here.address,
+                remark=wanted.remark,
+            )
+        else:
+            await quotes.store(writer, changed)
+            linked = await reads.payer_linked(writer, who.site_id, who.subject)
+    if changed is not None:
+        raise QuoteChanged(quote=views.quote(changed, payer_linked=linked))
+    shop = here.market.shop
+    order = quotes.order(
+        quote,
+        shop,
+        order_id=order_id,
+        channel=wanted.payment.channel,
+        method=wanted.payment.method,
+        tableware=wanted.tableware,
+        speed=here.site.speed,
+        overrides=here.site.timers,
+        approval_limit_fen=parts.settings.approval_limit_fen,
+        now=utc_now(),
+    )
+    await parts.durable.place(order, summary=f"{shop.name} #{order_id[-6:]}")
+
+
+def _parameters(parts: Parts, paying: Paying) -> dict[str, object]:
+    if paying.method != JSAPI:
+        return {"code_url": paying.code_url}
+    try:
+        account = parts.account(paying.keys_ref)
+    except AccountUnreadable as error:
+        raise Unavailable from error
+    signed = jsapi_parameters(account, paying.prepay_id, now=utc_now(), nonce=uuid.uuid4().hex)
+    return {"payment_parameters": signed}

@@ -1,0 +1,62 @@
+"""Shapes of answers: from what services hold to what the public face shows."""
+
+from dataclasses import asdict
+from typing import Any
+
+from domain.prices import Item
+from domain.proof import handover_code
+from domain.shops import Shop
+from services.events import Stream
+from services.identity import Identity, Role
+from services.quotes import Quote
+
+
+def shop(one: Shop, *, takes_orders: bool) -> dict[str, Any]:
+    """A shop as everybody sees it."""
+    return {
+        "shop_id": one.shop_id,
+        "name": one.name,
+        "merchant_id": one.merchant_id,
+        "open": takes_orders,
+        "paused": one.paused,
+        "auto_accept": one.auto_accept,
+        "prep_minutes": one.prep_minutes,
+        "lat": one.place.lat,
+        "lng": one.place.lng,
+        "delivery_area": [[corner.lat, corner.lng] for corner in one.delivery_area],
+    }
+
+
+def item(one: Item) -> dict[str, Any]:
+    """An item of a menu."""
+    return asdict(one)
+
+
+def quote(one: Quote, *, payer_linked: bool) -> dict[str, Any]:
+    """A quote, with the ways this customer may pay: inside WeChat first, where they can."""
+    return {
+        "quote_id": one.quote_id,
+        "expires_at": one.expires_at,
+        "shop_id": one.shop_id,
+        "address_id": one.address_id,
+        "lines": one.lines,
+        "goods_fen": one.goods_fen,
+        "packing_fen": one.packing_fen,
+        "delivery_fee_fen": one.delivery_fee_fen,
+        "total_fen": one.total_fen,
+        "distance_meters": one.distance_meters,
+        "promise_minutes": one.promise_minutes,
+        "payment_methods": ["jsapi", "native"] if payer_linked else ["native"],
+    }
+
+
+def order(stream: Stream, who: Identity, handover_key: bytes) -> dict[str, Any]:
+    """An order's public state for one of its people."""
+    return {"seq": stream.seq, **stream.view, **secrets(stream.order_id, who, handover_key)}
+
+
+def secrets(order_id: str, who: Identity, handover_key: bytes) -> dict[str, str]:
+    """What only the customer may see of their order."""
+    if who.role is not Role.CUSTOMER:
+        return {}
+    return {"handover_code": handover_code(order_id, handover_key)}

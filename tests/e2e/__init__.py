@@ -1,0 +1,1 @@
+"""Stories over HTTP through all real parts; the sandbox is the gateway."""

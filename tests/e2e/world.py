@@ -1,0 +1,326 @@
+"""A small city of a test's own on the running stack, and people's taps as plain calls."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import jwt
+
+from services import laws
+from services.db import Database
+from services.laws import Verdict
+from services.settings import Settings
+
+Json = dict[str, Any]
+WAIT_SECONDS = 60.0
+PLACE = {"lat": 30.26, "lng": 120.14}
+AREA = [[30.16, 120.04], [30.16, 120.24], [30.36, 120.24], [30.36, 120.04]]
+
+
+@dataclass
+class World:
+    """One site; every name in it is this test's own."""
+
+    settings: Settings
+    api: httpx.AsyncClient
+    gateway: httpx.AsyncClient
+    database: Database
+    speed: float = 1.0
+    timers: Json = field(default_factory=dict)
+    stock: int | None = None
+    riders: int = 0
+    auto_accept: bool = False
+    site_id: str = field(default_factory=lambda: f"t{uuid.uuid4().hex[:10]}")
+    addresses: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def shop_id(self) -> str:
+        return f"{self.site_id}-shop"
+
+    @property
+    def merchant_id(self) -> str:
+        return f"{self.site_id}-merchant"
+
+    @property
+    def account_id(self) -> str:
+        return f"{self.site_id}-account"
+
+    @property
+    def mchid(self) -> str:
+        return "19" + str(int(self.site_id[1:], 16))[:8].zfill(8)
+
+    async def seed(self, customers: int = 1) -> "World":
+        """Put the city into the database."""
+        people = [
+            {"customer_id": f"c{number}", "openid": f"o{self.site_id}{number}"}
+            for number in range(customers)
+        ]
+        city = {
+            "site": {
+                "site_id": self.site_id,
+                "name": "test",
+                "speed": self.speed,
+                "always_open": True,
+                "timers": self.timers,
+            },
+            "zones": [{"zone_id": "z"}],
+            "merchants": [{"merchant_id": self.merchant_id, "name": "Test"}],
+            "channel_accounts": [
+                {
+                    "account_id": self.account_id,
+                    "merchant_id": self.merchant_id,
+                    "channel": "wechat",
+                    "mchid": self.mchid,
+                }
+            ],
+            "shops": [
+                {
+                    "shop_id": self.shop_id,
+                    "merchant_id": self.merchant_id,
+                    "zone_id": "z",
+                    "account_id": self.account_id,
+                    "name": "Test kitchen",
+                    **PLACE,
+                    "delivery_area": AREA,
+                    "prep_minutes": 10,
+                    "auto_accept": self.auto_accept,
+                }
+            ],
+            "items": [
+                {
+                    "shop_id": self.shop_id,
+                    "item_id": "noodles",
+                    "name": "Noodles",
+                    "price_fen": 1800,
+                    "packing_fen": 100,
+                    "stock": self.stock,
+                }
+            ],
+            "customers": [*people, {"customer_id": "unlinked", "openid": None}],
+            "riders": [{"rider_id": f"r{number}", "zone_id": "z"} for number in range(self.riders)],
+        }
+        environment = {
+            **os.environ,
+            "PAOTUI_HOME": str(self.settings.home),
+        }
+        seeded = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "workers.seed", "-"],
+            input=json.dumps(city),
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert seeded.returncode == 0, seeded.stderr
+        for number in range(self.riders):
+            await self.rider(f"r{number}", "shift", {"on": True, **PLACE})
+        return self
+
+    def token(self, role: str, subject: str) -> dict[str, str]:
+        """A bearer's header."""
+        claims = {"site": self.site_id, "role": role, "sub": subject}
+        key = self.settings.token_key.get_secret_value()
+        token = jwt.encode(claims | {"exp": int(time.time()) + 3600}, key, algorithm="HS256")
+        return {"Authorization": f"Bearer {token}"}
+
+    async def call(self, method: str, path: str, who: dict[str, str], body: Any = None) -> Json:
+        """A call that must be answered well."""
+        answer = await self.api.request(method, path, headers=who, json=body)
+        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
+        return dict(answer.json()) if answer.content else {}
+
+    async def quote(self, customer: str = "c0", quantity: int = 1) -> Json:
+        """A quote for noodles to an address of theirs."""
+        who = self.token("customer", customer)
+        if customer not in self.addresses:
+            near = {"lat": PLACE["lat"] + 0.01, "lng": PLACE["lng"]}
+            card = {"name": "Canary Wang", "phone": "13900000000", "text": "Canary Road 1", **near}
+            address = await self.call("POST", "/v1/addresses", who, card)
+            self.addresses[customer] = address["address_id"]
+        wish = {
+            "shop_id": self.shop_id,
+            "address_id": self.addresses[customer],
+            "lines": [{"item_id": "noodles", "quantity": quantity, "choices": {}}],
+            "fulfilment": "delivery",
+        }
+        return await self.call("POST", "/v1/quotes", who, wish)
+
+    async def try_place(
+        self,
+        quote: Json,
+        customer: str = "c0",
+        *,
+        key: str = "",
+        method: str = "jsapi",
+        **more: Any,
+    ) -> httpx.Response:
+        """Place an order, whatever the answer."""
+        body = {
+            "quote_id": quote["quote_id"],
+            "address_id": quote["address_id"],
+            "remark": "canary remark",
+            "tableware": 1,
+            "payment": {"channel": "wechat", "method": method},
+            **more,
+        }
+        headers = self.token("customer", customer) | {"Idempotency-Key": key or uuid.uuid4().hex}
+        return await self.api.post("/v1/orders", headers=headers, json=body)
+
+    async def place(self, customer: str = "c0", **more: Any) -> Json:
+        """A placed order, with its payment parameters."""
+        answer = await self.try_place(await self.quote(customer), customer, **more)
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json())
+
+    async def pay(self, order: Json, **more: Any) -> httpx.Response:
+        """The customer pays with what the app was given."""
+        payment = {"parameters": order["payment_parameters"], **more}
+        return await self.gateway.post("/control/pay", json=payment)
+
+    async def pay_number(self, order_id: str, attempt: int = 1, **more: Any) -> httpx.Response:
+        """The money of an attempt arrives, whatever the app shows."""
+        payment = {"mchid": self.mchid, "out_trade_no": f"{order_id}p{attempt:02d}", **more}
+        return await self.gateway.post("/control/pay", json=payment)
+
+    async def paid(self, customer: str = "c0") -> Json:
+        """An order that waits for its merchant."""
+        order = await self.place(customer)
+        assert (await self.pay(order)).is_success
+        await self.until(order["order_id"], lambda view: view["status"] == "awaiting_acceptance")
+        return order
+
+    async def accepted(self, customer: str = "c0") -> Json:
+        """An order in the kitchen."""
+        order = await self.paid(customer)
+        await self.merchant(order["order_id"], "accept")
+        return order
+
+    async def picked_up(self, customer: str = "c0", rider: str = "r0") -> tuple[Json, Json]:
+        """An order on the road, and its task."""
+        order = await self.accepted(customer)
+        task = await self.claim(order["order_id"], rider)
+        await self.merchant(order["order_id"], "ready")
+        await self.rider(rider, f"tasks/{task['task_id']}/pickup", {"token": task["token"]})
+        return order, task
+
+    async def delivered(self, customer: str = "c0", rider: str = "r0") -> Json:
+        """An order handed over."""
+        order, task = await self.picked_up(customer, rider)
+        view = await self.view(order["order_id"], customer)
+        proof = {"token": task["token"], "code": view["handover_code"]}
+        await self.rider(rider, f"tasks/{task['task_id']}/deliver", proof)
+        return order
+
+    async def claim(self, order_id: str, rider: str) -> Json:
+        """Wait for the offer of this order, and take it."""
+        who = self.token("rider", rider)
+
+        async def offered() -> Json | None:
+            work = await self.call("GET", "/v1/rider/offers", who)
+            return next((one for one in work["offers"] if one["order_id"] == order_id), None)
+
+        offer = await poll(offered)
+        path = f"tasks/{offer['task_id']}/claim"
+        return offer | await self.rider(rider, path, {"token": offer["token"]})
+
+    async def merchant(self, order_id: str, action: str, body: Json | None = None) -> Json:
+        """A tap on the shop's screen."""
+        who = self.token("merchant", self.merchant_id)
+        return await self.call("POST", f"/v1/merchant/orders/{order_id}/{action}", who, body)
+
+    async def rider(self, rider: str, path: str, body: Json) -> Json:
+        """A tap on the rider's phone."""
+        return await self.call("POST", f"/v1/rider/{path}", self.token("rider", rider), body)
+
+    async def cancel(self, order_id: str, customer: str = "c0") -> httpx.Response:
+        """The customer wants out."""
+        who = self.token("customer", customer)
+        return await self.api.post(f"/v1/orders/{order_id}/cancel", headers=who)
+
+    async def intervene(
+        self, order_id: str, action: str, subject: str = "ann", **args: Any
+    ) -> httpx.Response:
+        """Support's hand."""
+        request_id = args.pop("request_id", uuid.uuid4().hex)
+        body = {"action": action, "reason_code": "test", "request_id": request_id, "args": args}
+        headers = self.token("support", subject) | {"Idempotency-Key": request_id}
+        path = f"/v1/support/orders/{order_id}/interventions"
+        return await self.api.post(path, headers=headers, json=body)
+
+    async def timeline(self, order_id: str) -> list[Json]:
+        """What support sees."""
+        path = f"/v1/support/orders/{order_id}/timeline"
+        answer = await self.call("GET", path, self.token("support", "ann"))
+        return list(answer["items"])
+
+    async def view(self, order_id: str, customer: str = "c0", *, live: bool = False) -> Json:
+        """The order as its customer sees it."""
+        path = f"/v1/orders/{order_id}" + ("?live=true" if live else "")
+        return await self.call("GET", path, self.token("customer", customer))
+
+    async def until(
+        self, order_id: str, reached: Callable[[Json], bool], customer: str = "c0"
+    ) -> Json:
+        """The order's view, once it is as it should be."""
+
+        async def look() -> Json | None:
+            view = await self.view(order_id, customer)
+            return view if reached(view) else None
+
+        return await poll(look)
+
+    async def until_home(self, order_id: str, customer: str = "c0") -> Json:
+        """The order's view once it is cancelled and the customer has everything back."""
+        return await self.until(
+            order_id,
+            lambda view: view["status"] == "cancelled" and view["payment"] == "refunded",
+            customer,
+        )
+
+    async def oracle(self, order_id: str) -> list[Json]:
+        """What truly moved at the gateway for an order."""
+        answer = await self.gateway.get("/control/oracle", params={"prefix": order_id})
+        return list(answer.raise_for_status().json()["orders"])
+
+    async def fault(self, operation: str, fault: str, **more: Any) -> None:
+        """Script the gateway to this site's payee."""
+        script = {"operation": operation, "fault": fault, "mchid": self.mchid, **more}
+        (await self.gateway.post("/control/faults", json=script)).raise_for_status()
+
+    async def verdicts(self) -> list[Verdict]:
+        """Broken laws of this site, the oracle's included."""
+        oracle = (await self.gateway.get("/control/oracle", params={"mchid": self.mchid})).json()
+        async with self.database.read() as reader:
+            found = await laws.check(reader, self.site_id)
+            found.append(await laws.compare(reader, oracle["orders"], self.site_id))
+        return [verdict for verdict in found if verdict.broken]
+
+    async def assert_laws(self) -> None:
+        """No law is broken; what is still on its way may arrive first."""
+
+        async def kept() -> bool | None:
+            return not await self.verdicts() or None
+
+        try:
+            await poll(kept, seconds=20)
+        except TimeoutError:
+            raise AssertionError(await self.verdicts()) from None
+
+
+async def poll(look: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:
+    """What `look` finds, asked every 50 ms; TimeoutError if it finds nothing in time."""
+    async with asyncio.timeout(seconds):
+        while True:
+            found = await look()
+            if found is not None:
+                return found
+            await asyncio.sleep(0.05)

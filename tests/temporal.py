@@ -1,0 +1,45 @@
+"""A Temporal development server for one test session, in memory, as `paotui up` configures it."""
+
+import base64
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from pydantic import SecretStr
+from temporalio.testing import WorkflowEnvironment
+
+from cli.temporal import find
+from services.settings import Settings, configured
+from workflows.kit import attributes
+
+TIMERS = ["--dynamic-config-value", 'history.timerProcessorMaxTimeShift="10ms"']
+"""Without it timers under a second fire after a second."""
+
+
+def binary() -> Path:
+    """The `temporal` that is there already; fetching it is `make up`'s job, not a test's."""
+    found = find(configured())
+    if found is None:
+        raise RuntimeError(
+            "no `temporal` binary: run `make up` once, or set PAOTUI_TEMPORAL_BINARY"
+        )
+    return found.path
+
+
+@contextlib.asynccontextmanager
+async def development_server() -> AsyncIterator[Settings]:
+    """Settings that point at a fresh server, with a payload key of their own."""
+    server = await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(binary()),
+        search_attributes=attributes.ALL,
+        dev_server_extra_args=TIMERS,
+    )
+    try:
+        yield Settings(
+            temporal_address=server.client.service_client.config.target_host,
+            temporal_namespace=server.client.namespace,
+            payload_key=SecretStr(base64.b64encode(os.urandom(32)).decode()),
+        )
+    finally:
+        await server.shutdown()

@@ -1,0 +1,67 @@
+"""`python -m workers.matcher`: serves the queue of dispatch and sees that every zone has one."""
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from temporalio.client import Client
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.service import RPCError
+
+from domain.ids import dispatch_workflow
+from services import dispatch, logs, process
+from services.db import Database
+from services.settings import settings
+from workers.queues import DISPATCH
+from workers.serve import serve
+from workers.temporal import RPC_TIMEOUT
+from workflows.dispatch import Dispatch
+
+LOOK_SECONDS = 10.0
+"""Between looks for new zones, and for zones whose workflow was ended by hand."""
+
+log = structlog.get_logger(__name__)
+
+
+async def main(stop: asyncio.Event) -> None:
+    """Serve until told to stop."""
+    async with asyncio.TaskGroup() as group:
+
+        async def prepare(client: Client, database: Database) -> None:
+            group.create_task(keep_dispatched(client, database, stop))
+
+        await serve(DISPATCH, stop, prepare)
+
+
+async def keep_dispatched(client: Client, database: Database, stop: asyncio.Event) -> None:
+    """Start what is missing, again and again until told to stop."""
+    while not stop.is_set():
+        try:
+            await start_all(client, database)
+        except (SQLAlchemyError, RPCError):
+            log.warning("zones could not be started", exc_info=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_SECONDS):
+                await stop.wait()
+
+
+async def start_all(client: Client, database: Database) -> None:
+    """One `Dispatch` per zone; those that run are left alone."""
+    async with database.read() as reader:
+        zones = await dispatch.zones(reader)
+    for zone in zones:
+        await client.start_workflow(
+            Dispatch.run,
+            zone,
+            id=dispatch_workflow(zone.site_id, zone.zone_id),
+            task_queue=DISPATCH.name,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            static_summary=f"dispatch of {zone.site_id}/{zone.zone_id}",
+            rpc_timeout=RPC_TIMEOUT,
+        )
+
+
+if __name__ == "__main__":
+    logs.configure("matcher", settings().log_level)
+    process.run(main)

@@ -20,7 +20,6 @@ from services.db import Database, Writer
 from services.events import Stream
 from services.orders import Change, Changed
 from services.payments import Paying
-from services.wechat.answers import Transaction
 
 NEVER_MADE = frozenset({"ORDER_NOT_EXIST", "RESOURCE_NOT_EXISTS"})
 SAYS_NOTHING = frozenset({"OUT_TRADE_NO_USED", "ORDERPAID"})
@@ -136,7 +135,7 @@ class PaymentActs:
         """Apply a stored fact: money for the order, or money that goes home."""
         async with self.database.write() as writer:
             stream = await payments.order_stream(writer, settle.order_id)
-            fact = await payments.fact(writer, settle.notice_id)
+            fact = await payments.stored_fact(writer, settle.notice_id)
             if fact.applied_at is not None:
                 going = await _refunds_of_late(writer, stream, fact.fact["out_trade_no"])
                 return _settled(Changed(stream=stream, fresh=False).done(going), fact.outcome)
@@ -160,7 +159,7 @@ class PaymentActs:
                         writer,
                         paying,
                         event_id=f"query:{paying.out_trade_no}:{transaction.transaction_id}",
-                        fact=said(transaction),
+                        fact=transaction.fact(),
                     )
                 return notice_id
             case Accepted(value=transaction) if sure and transaction.trade_state != "CLOSED":
@@ -170,19 +169,6 @@ class PaymentActs:
             case Unknown() if sure:
                 raise GatewayUnavailable("the payment channel gave no certain answer")
         return None
-
-
-def said(transaction: Transaction) -> dict[str, Any]:
-    """What of a gateway's transaction is kept as a fact: nothing of the payer."""
-    return {
-        "out_trade_no": transaction.out_trade_no,
-        "transaction_id": transaction.transaction_id,
-        "amount_fen": transaction.amount_fen,
-        "currency": transaction.currency,
-        "mchid": transaction.mchid,
-        "appid": transaction.appid,
-        "trade_state": transaction.trade_state,
-    }
 
 
 async def _apply(

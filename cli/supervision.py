@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import signal
 import subprocess
 import sys
 import time
@@ -64,7 +63,7 @@ class Keeper:
             )
         deadline = time.monotonic() + START_SECONDS
         while ended.returncode == 0 and time.monotonic() < deadline:
-            if self.pid() is not None and self.children():
+            if self.pid() is not None and self._answers():
                 return
             time.sleep(POLL_SECONDS)
         raise click.ClickException(f"supervisord did not start:\n{log.read_text()}")
@@ -86,16 +85,18 @@ class Keeper:
         except (OSError, xmlrpc.client.Error):
             return {}
 
+    def _answers(self) -> bool:
+        try:
+            self.call("getState")
+        except (OSError, xmlrpc.client.Error):
+            return False
+        return True
+
     def stop(self) -> None:
         """Stop the children in reverse order, then supervisord; `leftovers` ends what remains."""
-        if (pid := self.pid()) is None:
-            return
-        os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_SECONDS
-        while self.pid() is not None and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
-        if self.pid() is not None:
-            os.kill(pid, signal.SIGKILL)
+        process = processes.holding(self._pid_file, str(self.configuration))
+        if process is not None:
+            processes.end([process], seconds=STOP_SECONDS, descendants=False)
 
     def _render(self, components: Sequence[Component]) -> str:
         sections = [

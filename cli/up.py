@@ -1,8 +1,6 @@
 """`paotui up` and `down`: everything started, kept up, and stopped again."""
 
 import asyncio
-import importlib
-import importlib.util
 import signal
 import time
 
@@ -10,6 +8,7 @@ import click
 
 from cli import leftovers, postgres, stack, stack_file, temporal
 from cli.component import Component, Step
+from cli.demo import drive_demo
 from cli.launch import Launch
 from cli.ports import choose, remember, remembered
 from cli.report import Report
@@ -19,7 +18,6 @@ from cli.supervision import Keeper
 from services.settings import Settings, configured, of_stack
 
 WATCH_SECONDS = 1.0
-DEMO_MODULE = "cli.demo"
 
 
 @click.command()
@@ -40,18 +38,18 @@ def up(*, detach: bool, no_demo: bool) -> None:
             return
         try:
             asyncio.run(start(obeyed, state, keeper, report))
-            if not no_demo:
-                _demo()
+            delivered = no_demo or _demo(report)
             report.table("Paotui is up:", stack.addresses(of_stack(state.home), remembered(state)))
-            if detach:
-                return
-            report.say("Ctrl-C stops everything")
-            _attend(keeper, report)
+            if not detach:
+                report.say("Ctrl-C stops everything")
+                _attend(keeper, report)
         except KeyboardInterrupt:
             _stop(keeper, report)
         except BaseException:
             _stop(keeper, report)
             raise
+        else:
+            raise SystemExit(0 if delivered else 1)
 
 
 @click.command()
@@ -125,10 +123,14 @@ def _tell_running(state: State, report: Report, *, starting: bool) -> None:
         report.say(f"not ready: {line}")
 
 
-def _demo() -> None:
-    """The room's own demo drives one order, when it is there."""
-    if importlib.util.find_spec(DEMO_MODULE) is not None:
-        importlib.import_module(DEMO_MODULE).drive_demo()
+def _demo(report: Report) -> bool:
+    """Whether one order was delivered; a stack where it was not stays up to be looked at."""
+    try:
+        drive_demo()
+    except click.ClickException as error:
+        report.say(f"the demo's order was not delivered: {error.message}")
+        return False
+    return True
 
 
 def _attend(keeper: Keeper, report: Report) -> None:

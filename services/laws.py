@@ -43,7 +43,7 @@ LAWS: Mapping[str, str] = {
           sum(CASE e.side WHEN 'C' THEN e.amount_fen ELSE -e.amount_fen END) AS held_fen
         FROM orders o JOIN ledger_journals j ON j.order_id = o.order_id
         JOIN ledger_entries e
-          ON e.journal_id = j.id AND e.account = 'order:' || o.site_id || ':held'
+          ON e.journal_id = j.id AND e.account = 'order:' || o.site_id || '\\:held'
         WHERE o.ended_at IS NOT NULL AND {o_site} GROUP BY o.order_id
         HAVING sum(CASE e.side WHEN 'C' THEN e.amount_fen ELSE -e.amount_fen END) <> 0""",
     "3 late money is on its way home": """

@@ -9,7 +9,7 @@ from sqlalchemy import Row, text
 
 from domain import ids, ledger
 from domain.errors import NotFound
-from services import events
+from services import events, facts
 from services import ledger as books
 from services.db import Reader, Writer
 from services.events import dumps
@@ -166,6 +166,29 @@ async def store_fact(
     return (new, True) if new is not None else (await writer.scalar(_INBOX_ID, name), False)
 
 
+async def store_notice(
+    writer: Writer, *, account_id: str, event_id: str, fact: dict[str, Any], body: bytes
+) -> None:
+    """Store a verified notice of a payment and have its order told; a repeat changes nothing.
+
+    Raises:
+        NotFound: this payee has no such payment.
+    """
+    paid = await paying(writer, fact["out_trade_no"])
+    if paid.account_id != account_id:
+        raise NotFound
+    notice_id, new = await store_fact(writer, paid, event_id=event_id, fact=fact, body=body)
+    if new:
+        await facts.tell(
+            writer,
+            site_id=paid.site_id,
+            order_id=paid.order_id,
+            workflow_id=ids.order_workflow(paid.order_id),
+            name="payment_settled",
+            body={"notice_id": notice_id},
+        )
+
+
 async def quarantine(
     writer: Writer, *, channel: str, account_id: str, reason: str, body: bytes
 ) -> None:
@@ -182,7 +205,7 @@ async def quarantine(
     )
 
 
-async def fact(writer: Writer, notice_id: int) -> Row[Any]:
+async def stored_fact(writer: Writer, notice_id: int) -> Row[Any]:
     """A stored fact, locked until the transaction ends."""
     row = await writer.first(_FACT, {"id": notice_id})
     if row is None:

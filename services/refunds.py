@@ -8,9 +8,10 @@ from sqlalchemy import text
 from domain import ids, ledger
 from domain.contracts.refunds import RefundState
 from domain.errors import NotFound
+from services import facts
 from services import ledger as books
 from services.db import Reader, Writer
-from services.events import Stream
+from services.events import Stream, dumps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,12 @@ _ENDED = text("""
 UPDATE refunds SET state = :state, ended_at = now()
 WHERE out_refund_no = :out_refund_no AND ended_at IS NULL
 """)
+_INBOX = text("""
+INSERT INTO inbox (channel, account_id, event_id, site_id, order_id, kind, fact, body, applied_at)
+VALUES (:channel, :account_id, :event_id, :site_id, :order_id, 'refund', CAST(:fact AS jsonb),
+  :body, now())
+ON CONFLICT (channel, account_id, event_id) DO NOTHING RETURNING id
+""")
 _TOTALS = text("""
 SELECT coalesce(sum(amount_fen) FILTER (WHERE state = 'success'), 0) AS back_fen,
   count(*) FILTER (WHERE ended_at IS NULL) AS open
@@ -79,6 +86,40 @@ async def refunding(reader: Reader, out_refund_no: str) -> Refunding:
     if row is None:
         raise NotFound
     return Refunding(**row._mapping)  # noqa: SLF001
+
+
+async def store_notice(
+    writer: Writer, *, account_id: str, event_id: str, out_refund_no: str, status: str, body: bytes
+) -> None:
+    """Store a verified notice of a refund and have its workflow told; a repeat changes nothing.
+
+    Raises:
+        NotFound: this payee has no such refund.
+    """
+    refund = await refunding(writer, out_refund_no)
+    if refund.account_id != account_id:
+        raise NotFound
+    new = await writer.scalar(
+        _INBOX,
+        {
+            "channel": refund.channel,
+            "account_id": account_id,
+            "event_id": event_id,
+            "site_id": refund.site_id,
+            "order_id": refund.order_id,
+            "fact": dumps({"out_refund_no": out_refund_no, "status": status}),
+            "body": body,
+        },
+    )
+    if new is not None:
+        await facts.tell(
+            writer,
+            site_id=refund.site_id,
+            order_id=refund.order_id,
+            workflow_id=ids.refund_workflow(out_refund_no),
+            name="refund_settled",
+            body={"state": status.lower()},
+        )
 
 
 async def by_cause(reader: Reader, order_id: str, cause: str) -> str | None:

@@ -46,7 +46,7 @@ def bundled_postgres() -> Iterator[str]:
         _run([binaries / "initdb", *options.split()], folder, owner)
         options = f"-D {data} -p {port} -c listen_addresses=127.0.0.1 {SPEED}"
         with log.open("wb") as output:
-            server = subprocess.Popen(  # noqa: S603  our own command line
+            server = subprocess.Popen(
                 [binaries / "postgres", *options.split(), "-c", "unix_socket_directories="],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -92,7 +92,7 @@ def _binaries(folder: Path, owner: _Owner) -> Path:
 
 
 def _run(command: list[str | Path], folder: Path, owner: _Owner) -> None:
-    done = subprocess.run(  # noqa: S603  our own command line
+    done = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -17,7 +17,11 @@ STOP_SECONDS = 60
 
 @contextmanager
 def running_stack() -> Iterator[Settings]:
-    """Start it, hand out where its parts are, stop it."""
+    """Start it, hand out where its parts are, stop it; or the one in `PAOTUI_TEST_STACK`."""
+    given = os.environ.get("PAOTUI_TEST_STACK")
+    if given:
+        yield of_stack(Path(given))
+        return
     with tempfile.TemporaryDirectory(prefix="paotui-stack-", dir="/tmp") as folder:
         Path(folder).chmod(0o755)
         environment = {**os.environ, "PAOTUI_HOME": folder, "PAOTUI_RATE_LIMIT": "100000/minute"}

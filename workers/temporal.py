@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+from temporalio import activity, workflow
 from temporalio.client import (
     Client,
     WorkflowExecution,
@@ -42,6 +43,9 @@ class Telemetry:
     """The SDK's runtime: its logs go into ours, its metrics are served together with ours."""
 
     def __init__(self, *, metrics: bool) -> None:
+        # As fields of the line (`services.logs`), not as a dictionary in its text.
+        workflow.logger.workflow_info_on_message = False
+        activity.logger.activity_info_on_message = False
         self._address = f"{LOOPBACK}:{_free_port()}" if metrics else ""
         self.runtime = Runtime(
             telemetry=TelemetryConfig(

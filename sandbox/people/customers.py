@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import Callable
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
@@ -179,7 +180,8 @@ class CustomerPersona:
 
     async def _cancel(self, order_id: str, after_seconds: float) -> None:
         await self._scene.live(after_seconds)
-        answer = await self._line.post(f"/v1/orders/{order_id}/cancel", {})
+        path = f"/v1/orders/{order_id}/cancel"
+        answer = await self._line.post(path, {}, key=f"cancel-{order_id}")
         if not answer.ok:
             self._scene.trouble[f"cancel {answer.problem}"] += 1
 
@@ -238,7 +240,8 @@ class CustomerPersona:
 
     async def _pay_again(self, order_id: str) -> None:
         body = {"channel": "wechat", "method": "jsapi"}
-        again = await self._line.post(f"/v1/orders/{order_id}/payments", body)
+        path, key = f"/v1/orders/{order_id}/payments", uuid.uuid4().hex
+        again = await self._line.post(path, body, key=key)
         if again.ok:
             await self._pay(again.body, self.habits)
 

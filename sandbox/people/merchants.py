@@ -90,6 +90,7 @@ class MerchantPersona:
             await self._post(order_id, "cancel-request", {"decision": decision})
 
     async def _post(self, order_id: str, act: str, body: dict[str, Any]) -> None:
-        answer = await self._line.post(f"/v1/merchant/orders/{order_id}/{act}", body)
+        path = f"/v1/merchant/orders/{order_id}/{act}"
+        answer = await self._line.post(path, body, key=f"{act}-{order_id}")
         if not answer.ok:
             self._scene.trouble[f"{act} {answer.problem}"] += 1

@@ -40,6 +40,18 @@ class Transaction:
     currency: str
     success_time: datetime | None
 
+    def fact(self) -> Json:
+        """What is kept of it in the inbox."""
+        return {
+            "out_trade_no": self.out_trade_no,
+            "transaction_id": self.transaction_id,
+            "amount_fen": self.amount_fen,
+            "currency": self.currency,
+            "mchid": self.mchid,
+            "appid": self.appid,
+            "trade_state": self.trade_state,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundState:

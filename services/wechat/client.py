@@ -13,8 +13,8 @@ import httpx
 import orjson
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509 import load_pem_x509_certificate
-from domain.outcomes import Accepted, Outcome, Rejected, Unknown
 
+from domain.outcomes import Accepted, Outcome, Rejected, Unknown
 from services.wechat.accounts import PUBLIC_KEY_PREFIX, Account
 from services.wechat.answers import (
     CURRENCY,

@@ -128,7 +128,7 @@ def test_no_file_is_longer_than_400_lines() -> None:
         for path, _, lines in sources()
         if lines > FILE_LINES and path.parent != MIGRATIONS
     ]
-    assert long == []
+    assert not long, "\n".join(long)
 
 
 def test_no_function_is_longer_than_70_lines() -> None:
@@ -138,4 +138,4 @@ def test_no_function_is_longer_than_70_lines() -> None:
         for name, lines in functions(tree)
         if lines > FUNCTION_LINES and path.parent != MIGRATIONS
     ]
-    assert long == []
+    assert not long, "\n".join(long)

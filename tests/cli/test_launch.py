@@ -59,13 +59,14 @@ async def test_parts_start_in_the_order_of_their_needs_and_stop_together(
     said = [line.split()[2] for line in text(report).splitlines() if " after " in line]
     assert said == ["base:", "step:", "top:"]
     assert note.read_text() == "done\n"
-    pids = [_pid(keeper, "base"), _pid(keeper, "top"), keeper.pid()]
-    assert psutil.Process(pids[0]).environ()["KEY"] == "50%;#1"
-    assert processes.recorded(state.pids / "top.pid") == psutil.Process(pids[1])
+    pids = [_pid(keeper, "base"), _pid(keeper, "top"), keeper.pid() or 0]
+    running = [psutil.Process(pid) for pid in pids]
+    assert running[0].environ()["KEY"] == "50%;#1"
+    assert processes.recorded(state.pids / "top.pid") == running[1]
     began = time.monotonic()
     keeper.stop()
     assert time.monotonic() - began < PATIENCE_SECONDS
-    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert not any(processes.alive(process) for process in running)
 
 
 async def test_a_child_that_dies_is_started_again(
@@ -134,18 +135,13 @@ def test_a_reused_pid_is_left_alone(state: State) -> None:
         assert innocent.wait() == -signal.SIGTERM
 
 
-def test_a_leftover_that_ignores_the_request_is_killed(
-    state: State, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(processes, "END_SECONDS", 0.3)
+def test_a_leftover_that_ignores_the_request_is_killed() -> None:
     script = 'trap "" TERM; sleep 60 & echo ready; wait; wait'
     command = ["/bin/sh", "-c", script]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as stubborn:
         assert stubborn.stdout
         assert stubborn.stdout.readline() == "ready\n"
-        record = "\n".join([str(stubborn.pid), *command])
-        (state.pids / "worker.pid").write_text(record)
-        assert leftovers.end(state) == ["worker"]
+        processes.end([psutil.Process(stubborn.pid)], seconds=0.3)
         assert stubborn.wait() == -signal.SIGKILL
 
 

@@ -12,7 +12,7 @@ import httpx
 import psycopg
 import pytest
 
-from cli import postgres, probes, processes
+from cli import bundled, postgres, probes, processes
 from cli.component import Component
 from cli.launch import Launch
 from cli.report import Report
@@ -72,7 +72,7 @@ def test_unreadable_binaries_are_copied(
     (install / "bin").mkdir(parents=True)
     (install / "bin" / "postgres").write_text("#!/bin/sh\n")
     (install / "bin" / "postgres").chmod(0o700)
-    monkeypatch.setattr(postgres, "bundled", lambda: install)
+    monkeypatch.setattr(bundled, "postgres", lambda: install)
     said: list[str] = []
     placement = postgres.place(state, said.append, base=folder)
     assert placement.binaries == folder / f"paotui-{state.mark}" / "pginstall18" / "bin"

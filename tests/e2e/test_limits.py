@@ -89,5 +89,7 @@ async def offers_of(world: World, order_id: str) -> dict[str, Json] | None:
     found: dict[str, Json] = {}
     for name in ("r0", "r1", "r2"):
         work = await world.call("GET", "/v1/rider/offers", world.token("rider", name))
-        found |= {name: one for one in work["offers"] if one["order_id"] == order_id}
+        mine = [one for one in work["offers"] if one["order_id"] == order_id]
+        if mine:
+            found[name] = mine[0]
     return found or None

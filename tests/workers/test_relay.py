@@ -1,22 +1,26 @@
 """Events reach Redis in order and at least once; facts reach workflows until confirmed."""
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import text
 
+from activities.gateways import Gateways
 from services import facts, outbox, snapshots
 from services.db import Database, Writer
 from services.outbox import Fact
+from services.settings import Settings
 from tests.valkey import Valkey
 from tests.workers.conftest import Tick
-from workers.relay import STREAM, Publisher, Tell, Teller
-from workers.temporal import WorkflowGone
+from workers.relay import STREAM, Publisher, Relay, Tell, Teller
+from workers.temporal import WorkflowGone, Workflows
 
 SOON_SECONDS = 10.0
 
@@ -137,6 +141,36 @@ async def test_a_second_relay_stands_by_until_the_first_is_gone(database: Databa
             assert await outbox.lock(first)
             assert not await outbox.lock(second)
         await until(lambda: outbox.lock(second))
+
+
+async def test_a_lost_database_connection_costs_nothing(
+    database: Database, redis: Redis, happen: Tick
+) -> None:
+    nowhere = Settings(
+        temporal_address="127.0.0.1:1",
+        payload_key=SecretStr(base64.b64encode(bytes(32)).decode()),
+    )
+    gateways = Gateways(nowhere)
+    stop = asyncio.Event()
+    relay = Relay(database, redis, Workflows(nowhere), gateways)
+    relaying = asyncio.create_task(relay.run(stop))
+    order = await happen()
+
+    async def all_out() -> bool:
+        return not await waiting(database, order)
+
+    await until(all_out)
+    async with database.write() as writer:
+        holder = text("""
+            SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted
+        """)
+        assert await writer.all(holder)
+    await happen(order, 2)
+    await until(all_out)
+    stop.set()
+    await relaying
+    await gateways.close()
+    assert [one["seq"] for one in await published(redis, order)] == [1, 2, 3]
 
 
 # Facts ------------------------------------------------------------------------------------

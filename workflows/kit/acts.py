@@ -3,6 +3,7 @@
 from typing import TypeVar, Unpack, cast
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
 
 from domain.contracts.act import Act
 from workflows.kit.policies import LocalPolicy, RegularPolicy
@@ -56,3 +57,8 @@ def start_regular(
         summary=summary,
         **policy,
     )
+
+
+def is_final(error: ActivityError) -> bool:
+    """Whether an activity failed with a certain refusal, rather than by giving up on an answer."""
+    return isinstance(error.cause, ApplicationError) and error.cause.non_retryable

@@ -1,0 +1,75 @@
+"""The API put together: routes, doors, documentation; nothing happens here."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+from api import (
+    catalogue,
+    codec,
+    health,
+    hot,
+    live,
+    merchant,
+    notify,
+    orders,
+    rider,
+    support,
+)
+from api.errors import on_http, on_invalid, on_refusal
+from api.limits import Limits
+from api.observe import Observe
+from api.openapi import PROBLEMS, document
+from api.parts import Parts
+from domain.errors import DomainError
+from services.settings import Settings
+
+VERSION = "1"
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application; its pools are opened when it starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        parts = Parts(settings)
+        app.state.parts = parts
+        parts.hub.start()
+        try:
+            yield
+        finally:
+            await parts.close()
+
+    app = FastAPI(
+        title="Paotui",
+        version=VERSION,
+        summary="Local commerce: every order is one durable workflow.",
+        lifespan=lifespan,
+        docs_url="/docs",
+        redoc_url=None,
+        generate_unique_id_function=_operation_id,
+        exception_handlers={
+            DomainError: on_refusal,
+            RequestValidationError: on_invalid,
+            HTTPException: on_http,
+        },
+    )
+    hot.add(app, PROBLEMS)
+    for module in (catalogue, orders, merchant, rider, support, live):
+        app.include_router(module.router, responses=PROBLEMS)
+    app.include_router(notify.router, responses={422: PROBLEMS[422], 503: PROBLEMS[503]})
+    app.include_router(health.router)
+    app.mount("/codec", codec.application(settings))
+    app.add_middleware(Limits, rate=settings.rate_limit)
+    app.add_middleware(Observe)
+    app.openapi = partial(document, app)  # type: ignore[method-assign]
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name

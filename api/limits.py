@@ -1,0 +1,104 @@
+"""What one caller may ask of this process: bytes per request, requests per minute."""
+
+import time
+
+from limits import RateLimitItem, parse
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import problem
+from api.problems import BodyTooLarge, RateLimited
+from domain.errors import DomainError
+from services import identity
+
+BODY_BYTES = 65_536
+NOTICES = "/v1/notify/"
+NOTICE_RATE = "6000/minute"
+"""A gateway is one address for every payee."""
+UNLIMITED = frozenset({"/healthz", "/readyz"})
+BEARER = b"bearer "
+
+
+class Limits:
+    """Pure ASGI: nothing is read or counted twice."""
+
+    def __init__(self, app: ASGIApp, rate: str) -> None:
+        self._app = app
+        self._rate = parse(rate)
+        self._notice_rate = parse(NOTICE_RATE)
+        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse what is too much, pass on the rest."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        refusal = self._too_large(headers) or self._too_often(scope, headers)
+        if refusal is not None:
+            await problem(refusal)(scope, receive, send)
+            return
+        if b"transfer-encoding" not in headers:
+            await self._app(scope, receive, send)
+            return
+        await self._counted(scope, receive, send)
+
+    def _too_large(self, headers: dict[bytes, bytes]) -> DomainError | None:
+        length = headers.get(b"content-length", b"0")
+        fits = length.isdigit() and int(length[:12]) <= BODY_BYTES
+        return None if fits else BodyTooLarge(limit_bytes=BODY_BYTES)
+
+    def _too_often(self, scope: Scope, headers: dict[bytes, bytes]) -> DomainError | None:
+        path: str = scope["path"]
+        if path in UNLIMITED:
+            return None
+        rate: RateLimitItem = self._rate
+        if path.startswith(NOTICES):
+            rate = self._notice_rate
+        caller = _caller(scope, headers)
+        if self._limiter.hit(rate, caller):
+            return None
+        resets_at = self._limiter.get_window_stats(rate, caller).reset_time
+        return RateLimited(retry_after_seconds=max(1, round(resets_at - time.time())))
+
+    async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A body of untold length: refused at the byte that is too much."""
+        taken, began = 0, False
+
+        async def count() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > BODY_BYTES:
+                raise _Overflow
+            return message
+
+        async def watch(message: Message) -> None:
+            nonlocal began
+            began = True
+            await send(message)
+
+        try:
+            await self._app(scope, count, watch)
+        except _Overflow:
+            if not began:
+                await problem(BodyTooLarge(limit_bytes=BODY_BYTES))(scope, receive, send)
+
+
+class _Overflow(BaseException):
+    """Not an Exception: nobody in between may take it for a fault of their own."""
+
+
+def _caller(scope: Scope, headers: dict[bytes, bytes]) -> str:
+    """Who a valid token speaks for, else the address: a forged token is nobody's own counter."""
+    header = headers.get(b"authorization", b"")
+    if header[: len(BEARER)].lower() == BEARER:
+        try:
+            who = identity.verify(header[len(BEARER) :].decode("latin-1"))
+        except identity.Unauthenticated:
+            pass
+        else:
+            return f"{who.site_id}/{who.actor}"
+    client = scope.get("client")
+    return f"address/{client[0]}" if client else "address/"

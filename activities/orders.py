@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from activities.act import act
+from activities.support import give_back
 from domain.contracts import orders as contracts
 from domain.contracts.life import Order
 from domain.contracts.orders import (
@@ -14,12 +15,8 @@ from domain.contracts.orders import (
     Done,
     EndDone,
     EndStep,
-    ReassignStep,
-    RefundStep,
     RiderStep,
     Step,
-    SupportStep,
-    TimelineStep,
 )
 from domain.errors import ActionNotAllowed
 from domain.ledger import order_settled
@@ -178,7 +175,7 @@ class OrderActs:
             changed = await orders.apply(
                 writer, step, Change(type="order.late", data={"late": True}, columns={})
             )
-            return await self._give_back(
+            return await give_back(
                 writer,
                 changed,
                 step,
@@ -187,62 +184,6 @@ class OrderActs:
                 amount_fen=changed.stream.view["delivery_fee_fen"],
             )
 
-    @act(contracts.REFUND_PART)
-    async def refund_part(self, step: RefundStep) -> Done:
-        """Support gives an amount back while the order goes on."""
-        async with self.database.write() as writer:
-            stream, _ = await orders.begin(writer, step)
-            done = await self._give_back(
-                writer,
-                Changed(stream=stream, fresh=False),
-                step,
-                cause=step.key,
-                reason=step.reason,
-                amount_fen=step.amount_fen,
-            )
-            if not done.refund_nos:
-                raise ActionNotAllowed("more than what is left of the payment", status=done.status)
-            return done
-
-    @act(contracts.ASK_SUPPORT)
-    async def ask_support(self, step: SupportStep) -> Done:
-        """Open a ticket and write it on the timeline."""
-        async with self.database.write() as writer:
-            stream, _ = await orders.begin(writer, step)
-            await orders.ask_support(
-                writer, stream, kind=step.kind, key=step.key, due_at=step.due_at
-            )
-            await self._note(writer, stream, step, f"support_asked.{step.kind}")
-            return Changed(stream=stream, fresh=False).done()
-
-    @act(contracts.REASSIGN)
-    async def reassign(self, step: ReassignStep) -> Done:
-        """Take the task from its rider; the search begins anew, or names another."""
-        async with self.database.write() as writer:
-            stream, repeated = await orders.begin(writer, step)
-            if repeated:
-                return Changed(stream=stream, fresh=False).done()
-            task = await dispatch.reassign(writer, order_id=step.order_id, rider_id=step.rider_id)
-            if task is None:
-                raise ActionNotAllowed(status=stream.view["status"])
-            rider_id = "" if task.state == Delivery.SEARCHING else step.rider_id
-            what = Change(
-                type="delivery.reassigned",
-                data={"delivery": task.state, "rider_id": rider_id},
-                columns={},
-            )
-            return (await orders.change(writer, step, stream, what)).done()
-
-    @act(contracts.HOLD)
-    async def hold(self, step: Step) -> Done:
-        """Support holds the order: no timer ends it."""
-        return await self._hold(step, held=True)
-
-    @act(contracts.RELEASE)
-    async def release(self, step: Step) -> Done:
-        """Back to the normal path."""
-        return await self._hold(step, held=False)
-
     @act(contracts.END)
     async def end(self, step: EndStep) -> EndDone:
         """End early: close the task unless a rider was faster, release, send the money home."""
@@ -250,7 +191,10 @@ class OrderActs:
             stream, repeated = await orders.begin(writer, step)
             if repeated or Status(stream.view["status"]) in FINAL:
                 return self._end_done(stream, await self._refund_of_end(writer, step.order_id))
-            if not await dispatch.close_if_open(
+            given_up = step.reason != CloseReason.NO_RIDER or await dispatch.has_given_up(
+                writer, order_id=step.order_id
+            )
+            if not given_up or not await dispatch.close_if_open(
                 writer, order_id=step.order_id, even_after_pickup=step.even_after_pickup
             ):
                 return self._end_done(stream, (), ended=False)
@@ -302,56 +246,9 @@ class OrderActs:
             )
             return (await orders.change(writer, step, stream, what)).done()
 
-    @act(contracts.NOTE)
-    async def note(self, step: TimelineStep) -> Done:
-        """Write a line of the inner timeline."""
-        async with self.database.write() as writer:
-            stream, _ = await orders.begin(writer, step)
-            await self._note(writer, stream, step, step.kind, step.data)
-            return Changed(stream=stream, fresh=False).done()
-
     async def _apply(self, step: Step, what: Change) -> Done:
         async with self.database.write() as writer:
             return (await orders.apply(writer, step, what)).done()
-
-    async def _hold(self, step: Step, *, held: bool) -> Done:
-        async with self.database.write() as writer:
-            what = Change(
-                type="order.held" if held else "order.released",
-                data={"held": held},
-                columns={"held": held},
-            )
-            changed = await orders.apply(writer, step, what)
-            if changed.fresh:
-                await dispatch.hold(writer, order_id=step.order_id, held=held)
-            return changed.done()
-
-    async def _give_back(
-        self,
-        writer: Writer,
-        changed: Changed,
-        step: Step,
-        *,
-        cause: str,
-        reason: str,
-        amount_fen: int,
-    ) -> Done:
-        if amount_fen <= 0:
-            return changed.done()
-        number = await refunds.open_refund(
-            writer, changed.stream, cause=cause, reason=reason, amount_fen=amount_fen
-        )
-        if number is None:
-            return changed.done()
-        opening = Step(
-            order_id=step.order_id,
-            key=f"refunding:{number}",
-            actor=step.actor,
-            request_id=step.request_id,
-        )
-        paying = {"payment": Payment.REFUNDING}
-        what = Change(type="order.refunding", data=paying, columns=paying)
-        return (await orders.apply(writer, opening, what)).done((number,))
 
     async def _refund_all(
         self, writer: Writer, stream: events.Stream, row: Row[Any], step: EndStep, *, accepted: bool
@@ -395,25 +292,6 @@ class OrderActs:
             writer, changed.stream, kind=kind, key=key, due_at=events.utc_now() + TICKET_DUE
         )
 
-    @staticmethod
-    async def _note(
-        writer: Writer,
-        stream: events.Stream,
-        step: Step,
-        kind: str,
-        data: dict[str, str] | None = None,
-    ) -> None:
-        await events.note(
-            writer,
-            order_id=step.order_id,
-            site_id=stream.site_id,
-            kind=kind,
-            key=step.key,
-            data=data,
-            actor=step.actor,
-            request_id=step.request_id,
-        )
-
 
 def build(database: Database) -> list[Callable[..., Any]]:
     """Every act of this room's file, ready to be registered."""
@@ -428,12 +306,6 @@ def build(database: Database) -> list[Callable[..., Any]]:
         acts.mark_picked_up,
         acts.mark_delivered,
         acts.compensate_late,
-        acts.ask_support,
-        acts.refund_part,
-        acts.reassign,
-        acts.hold,
-        acts.release,
         acts.end,
         acts.complete,
-        acts.note,
     ]

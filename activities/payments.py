@@ -12,7 +12,7 @@ from activities.gateways import Gateways
 from domain.contracts import payments as contracts
 from domain.contracts.orders import Done, Step
 from domain.contracts.payments import Attempt, Found, OfOrder, Poll, Settle, Settled, StoreAttempt
-from domain.errors import GatewayUnavailable, PaymentRefused
+from domain.errors import GatewayUnavailable, NotFound, PaymentRefused
 from domain.orders import Payment, Status
 from domain.outcomes import Accepted, Rejected, Unknown
 from services import events, orders, payments, personal, refunds
@@ -136,6 +136,8 @@ class PaymentActs:
         async with self.database.write() as writer:
             stream = await payments.order_stream(writer, settle.order_id)
             fact = await payments.stored_fact(writer, settle.notice_id)
+            if fact.order_id != settle.order_id or fact.kind != "payment":
+                raise NotFound("no such fact of this order")
             if fact.applied_at is not None:
                 going = await _refunds_of_late(writer, stream, fact.fact["out_trade_no"])
                 return _settled(Changed(stream=stream, fresh=False).done(going), fact.outcome)

@@ -1,5 +1,6 @@
 """Redis as the API uses it: quick or not at all; whoever asks knows another way."""
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -48,19 +49,38 @@ class Cache:
         self._rests_until = 0.0
         self._floors: OrderedDict[str, int] = OrderedDict()
         self._used: OrderedDict[str, None] = OrderedDict()
+        self._wanted: dict[str, list[asyncio.Future[Snapshot | None]]] = {}
+        self._asking: asyncio.Task[None] | None = None
 
     async def snapshot(self, order_id: str) -> Snapshot | None:
-        """The stored state, or None where there is none that may be shown."""
+        """The stored state, or None where there is none that may be shown.
+
+        Requests that come while Redis is being asked share its next answer: one round trip.
+        """
         if time.monotonic() < self._rests_until:
             return None
-        try:
-            found = await snapshots.get(self.redis, order_id)
-        except (RedisError, OSError) as error:
-            self._failed(error)
-            return None
+        waiter = asyncio.get_running_loop().create_future()
+        self._wanted.setdefault(order_id, []).append(waiter)
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask())
+        found: Snapshot | None = await waiter
         if found is not None and found.seq < self._floors.get(order_id, 0):
             return None
         return found
+
+    async def _ask(self) -> None:
+        while self._wanted:
+            batch, self._wanted = self._wanted, {}
+            found: dict[str, Snapshot] = {}
+            try:
+                found = await snapshots.get_many(self.redis, list(batch))
+            except (RedisError, OSError) as error:
+                self._failed(error)
+            finally:
+                for order_id, waiters in batch.items():
+                    for waiter in waiters:
+                        if not waiter.done():
+                            waiter.set_result(found.get(order_id))
 
     async def remember(self, stream: Stream) -> None:
         """Store a committed state; if that fails, older ones are not shown by this process."""

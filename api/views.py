@@ -1,6 +1,7 @@
 """Shapes of answers: from what services hold to what the public face shows."""
 
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 from domain.prices import Item
@@ -9,6 +10,8 @@ from domain.shops import Shop
 from services.events import Stream
 from services.identity import Identity, Role
 from services.quotes import Quote
+
+CODES_KEPT = 10_000
 
 
 def shop(one: Shop, *, takes_orders: bool) -> dict[str, Any]:
@@ -59,4 +62,9 @@ def secrets(order_id: str, who: Identity, handover_key: bytes) -> dict[str, str]
     """What only the customer may see of their order."""
     if who.role is not Role.CUSTOMER:
         return {}
-    return {"handover_code": handover_code(order_id, handover_key)}
+    return {"handover_code": _code(order_id, handover_key)}
+
+
+@lru_cache(maxsize=CODES_KEPT)
+def _code(order_id: str, key: bytes) -> str:
+    return handover_code(order_id, key)

@@ -66,7 +66,7 @@ class Patient:
     @classmethod
     def of(cls, configured: Settings) -> Self:
         """The stack of the state folder that the environment names."""
-        state = State(configured.home)
+        state = State.at(configured.home)
         return cls(configured, of_stack(state.home), state, Keeper(state).pid() is not None)
 
 

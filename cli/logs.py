@@ -18,7 +18,7 @@ FOLLOW_SECONDS = 0.2
 @click.option("-f", "--follow", is_flag=True, help="Go on printing what is added.")
 def logs(name: str | None, *, follow: bool) -> None:
     """Print the last lines of one part's log, or of all."""
-    state = State(configured().home)
+    state = State.at(configured().home)
     files = sorted(path for path in state.logs.glob("*.log") if name in {None, path.stem})
     if not files:
         known = ", ".join(sorted(path.stem for path in state.logs.glob("*.log")))

@@ -18,7 +18,7 @@ STORED = ("temporal", "postgres", "postgres.partial", "valkey", "sandbox", "run"
 @click.option("--yes", is_flag=True, help="Don't ask.")
 def reset(*, yes: bool) -> None:
     """Stop everything and delete all orders, money, keys and logs of this folder's stack."""
-    state, report = State(configured().home), Report()
+    state, report = State.at(configured().home), Report()
     folders = [*(state.home / name for name in STORED), leftovers.relocated(state)]
     if state.socket.parent != state.run:
         folders.append(state.socket.parent)

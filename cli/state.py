@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import click
 
@@ -25,6 +26,16 @@ class State:
     """One stack's folder, absolute."""
 
     home: Path
+
+    @classmethod
+    def at(cls, home: Path) -> Self:
+        """The stack of that folder, made or not; refuses a folder that belongs to another user."""
+        if home.exists() and os.geteuid() not in {0, home.stat().st_uid}:
+            raise click.ClickException(
+                f"{home} belongs to another user; "
+                "run as that user, or set PAOTUI_HOME to a folder of your own"
+            )
+        return cls(home)
 
     @property
     def run(self) -> Path:
@@ -61,12 +72,7 @@ class State:
         return self.logs / f"{name}.log"
 
     def prepare(self) -> None:
-        """Make the folders; refuses a state folder that belongs to somebody else."""
-        if self.home.exists() and os.geteuid() not in {0, self.home.stat().st_uid}:
-            raise click.ClickException(
-                f"{self.home} belongs to another user; "
-                "run as that user, or set PAOTUI_HOME to a folder of your own"
-            )
+        """Make the folders."""
         self.home.mkdir(parents=True, exist_ok=True)
         for folder in (self.run, self.pids, self.logs, self.keys):
             folder.mkdir(mode=PRIVATE_FOLDER_MODE, exist_ok=True)

@@ -21,7 +21,7 @@ NOT_RUNNING_EXIT = 1
 @click.option("--json", "as_json", is_flag=True, help="For programs: pids, states, addresses.")
 def status(*, as_json: bool) -> None:
     """What runs and where; exit code 1 unless all of it is ready."""
-    state, report = State(configured().home), Report()
+    state, report = State.at(configured().home), Report()
     keeper = Keeper(state)
     children = keeper.children() if keeper.pid() is not None else {}
     late = asyncio.run(readiness(state)) if children else {}

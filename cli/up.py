@@ -26,7 +26,7 @@ WATCH_SECONDS = 1.0
 def up(*, detach: bool, no_demo: bool) -> None:
     """Start everything, drive one order, print the addresses and stay up."""
     obeyed, report = configured(), Report()
-    state = State(obeyed.home)
+    state = State.at(obeyed.home)
     state.prepare()
     # A terminal that closes and a service manager that stops us mean what Ctrl-C means.
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -55,7 +55,7 @@ def up(*, detach: bool, no_demo: bool) -> None:
 @click.command()
 def down() -> None:
     """Stop what `up --detach` started; open orders go on with the next `up`."""
-    state, report = State(configured().home), Report()
+    state, report = State.at(configured().home), Report()
     keeper = Keeper(state)
     if keeper.pid() is None:
         left = leftovers.end(state)

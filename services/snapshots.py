@@ -57,10 +57,14 @@ async def put(redis: Redis, streams: Sequence[Stream]) -> None:
     await pipeline.execute()
 
 
-async def get(redis: Redis, order_id: str) -> Snapshot | None:
-    """The stored state, or None; raises RedisError."""
-    packed = await redis.get(_key(order_id))
-    return _unpack(packed) if isinstance(packed, bytes) else None
+async def get_many(redis: Redis, order_ids: Sequence[str]) -> dict[str, Snapshot]:
+    """The stored states, by order, in one round trip; raises RedisError."""
+    found = await redis.mget([_key(order_id) for order_id in order_ids])
+    return {
+        order_id: _unpack(packed)
+        for order_id, packed in zip(order_ids, found, strict=True)
+        if isinstance(packed, bytes)
+    }
 
 
 def _key(order_id: str) -> str:

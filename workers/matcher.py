@@ -1,6 +1,7 @@
 """`python -m workers.matcher`: serves the queue of dispatch and sees that every zone has one."""
 
 import asyncio
+import itertools
 from contextlib import suppress
 
 import structlog
@@ -9,6 +10,7 @@ from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError
 
+from domain.contracts.dispatch import Zone
 from domain.ids import dispatch_workflow
 from services import dispatch, logs, process
 from services.db import Database
@@ -18,8 +20,10 @@ from workers.serve import serve
 from workers.temporal import RPC_TIMEOUT
 from workflows.dispatch import Dispatch
 
-LOOK_SECONDS = 10.0
-"""Between looks for new zones, and for zones whose workflow was ended by hand."""
+LOOK_SECONDS = 1.0
+"""Between looks for new zones."""
+ANEW_LOOKS = 10
+"""Every so many looks, zones are started again whose workflow was ended by hand."""
 
 log = structlog.get_logger(__name__)
 
@@ -36,9 +40,14 @@ async def main(stop: asyncio.Event) -> None:
 
 async def keep_dispatched(client: Client, database: Database, stop: asyncio.Event) -> None:
     """Start what is missing, again and again until told to stop."""
-    while not stop.is_set():
+    started: set[Zone] = set()
+    for look in itertools.count():
+        if stop.is_set():
+            return
         try:
-            await start_all(client, database)
+            if look % ANEW_LOOKS == 0:
+                started.clear()
+            await start_missing(client, database, started)
         except (SQLAlchemyError, RPCError):
             log.warning("zones could not be started", exc_info=True)
         with suppress(TimeoutError):
@@ -46,11 +55,11 @@ async def keep_dispatched(client: Client, database: Database, stop: asyncio.Even
                 await stop.wait()
 
 
-async def start_all(client: Client, database: Database) -> None:
-    """One `Dispatch` per zone; those that run are left alone."""
+async def start_missing(client: Client, database: Database, started: set[Zone]) -> None:
+    """One `Dispatch` per zone that isn't known to be `started`; those that run are left alone."""
     async with database.read() as reader:
         zones = await dispatch.zones(reader)
-    for zone in zones:
+    for zone in [zone for zone in zones if zone not in started]:
         await client.start_workflow(
             Dispatch.run,
             zone,
@@ -60,6 +69,7 @@ async def start_all(client: Client, database: Database) -> None:
             static_summary=f"dispatch of {zone.site_id}/{zone.zone_id}",
             rpc_timeout=RPC_TIMEOUT,
         )
+        started.add(zone)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from activities import dispatch, orders, payments, refunds
+from activities import dispatch, orders, payments, refunds, support
 from activities.gateways import Gateways
 from services.db import Database
 from workflows.dispatch import Dispatch
@@ -42,6 +42,7 @@ class Queue:
 def _order_acts(tools: Tools) -> list[Callable[..., Any]]:
     return [
         *orders.build(tools.database),
+        *support.build(tools.database),
         *payments.build(tools.database, tools.gateways),
         *refunds.build(tools.database, tools.gateways),
     ]
@@ -63,7 +64,7 @@ DISPATCH = Queue(
     activities=lambda tools: dispatch.build(tools.database),
     workflow_tasks=5,
     local_activities=1,
-    activities_at_once=50,
+    activities_at_once=500,
     cached_workflows=50,
     # None: another process takes over the sooner.
     grace=timedelta(),

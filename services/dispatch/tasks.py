@@ -11,7 +11,7 @@ from sqlalchemy import text
 from domain import ids
 from domain.errors import ActionNotAllowed, NotFound
 from domain.orders import BEFORE_PICKUP, CARRYING, Delivery
-from services.db import Writer
+from services.db import Reader, Writer
 from services.dispatch import rows
 from services.dispatch.rows import TaskState
 
@@ -46,6 +46,7 @@ _CLOSE = text("""
 UPDATE delivery_tasks SET state = 'closed', changed_at = now()
 WHERE order_id = :order_id AND state = ANY(:states)
 """)
+_GAVE_UP = text("SELECT gave_up FROM delivery_tasks WHERE order_id = :order_id")
 _TASK = text("""
 SELECT task_id, order_id, site_id, state, token, 0 AS seq FROM delivery_tasks
 WHERE order_id = :order_id
@@ -188,3 +189,8 @@ async def reassign(writer: Writer, *, order_id: str, rider_id: str = "") -> Task
 async def hold(writer: Writer, *, order_id: str, held: bool) -> None:
     """While held nobody is given up on; on release the deadlines move by the time held."""
     await writer.run(_HOLD if held else _RELEASE, {"order_id": order_id})
+
+
+async def has_given_up(reader: Reader, *, order_id: str) -> bool:
+    """Whether the search for a rider has ended without one."""
+    return bool(await reader.scalar(_GAVE_UP, {"order_id": order_id}))

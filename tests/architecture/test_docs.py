@@ -21,8 +21,8 @@ ENUMS: list[type[StrEnum]] = [
     kind
     for kind in vars(orders).values()
     if inspect.isclass(kind) and issubclass(kind, StrEnum) and kind.__module__ == orders.__name__
-]
-MEMBERS: list[StrEnum] = [member for kind in [*ENUMS, RefundState] for member in kind]
+] + [RefundState]
+MEMBERS = [member for kind in ENUMS for member in kind]
 CHINESE = re.compile(r"[一-鿿]+")
 
 

@@ -1,12 +1,14 @@
 """The state folder: secrets, lock and the supervisor's socket."""
 
 import base64
+import os
 import stat
 from pathlib import Path
 
 import click
 import pytest
 
+from cli import processes
 from cli.state import SOCKET_PATH_BYTES, State, own_folder
 
 
@@ -37,3 +39,13 @@ def test_a_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     with pytest.raises(click.ClickException, match="another user"):
         own_folder(tmp_path / "link")
+
+
+@pytest.mark.skipif(not processes.is_root(), reason="only root makes folders for others")
+def test_a_folder_of_another_user_is_refused(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert State.at(state.home) == state
+    os.chown(state.home, 65_534, -1)
+    assert State.at(state.home) == state
+    monkeypatch.setattr(os, "geteuid", lambda: 1234)
+    with pytest.raises(click.ClickException, match="belongs to another user"):
+        State.at(state.home)

@@ -3,7 +3,7 @@
 from typing import TypeVar, Unpack, cast
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 from domain.contracts.act import Act
 from workflows.kit.policies import LocalPolicy, RegularPolicy
@@ -59,6 +59,10 @@ def start_regular(
     )
 
 
-def is_final(error: ActivityError) -> bool:
-    """Whether an activity failed with a certain refusal, rather than by giving up on an answer."""
-    return isinstance(error.cause, ApplicationError) and error.cause.non_retryable
+def is_final(error: FailureError) -> bool:
+    """Whether an act failed with a certain refusal, rather than by giving up on an answer.
+
+    A local activity's failure arrives as it was raised, a regular one's inside an ActivityError.
+    """
+    raised = error.cause if isinstance(error, ActivityError) else error
+    return isinstance(raised, ApplicationError) and raised.non_retryable

@@ -9,6 +9,8 @@ from temporalio.common import RawValue
 from domain.errors import Invalid
 
 MAX_SIGNAL_BYTES = 16_384
+MAX_ROW = 2**63
+"""PostgreSQL's bigint."""
 
 
 def read(args: Sequence[RawValue]) -> dict[str, Any]:
@@ -31,8 +33,8 @@ def read(args: Sequence[RawValue]) -> dict[str, Any]:
 
 
 def whole_number(data: dict[str, Any], name: str) -> int:
-    """A field that must be a whole number; raises Invalid."""
+    """A field that must be a row's number; raises Invalid."""
     value = data.get(name)
-    if type(value) is not int:
+    if type(value) is not int or not 0 < value < MAX_ROW:
         raise Invalid("wrong shape", field=name)
     return value

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from temporalio import workflow
 from temporalio.common import RawValue
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import FailureError
 
 from domain import ids
 from domain.contracts import orders, payments
@@ -36,6 +36,7 @@ MILESTONES = frozenset({Status.PREPARING, Status.DELIVERED}) | FINAL
 MAX_ATTEMPTS = 20
 MAX_REFUSED_NOTES = 100
 """Beyond it, nonsense signals are no longer written down."""
+MAX_NAME_CHARS = 64
 TICKET_DUE = timedelta(minutes=30)
 
 StepOf = TypeVar("StepOf")
@@ -72,12 +73,12 @@ class OrderLife:
                 return self.answer("opened" if self.payment_open else "unknown")
             try:
                 self._take(await acts.local(orders.RESERVE, self.order, **policies.ROW))
-            except ActivityError:
+            except FailureError:
                 self.placed = False
                 raise
             try:
                 return self.answer(await self._open(self._attempt()))
-            except ActivityError:
+            except FailureError:
                 self.wish_end(CloseReason.PAYMENT_REFUSED, "gateway")
                 raise
             finally:
@@ -135,7 +136,7 @@ class OrderLife:
         """Ask the gateway once; an unknown answer is settled in the background."""
         try:
             await acts.local(payments.OPEN, attempt, **policies.GATEWAY_ONCE)
-        except ActivityError as error:
+        except FailureError as error:
             if acts.is_final(error):
                 raise
             self.payment_open = False
@@ -150,7 +151,7 @@ class OrderLife:
             await acts.regular(
                 payments.OPEN, self._attempt(), **policies.within(left, policies.GATEWAY)
             )
-        except ActivityError as error:
+        except FailureError as error:
             if acts.is_final(error):
                 self.wish_end(CloseReason.PAYMENT_REFUSED, "gateway")
         else:
@@ -166,7 +167,7 @@ class OrderLife:
             found = await acts.regular(
                 payments.POLL, poll, **policies.within(left, policies.PATIENT)
             )
-        except ActivityError:
+        except FailureError:
             return
         async with self.lock:
             await self._settle_all(found)
@@ -232,7 +233,7 @@ class OrderLife:
         self.signals += 1
         try:
             await self._on_fact(name, facts.read(args))
-        except (DomainError, ActivityError, ValueError) as error:
+        except (DomainError, FailureError, ValueError) as error:
             kind = error.problem if isinstance(error, DomainError) else "validation_failed"
             await self._note_refusal(name, kind)
 
@@ -247,8 +248,8 @@ class OrderLife:
                 if self.status in COOKING:
                     self.wish_end(CloseReason.NO_RIDER, "dispatch")
             case "row_ended":
-                self.ending = None
-                self.status = Status.CANCELLED
+                # The act's answer is the row's state: if it has ended, so has the story.
+                await self.note(f"row_ended:{self.signals}", "row_ended", {})
             case "intervene":
                 await self.desk.by_signal(data)
             case _:
@@ -257,9 +258,9 @@ class OrderLife:
     async def _note_refusal(self, name: str, reason: str) -> None:
         if not self.placed or self.signals > MAX_REFUSED_NOTES:
             return
-        await self.note(
-            f"signal_refused:{self.signals}", "signal_refused", name=name, reason=reason
-        )
+        shown = name if name.isprintable() else ascii(name)
+        data = {"name": shown[:MAX_NAME_CHARS], "reason": reason}
+        await self.note(f"signal_refused:{self.signals}", "signal_refused", data)
 
     @workflow.update
     async def intervene(self, envelope: Intervene) -> Answer:
@@ -319,14 +320,15 @@ class OrderLife:
         await self.act(orders.ASK_SUPPORT, step)
 
     async def note(
-        self, key: str, kind: str, *, actor: str = "system", request_id: str = "", **data: str
+        self, key: str, kind: str, data: dict[str, str], by: Command | None = None
     ) -> None:
         """Write a line of the inner timeline."""
+        by = by or Command(actor="system", request_id="")
         step = TimelineStep(
             order_id=self.order.order_id,
             key=key,
-            actor=actor,
-            request_id=request_id,
+            actor=by.actor,
+            request_id=by.request_id,
             kind=kind,
             data=data,
         )

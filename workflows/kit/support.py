@@ -18,6 +18,7 @@ from workflows.kit.clock import Clock
 SIGNAL_ACTOR = "support:temporal"
 """Who a signal's sender is: nobody has proved more."""
 MAX_PENDING = 20
+MAX_SHOWN_CHARS = 64
 
 
 class Life(Protocol):
@@ -31,7 +32,7 @@ class Life(Protocol):
     async def act(self, contract: Act[Any, Any], step: Any) -> None:  # noqa: ANN401
         """Do one step."""
 
-    async def note(self, key: str, kind: str, *, actor: str, request_id: str, **data: str) -> None:
+    async def note(self, key: str, kind: str, data: dict[str, str], by: Command) -> None:
         """Write a line of the inner timeline."""
 
     def wish_end(self, reason: CloseReason, actor: str, request_id: str, *, always: bool) -> None:
@@ -87,10 +88,9 @@ class Desk:
         await self._life.note(
             f"intervene:{envelope.request_id}",
             f"approval_requested.{action}" if asks else f"intervention.{action}",
-            actor=envelope.actor,
-            request_id=envelope.request_id,
-            reason_code=envelope.reason_code,
-            **{name: str(value)[:64] for name, value in list(envelope.args.items())[:8]},
+            {"reason_code": envelope.reason_code}
+            | {name: str(value)[:MAX_SHOWN_CHARS] for name, value in envelope.args.items()},
+            Command(actor=envelope.actor, request_id=envelope.request_id),
         )
         if asks:
             self._pending[envelope.request_id] = envelope
@@ -140,12 +140,9 @@ class Desk:
         self.held, self._held_since = True, now
 
         async def remind() -> None:
-            await life.note(
-                f"hold_reminder:{envelope.request_id}",
-                "hold_reminder",
-                actor="system",
-                request_id=envelope.request_id,
-            )
+            key = f"hold_reminder:{envelope.request_id}"
+            by = Command(actor="system", request_id=envelope.request_id)
+            await life.note(key, "hold_reminder", {}, by)
 
         async def let_go() -> None:
             await self._release(Command(actor="system", request_id=envelope.request_id))

@@ -1,0 +1,59 @@
+"""Every table of the platform as SQLAlchemy Core; migrations make them, services fill them."""
+
+from services.tables.market import (
+    addresses,
+    channel_accounts,
+    customers,
+    items,
+    merchants,
+    riders,
+    shifts,
+    shops,
+    sites,
+    zones,
+)
+from services.tables.money import inbox, payment_attempts, quarantine, refunds
+from services.tables.orders import (
+    item_leases,
+    order_events,
+    order_lines,
+    order_streams,
+    order_timeline,
+    orders,
+    quotes,
+    request_keys,
+    shop_days,
+)
+from services.tables.riders import delivery_tasks, offers
+from services.tables.telling import facts, outbox, tickets
+
+__all__ = [
+    "addresses",
+    "channel_accounts",
+    "customers",
+    "delivery_tasks",
+    "facts",
+    "inbox",
+    "item_leases",
+    "items",
+    "merchants",
+    "offers",
+    "order_events",
+    "order_lines",
+    "order_streams",
+    "order_timeline",
+    "orders",
+    "outbox",
+    "payment_attempts",
+    "quarantine",
+    "quotes",
+    "refunds",
+    "request_keys",
+    "riders",
+    "shifts",
+    "shop_days",
+    "shops",
+    "sites",
+    "tickets",
+    "zones",
+]

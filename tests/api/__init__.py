@@ -1,0 +1,1 @@
+"""The edge over HTTP: in this process, on a real PostgreSQL and Valkey."""

@@ -1,0 +1,119 @@
+"""People with all kinds of habits on the running stack: every story ends as it should."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from cli.people import People
+from tests.sandbox_people.conftest import Group, rider, wish
+
+pytestmark = pytest.mark.stack
+
+Gather = Callable[..., Awaitable[Group]]
+END_SECONDS = 60
+QUICK = {"accepts_after_seconds": 5, "cooks_seconds": 120}
+
+
+async def ended(group: People, order: dict[str, Any]) -> dict[str, Any]:
+    """The order's log once it has ended."""
+    seen = await group.order(order, wait_seconds=END_SECONDS)
+    path = f"/orders/{seen['key']}"
+    query = {"status": "ended", "wait_seconds": END_SECONDS}
+    seen = await group.ask("GET", path, params=query, timeout=END_SECONDS * 2)
+    assert seen["ended"], (seen, await group.progress())
+    return seen
+
+
+def types(seen: dict[str, Any]) -> list[str]:
+    return [kind for _, kind, _ in seen["events"]]
+
+
+@pytest.mark.parametrize("method", ["jsapi", "native"])
+async def test_from_tap_to_door(gather: Gather, method: str) -> None:
+    group, shop_id = await gather()
+    await group.add("merchant", shop_id, QUICK)
+    await group.add("customer", "o1", {})
+    for name in ("c1", "c2"):
+        await group.add("rider", name, rider(name))
+    seen = await ended(group, wish(shop_id, method=method, remark="少放辣"))
+    assert (seen["status"], seen["payment"]) == ("delivered", "paid")
+    assert [seq for seq, _, _ in seen["events"]] == list(range(1, len(seen["events"]) + 1))
+    told = types(seen)
+    story = ["order.placed", "order.paid", "order.accepted", "order.picked_up", "order.delivered"]
+    assert [kind for kind in told if kind in story] == story
+    progress = await group.progress()
+    assert progress["riders"]["delivered"] == 1
+    assert progress["by_status"] == {"delivered": 1}
+
+
+@pytest.mark.parametrize(
+    ("merchant", "customer", "reason", "payment"),
+    [
+        ({"accepts_after_seconds": "silent"}, {}, "merchant_silent", "refunded"),
+        ({"accepts_after_seconds": 5, "rejects": 1}, {}, "merchant_rejected", "refunded"),
+        (QUICK, {"pays": "no"}, "payment_expired", "unpaid"),
+        (QUICK, {"pays": "late", "pay_after_seconds": 60}, "payment_expired", "unpaid"),
+        (
+            {"accepts_after_seconds": 600},
+            {"cancels_after_seconds": 60},
+            "customer_cancelled",
+            "refunded",
+        ),
+        (
+            QUICK | {"cooks_seconds": 3_600},
+            {"cancels_after_seconds": 120},
+            "customer_cancelled",
+            "refunded",
+        ),
+        (QUICK, {}, "no_rider", "refunded"),
+    ],
+)
+async def test_orders_that_end_early(
+    gather: Gather,
+    merchant: dict[str, Any],
+    customer: dict[str, Any],
+    reason: str,
+    payment: str,
+) -> None:
+    group, shop_id = await gather(
+        payment_seconds=300, search_seconds=300, search_support_seconds=60
+    )
+    await group.add("merchant", shop_id, merchant)
+    await group.add("customer", "o1", customer)
+    seen = await ended(group, wish(shop_id))
+    assert (seen["status"], seen["close_reason"]) == ("cancelled", reason)
+    assert seen["payment"] == payment
+
+
+async def test_a_rider_who_vanishes_is_replaced(gather: Gather) -> None:
+    group, shop_id = await gather()
+    await group.add("merchant", shop_id, QUICK)
+    await group.add("customer", "o1", {})
+    await group.add("rider", "c1", rider("c1", goes_silent="after_claim"))
+    order = wish(shop_id)
+    await group.order(order, wait_seconds=END_SECONDS)
+    assigned = {"status": "preparing", "wait_seconds": END_SECONDS}
+    await group.ask("GET", f"/orders/{order['key']}", params=assigned, timeout=END_SECONDS * 2)
+    await group.add("rider", "c2", rider("c2"))
+    seen = await ended(group, order)
+    assert (seen["status"], seen["rider_id"]) == ("delivered", "c2")
+
+
+async def test_riders_who_decline_or_say_nothing_are_passed_over(gather: Gather) -> None:
+    group, shop_id = await gather()
+    await group.add("merchant", shop_id, QUICK)
+    await group.add("customer", "o1", {})
+    await group.add("rider", "c1", rider("c1", claims=0, declines=0))
+    await group.add("rider", "c2", rider("c2"))
+    seen = await ended(group, wish(shop_id))
+    assert (seen["status"], seen["rider_id"]) == ("delivered", "c2")
+
+
+async def test_what_is_refused_is_logged_as_that(gather: Gather) -> None:
+    group, shop_id = await gather()
+    await group.add("customer", "o1", {})
+    far = wish(shop_id, place={"lat": 31.0, "lng": 121.0})
+    seen = await ended(group, far)
+    assert seen["status"] == "refused"
+    assert seen["refused"]["type"] == "/problems/out_of_delivery_area"

@@ -131,7 +131,7 @@ class Cache:
 
     async def close(self) -> None:
         """Give the connections back."""
-        await self.redis.aclose()
+        await self.redis.connection_pool.disconnect()
 
     def _failed(self, error: Exception) -> None:
         self._rests_until = time.monotonic() + REST_SECONDS

@@ -5,7 +5,7 @@ WebSocket and SSE send the same lines. What the hub did not bring is filled from
 
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -36,7 +36,7 @@ Extra = Callable[[], dict[str, Any]]
 
 async def of_order(
     parts: Parts, order_id: str, since: int | None, extra: dict[str, Any]
-) -> AsyncIterator[Line]:
+) -> AsyncGenerator[Line, None]:
     """One order: from `since` on if that can be resumed, else a snapshot with `extra` first."""
     with parts.hub.subscribe(order_topic(order_id)) as subscriber:
         async with parts.database.read() as reader:
@@ -55,7 +55,7 @@ async def of_order(
             yield line
 
 
-async def of_merchant(parts: Parts, who: Identity) -> AsyncIterator[Line]:
+async def of_merchant(parts: Parts, who: Identity) -> AsyncGenerator[Line, None]:
     """The shop's screen: open orders, then the events of every order of the merchant."""
     with parts.hub.subscribe(merchant_topic(who.site_id, who.subject)) as subscriber:
         async with parts.database.read() as reader:
@@ -69,7 +69,7 @@ async def of_merchant(parts: Parts, who: Identity) -> AsyncIterator[Line]:
             yield Line(body=line.body)
 
 
-async def of_rider(parts: Parts, who: Identity) -> AsyncIterator[Line]:
+async def of_rider(parts: Parts, who: Identity) -> AsyncGenerator[Line, None]:
     """A rider's offers, and each one that comes or goes."""
     with parts.hub.subscribe(rider_topic(who.site_id, who.subject)) as subscriber:
         known = await _offers(parts, who)
@@ -112,7 +112,7 @@ class Follower:
         self._told = OrderedDict(told)
         self._merchant = merchant
 
-    async def follow(self) -> AsyncIterator[Line]:
+    async def follow(self) -> AsyncGenerator[Line, None]:
         """Lines until the subscriber is closed or the connection's time is over."""
         ends_at = time.monotonic() + LIVE_SECONDS
         while time.monotonic() < ends_at:
@@ -122,7 +122,7 @@ class Follower:
             async for line in self._tell(item):
                 yield line
 
-    async def fill(self, order_id: str, upto: int) -> AsyncIterator[Line]:
+    async def fill(self, order_id: str, upto: int) -> AsyncGenerator[Line, None]:
         """Events that have not been told, up to `upto`, from PostgreSQL."""
         while self._of(order_id) < upto:
             async with self._parts.database.read() as reader:
@@ -135,7 +135,7 @@ class Follower:
                 self._told[order_id] = event["seq"]
                 yield Line(body=event, seq=event["seq"])
 
-    async def _tell(self, item: News | Heads | Position | None) -> AsyncIterator[Line]:
+    async def _tell(self, item: News | Heads | Position | None) -> AsyncGenerator[Line, None]:
         match item:
             case News(order_id=order_id, seq=seq, message=message):
                 if seq > self._of(order_id) + 1:

@@ -39,6 +39,10 @@ Message = Mapping[str, Any]
 log = structlog.get_logger()
 
 
+class Overflowed(Unavailable):
+    """This connection is too far behind: come back, and resume by `seq`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class News:
     """A published event, `seq` ≥ 1, or a rider's message, `seq` 0."""
@@ -95,12 +99,17 @@ class Subscriber:
         self._ready.set()
 
     async def take(self, timeout_seconds: float) -> News | Heads | Position | None:
-        """The next item; None when there was none for so long, or it is closed."""
+        """The next item; None when there was none for so long, or it is closed.
+
+        Raises Overflowed when more came than may wait.
+        """
         if not self._queue and self._position is None and not self.closed:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_seconds):
                     await self._ready.wait()
         self._ready.clear()
+        if self.overflowed:
+            raise Overflowed
         if self.closed:
             return None
         if self._queue:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -14,6 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from api import feed, parts, schemas, views
 from api.errors import named, problem
 from api.feed import Line
+from api.hub import Overflowed
 from api.identity import Anybody, ensure_role, ensure_theirs, of_headers
 from api.observe import LIVE
 from api.orders import Since
@@ -33,6 +34,7 @@ SSE = "text/event-stream"
 SEQ_DIGITS = 9
 WATCHERS = frozenset({Role.CUSTOMER, Role.MERCHANT, Role.SUPPORT, Role.OPERATIONS})
 Ticket = Annotated[str | None, Query(max_length=2_000)]
+Lines = AsyncGenerator[Line, None]
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=32)]
 
 
@@ -78,7 +80,7 @@ async def follow_rider(request: Request, ticket: Ticket = None) -> Response:
 async def follow_order_socket(socket: WebSocket, order_id: str) -> None:
     """An order's events as they happen."""
 
-    async def begin() -> AsyncIterator[Line]:
+    async def begin() -> Lines:
         who = await _who(socket, socket.query_params.get("ticket"), WATCHERS)
         asked = socket.query_params.get("since", "")
         if asked and not (asked.isdecimal() and len(asked) <= SEQ_DIGITS):
@@ -92,7 +94,7 @@ async def follow_order_socket(socket: WebSocket, order_id: str) -> None:
 async def follow_merchant_socket(socket: WebSocket) -> None:
     """Events of all orders of the merchant."""
 
-    async def begin() -> AsyncIterator[Line]:
+    async def begin() -> Lines:
         ticket = socket.query_params.get("ticket")
         who = await _who(socket, ticket, frozenset({Role.MERCHANT}))
         return feed.of_merchant(parts.of(socket), who)
@@ -104,7 +106,7 @@ async def follow_merchant_socket(socket: WebSocket) -> None:
 async def follow_rider_socket(socket: WebSocket) -> None:
     """A rider's offers as they come and go."""
 
-    async def begin() -> AsyncIterator[Line]:
+    async def begin() -> Lines:
         ticket = socket.query_params.get("ticket")
         who = await _who(socket, ticket, frozenset({Role.RIDER}))
         return feed.of_rider(parts.of(socket), who)
@@ -112,7 +114,7 @@ async def follow_rider_socket(socket: WebSocket) -> None:
     await _serve(socket, begin)
 
 
-async def _serve(socket: WebSocket, begin: Callable[[], Awaitable[AsyncIterator[Line]]]) -> None:
+async def _serve(socket: WebSocket, begin: Callable[[], Awaitable[Lines]]) -> None:
     """Open and tell; a refusal answers the handshake with the problem a request would get."""
     try:
         await _tell(socket, await begin())
@@ -135,9 +137,7 @@ async def _who(connection: HTTPConnection, ticket: str | None, roles: frozenset[
     return who
 
 
-async def _order(
-    held: Parts, who: Identity, order_id: str, since: int | None
-) -> AsyncIterator[Line]:
+async def _order(held: Parts, who: Identity, order_id: str, since: int | None) -> Lines:
     if not order_id.isalnum():
         order_id = ""
     async with held.database.read() as reader:
@@ -145,9 +145,9 @@ async def _order(
     return feed.of_order(held, order_id, since, views.secrets(order_id, who, held.handover_key))
 
 
-def _sse(lines: AsyncIterator[Line]) -> Response:
-    async def text() -> AsyncIterator[bytes]:
-        with LIVE.labels("sse").track_inprogress():
+def _sse(lines: Lines) -> Response:
+    async def text() -> AsyncGenerator[bytes, None]:
+        with LIVE.labels("sse").track_inprogress(), contextlib.suppress(Overflowed):
             async for line in lines:
                 if line.body is None:
                     yield b": still here\n\n"
@@ -159,7 +159,7 @@ def _sse(lines: AsyncIterator[Line]) -> Response:
     return StreamingResponse(text(), media_type=SSE, headers={"Cache-Control": "no-store"})
 
 
-async def _tell(socket: WebSocket, lines: AsyncIterator[Line]) -> None:
+async def _tell(socket: WebSocket, lines: Lines) -> None:
     """Send lines until either side ends; one that does not take them is closed with 1013."""
     await socket.accept()
     telling = asyncio.create_task(_send_all(socket, lines))
@@ -176,9 +176,9 @@ async def _tell(socket: WebSocket, lines: AsyncIterator[Line]) -> None:
             await socket.close(code)
 
 
-async def _send_all(socket: WebSocket, lines: AsyncIterator[Line]) -> int:
+async def _send_all(socket: WebSocket, lines: Lines) -> int:
     """Send every line; the code to close with."""
-    async with contextlib.aclosing(lines):  # type: ignore[type-var]
+    async with contextlib.aclosing(lines):
         async for line in lines:
             if line.body is not None:
                 async with asyncio.timeout(SEND_SECONDS):

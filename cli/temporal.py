@@ -89,9 +89,10 @@ async def _download(target: Path, report: Report) -> str:
     process = await asyncio.create_subprocess_exec(*command, stdout=DEVNULL, stderr=DEVNULL)
     with report.waiting("temporal download"):
         failure = await _watch_download(process, partial, report)
-    if not failure and not _keep(partial, target):
-        failure = DOWNLOAD_FAILED
-    return failure
+    if failure:
+        shutil.rmtree(partial)
+        return failure
+    return "" if _keep(partial, target) else DOWNLOAD_FAILED
 
 
 async def _watch_download(process: asyncio.subprocess.Process, folder: Path, report: Report) -> str:
@@ -128,8 +129,10 @@ async def _build(target: Path, report: Report) -> str:
     with report.waiting("temporal build"):
         # -v names each package as it is compiled; Go's own caches make a second try go on.
         code = await _run((go, "install", "-v", MODULE), {"GOBIN": str(partial)}, show)
-    kept = code == 0 and _keep(partial, target)
-    return "" if kept else f"`go install {MODULE}` ended with {code}"
+    if code == 0 and _keep(partial, target):
+        return ""
+    shutil.rmtree(partial, ignore_errors=True)
+    return f"`go install {MODULE}` ended with {code}"
 
 
 async def _run(
@@ -158,11 +161,11 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 def _keep(partial: Path, target: Path) -> bool:
-    """Move the one program that was made in that folder to its place, in one step."""
+    """Move the one program that was made in that folder to its place, and drop the folder."""
     programs = [path for path in partial.iterdir() if path.is_file() and os.access(path, os.X_OK)]
     if programs:
         programs[0].replace(target)
-        shutil.rmtree(partial)
+    shutil.rmtree(partial)
     return bool(programs)
 
 

@@ -4,7 +4,7 @@ import math
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import text
@@ -118,7 +118,7 @@ def make(basket: Basket, market: Market) -> Quote:
         total_fen=priced.total_fen,
         distance_meters=meters,
         promise_minutes=shop.prep_minutes + travel_minutes + HAND_OVER_MINUTES,
-        expires_at=market.now + QUOTE_VALID,
+        expires_at=market.now.astimezone(UTC) + QUOTE_VALID,
     )
 
 

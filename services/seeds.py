@@ -14,19 +14,20 @@ import orjson
 from sqlalchemy import Table
 from sqlalchemy.dialects.postgresql import insert
 
-from services import personal, tables
+from services import personal
 from services.db import Writer
+from services.tables import market
 
 Row = Mapping[str, Any]
 
 SECTIONS: dict[str, Table] = {
-    "zones": tables.zones,
-    "merchants": tables.merchants,
-    "channel_accounts": tables.channel_accounts,
-    "shops": tables.shops,
-    "items": tables.items,
-    "customers": tables.customers,
-    "riders": tables.riders,
+    "zones": market.zones,
+    "merchants": market.merchants,
+    "channel_accounts": market.channel_accounts,
+    "shops": market.shops,
+    "items": market.items,
+    "customers": market.customers,
+    "riders": market.riders,
 }
 LEFT_AS_IT_IS: dict[str, frozenset[str]] = {
     "shops": frozenset({"open", "paused", "auto_accept"}),
@@ -53,7 +54,7 @@ async def plant(writer: Writer, city: Mapping[str, Any]) -> dict[str, int]:
     """
     ensure_city(city)
     site_id = str(city["site"]["site_id"])
-    await _upsert(writer, tables.sites, [city["site"]], frozenset())
+    await _upsert(writer, market.sites, [city["site"]], frozenset())
     counts = {}
     for section, table in SECTIONS.items():
         rows = [_row(section, row, site_id) for row in city.get(section, ())]

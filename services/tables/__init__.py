@@ -1,5 +1,6 @@
 """Every table of the platform as SQLAlchemy Core; migrations make them, services fill them."""
 
+from services.tables.delivery import delivery_tasks, offers
 from services.tables.market import (
     addresses,
     channel_accounts,
@@ -13,7 +14,7 @@ from services.tables.market import (
     zones,
 )
 from services.tables.money import inbox, payment_attempts, quarantine, refunds
-from services.tables.orders import (
+from services.tables.ordering import (
     item_leases,
     order_events,
     order_lines,
@@ -24,7 +25,6 @@ from services.tables.orders import (
     request_keys,
     shop_days,
 )
-from services.tables.riders import delivery_tasks, offers
 from services.tables.telling import facts, outbox, tickets
 
 __all__ = [

@@ -1,7 +1,7 @@
 """One shop, its menu, two customers and a rider; orders put into the rows as `reserve` does."""
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -38,7 +38,6 @@ class Town:
     database: Database
     http: httpx.AsyncClient
     site_id: str
-    shop: Json = field(default_factory=dict)
 
     @property
     def shop_id(self) -> str:

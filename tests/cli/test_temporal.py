@@ -113,4 +113,4 @@ async def test_one_error_tells_all_that_was_tried(
         "install Go",
     ):
         assert part in failure.value.message
-    assert not temporal.cached().exists()
+    assert list(temporal.cached().parent.iterdir()) == []

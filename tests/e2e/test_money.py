@@ -217,7 +217,7 @@ async def test_a_late_delivery_gives_the_fee_back_once(make_world: MakeWorld) ->
 async def test_an_order_that_never_arrives_ends(make_world: MakeWorld) -> None:
     timers = {"promise_seconds": 0.1, "late_seconds": 0.1, "late_support_seconds": 0.2}
     world = await make_world(
-        riders=1, timers={**timers, "late_fail_seconds": 3, "rider_ahead_seconds": 900, **QUICK}
+        riders=1, timers={**timers, "late_fail_seconds": 10, "rider_ahead_seconds": 900, **QUICK}
     )
     order, _ = await world.picked_up()
     view = await world.until_home(order["order_id"])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from temporalio.client import Client
 
-from cli.temporal import installed
+from cli.temporal import find
 from domain.ids import order_workflow
 from tests.e2e.conftest import MakeWorld
 from tests.e2e.world import World, poll
@@ -23,8 +23,10 @@ QUICK = {"notice_seconds": 1, "refund_poll_seconds": [1, 1]}
 
 async def signal(world: World, order_id: str, name: str, *arguments: str) -> None:
     """What a person types."""
+    binary = find(world.settings)
+    assert binary is not None
     command: list[str | Path] = [
-        installed(world.settings),
+        binary.path,
         "workflow",
         "signal",
         "--address",

@@ -121,6 +121,9 @@ class World:
             check=False,
         )
         assert seeded.returncode == 0, seeded.stderr
+        habits = {"refund_seconds": 0.3}
+        path = f"/control/merchants/{self.mchid}/settings"
+        (await self.gateway.put(path, json=habits)).raise_for_status()
         for number in range(self.riders):
             await self.rider(f"r{number}", "shift", {"on": True, **PLACE})
         return self

@@ -131,9 +131,9 @@ def seen(key: str, status: str, minutes: dict[str, float], **more: Any) -> dict[
 
 def test_times_are_multiplied_back_and_ends_counted() -> None:
     log = [
-        seen("o1", "delivered", {"order.picked_up": 20, "order.delivered": 30}),
-        seen("o2", "delivered", {"order.picked_up": 18, "order.delivered": 40}),
-        seen("o3", "cancelled", {"order.cancelled": 5}, close_reason="no_rider"),
+        seen("o1", "delivered", {"order.placed": 1, "order.picked_up": 20, "order.delivered": 30}),
+        seen("o2", "delivered", {"order.placed": 1, "order.picked_up": 18, "order.delivered": 40}),
+        seen("o3", "cancelled", {"order.placed": 2}, close_reason="no_rider"),
         seen("o4", "refused", {}, refused={"type": "/problems/shop_closed"}),
         seen("o5", "preparing", {}, ended=False),
     ]
@@ -143,6 +143,7 @@ def test_times_are_multiplied_back_and_ends_counted() -> None:
     assert day["without_end"] == 1
     assert day["click_to_door_mean_minutes"] == pytest.approx(35)
     assert day["click_to_door_p90_minutes"] == pytest.approx(39)
+    assert day["tap_to_placed_p50_seconds"] == pytest.approx(3)
     assert day["ready_to_pickup_mean_minutes"] == pytest.approx(4)
     result = Result(
         instance=NAME,

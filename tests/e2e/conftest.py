@@ -15,7 +15,7 @@ MakeWorld = Callable[..., Awaitable[World]]
 
 @pytest.fixture(scope="session")
 async def make_world(stack: Settings) -> AsyncIterator[MakeWorld]:
-    """A maker of seeded sites, one for each test, with a speed, riders, timers…"""
+    """A maker of seeded sites, one for each test, with a speed, riders and timers."""
     database = Database(stack.database_url, pool_size=4)
     limits = httpx.Limits(max_connections=200)
     async with (

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import jwt
+from sqlalchemy import text
 
 from services import laws
 from services.db import Database
@@ -21,6 +22,8 @@ from services.settings import Settings
 
 Json = dict[str, Any]
 WAIT_SECONDS = 60.0
+CANARIES = ("Canary Wang", "13900000000", "Canary Road 1", "canary remark")
+"""A name, a phone, an address and a remark that must never leave their rows."""
 PLACE = {"lat": 30.26, "lng": 120.14}
 AREA = [[30.16, 120.04], [30.16, 120.24], [30.36, 120.24], [30.36, 120.04]]
 
@@ -146,7 +149,8 @@ class World:
         who = self.token("customer", customer)
         if customer not in self.addresses:
             near = {"lat": PLACE["lat"] + 0.01, "lng": PLACE["lng"]}
-            card = {"name": "Canary Wang", "phone": "13900000000", "text": "Canary Road 1", **near}
+            name, phone, street, _ = CANARIES
+            card = {"name": name, "phone": phone, "text": street, **near}
             address = await self.call("POST", "/v1/addresses", who, card)
             self.addresses[customer] = address["address_id"]
         wish = {
@@ -170,7 +174,7 @@ class World:
         body = {
             "quote_id": quote["quote_id"],
             "address_id": quote["address_id"],
-            "remark": "canary remark",
+            "remark": CANARIES[3],
             "tableware": 1,
             "payment": {"channel": "wechat", "method": method},
             **more,
@@ -288,6 +292,18 @@ class World:
             lambda view: view["status"] == "cancelled" and view["payment"] == "refunded",
             customer,
         )
+
+    def ports(self) -> dict[str, int]:
+        """Where the parts listen."""
+        ports = json.loads((self.settings.home / "run" / "ports.json").read_text())
+        return dict(ports)
+
+    async def untold(self) -> int:
+        """Facts and events of this site that nobody has heard of yet."""
+        async with self.database.read() as reader:
+            question = """SELECT (SELECT count(*) FROM outbox WHERE site_id = :site_id)
+              + (SELECT count(*) FROM facts WHERE site_id = :site_id AND confirmed_at IS NULL)"""
+            return int(await reader.scalar(text(question), {"site_id": self.site_id}))
 
     async def oracle(self, order_id: str) -> list[Json]:
         """What truly moved at the gateway for an order."""

@@ -49,7 +49,7 @@ BASKET = Basket(
 
 def test_the_same_market_has_the_same_price() -> None:
     quote = quotes.make(BASKET, MARKET)
-    assert (quote.goods_fen, quote.delivery_fee_fen, quote.total_fen) == (1_000, 500, 1_500)
+    assert (quote.goods_fen, quote.delivery_fee_fen, quote.total_fen) == (1_000, 400, 1_400)
     assert quotes.price_again(quote, MARKET) is None
     later = replace(MARKET, now=NOW + timedelta(minutes=14))
     assert quotes.price_again(quote, later) is None
@@ -102,4 +102,4 @@ def test_the_workflows_input_lives_as_fast_as_its_site() -> None:
     assert order.timers.offer_seconds == 5
     assert order.timers.poll_seconds == (1, 2)
     assert order.pay_by == NOW + timedelta(seconds=90)
-    assert (order.auto_accept, order.total_fen, order.approval_limit_fen) == (True, 1_500, 7)
+    assert (order.auto_accept, order.total_fen, order.approval_limit_fen) == (True, 1_400, 7)

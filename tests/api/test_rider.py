@@ -1,0 +1,165 @@
+"""A rider's taps over HTTP: one claim wins, everybody else is told so; proof is counted."""
+
+import asyncio
+from collections import Counter
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from domain.proof import handover_code
+from services import addresses
+from services.db import Database
+from services.dispatch import TaskState
+from services.identity import issue
+from services.settings import Settings
+from tests.api.town import HOME
+from tests.zone import City
+
+RIDERS = [f"r{number}" for number in range(20)]
+
+
+@pytest.fixture
+async def city(database: Database, site_id: str, http: httpx.AsyncClient) -> City:
+    assert http
+    return await City.build(database, site_id)
+
+
+def who(city: City, rider: str) -> dict[str, str]:
+    token = issue(site=city.site_id, role="rider", subject=rider, ttl_seconds=600)
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def offered(city: City, *riders: str) -> TaskState:
+    """A task that all these riders are asked about at once."""
+    await city.add_riders(*riders)
+    task = await city.add_task()
+    await (await city.matcher()).offer(task, list(riders))
+    return task
+
+
+async def test_twenty_claim_at_once_and_one_has_it(city: City, http: httpx.AsyncClient) -> None:
+    task = await offered(city, *RIDERS)
+    async with city.database.write() as writer:
+        await addresses.copy_to_order(
+            writer,
+            site_id=city.site_id,
+            customer_id="customer",
+            order_id=task.order_id,
+            address=HOME,
+            remark="no onions",
+        )
+    work = (await http.get("/v1/rider/offers", headers=who(city, "r0"))).json()
+    [offer] = work["offers"]
+    assert (offer["task_id"], offer["token"], offer["shop"]["name"]) == (
+        task.task_id,
+        1,
+        "Noodles",
+    )
+    assert work["tasks"] == []
+
+    path, tap = f"/v1/rider/tasks/{task.task_id}/claim", {"token": offer["token"]}
+    answers = await asyncio.gather(
+        *(http.post(path, headers=who(city, rider), json=tap) for rider in RIDERS)
+    )
+    assert Counter(answer.status_code for answer in answers) == {200: 1, 409: len(RIDERS) - 1}
+    lost = [answer for answer in answers if answer.status_code == 409]
+    assert {answer.json()["type"] for answer in lost} == {"/problems/claim_taken"}
+    [won] = [answer for answer in answers if answer.status_code == 200]
+    assert (won.json()["state"], won.json()["dropoff"]) == ("assigned", HOME)
+
+    winner = RIDERS[answers.index(won)]
+    [mine] = (await http.get("/v1/rider/offers", headers=who(city, winner))).json()["tasks"]
+    assert (mine["dropoff"], mine["remark"], mine["ready"]) == (HOME, "no onions", False)
+    assert "address_id" not in mine
+    stranger = who(city, RIDERS[answers.index(lost[0])])
+    for act in ("arrive-store", "arrive-customer"):
+        answer = await http.post(
+            f"/v1/rider/tasks/{task.task_id}/{act}", headers=stranger, json=tap
+        )
+        assert answer.status_code == 409, answer.text
+    arrived = f"/v1/rider/tasks/{task.task_id}/arrive-store"
+    for _ in range(2):
+        answer = await http.post(arrived, headers=who(city, winner), json=tap)
+        assert (answer.status_code, answer.json()["state"]) == (200, "at_store")
+    elsewhere = issue(site="elsewhere", role="rider", subject=winner, ttl_seconds=60)
+    headers = {"Authorization": f"Bearer {elsewhere}"}
+    assert (await http.post(arrived, headers=headers, json=tap)).status_code == 404
+    assert await city.event_types(task) == [
+        "delivery.offered",
+        "delivery.assigned",
+        "delivery.at_store",
+    ]
+
+
+async def test_saying_no_and_giving_back(city: City, http: httpx.AsyncClient) -> None:
+    task = await offered(city, "r0")
+    path, tap = f"/v1/rider/tasks/{task.task_id}", {"token": 1}
+    answer = await http.post(f"{path}/decline", headers=who(city, "r0"), json=tap)
+    assert answer.json()["state"] == "searching"
+    matcher = await city.matcher()
+    await matcher.offer(await state(city, task), ["r0"])
+    token = {"token": (await city.row(task)).token}
+    claimed = await http.post(f"{path}/claim", headers=who(city, "r0"), json=token)
+    assert claimed.status_code == 200, claimed.text
+    failure = token | {"reason_code": "flat_tyre"}
+    answer = await http.post(f"{path}/fail", headers=who(city, "r0"), json=failure)
+    assert answer.json()["state"] == "searching"
+    free_text = token | {"reason_code": "My tyre is flat!"}
+    answer = await http.post(f"{path}/fail", headers=who(city, "r0"), json=free_text)
+    assert answer.status_code == 422
+
+
+async def state(city: City, task: TaskState) -> TaskState:
+    """The task under its newest token."""
+    row = await city.row(task)
+    return TaskState(
+        task_id=row.task_id, order_id=row.order_id, state=row.state, token=row.token, seq=0
+    )
+
+
+async def test_a_wrong_proof_is_counted_before_the_order_hears(
+    city: City, http: httpx.AsyncClient, told: Settings
+) -> None:
+    task = await city.picked_up(await city.matcher())
+    code = handover_code(task.order_id, told.token_key.get_secret_value().encode())
+    wrong = f"{(int(code) + 1) % 10_000:04d}"
+    path = f"/v1/rider/tasks/{task.task_id}/deliver"
+    left = []
+    for _ in range(6):
+        proof = {"token": task.token, "code": wrong}
+        answer = await http.post(path, headers=who(city, "a"), json=proof)
+        assert (answer.status_code, answer.json()["type"]) == (422, "/problems/proof_wrong")
+        left.append(answer.json()["tries_left"])
+    assert left == [4, 3, 2, 1, 0, 0]
+    for shape in ("12", "12345", "abcd", "１２３４"):
+        proof = {"token": task.token, "code": shape}
+        answer = await http.post(path, headers=who(city, "a"), json=proof)
+        assert answer.json()["type"] == "/problems/validation_failed"
+
+
+async def test_a_pickup_needs_temporal(city: City, http: httpx.AsyncClient) -> None:
+    task = await city.picked_up(await city.matcher())
+    answer = await http.post(
+        f"/v1/rider/tasks/{task.task_id}/pickup",
+        headers=who(city, "a"),
+        json={"token": task.token},
+    )
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
+
+
+async def test_a_shift_begins_and_ends_once(
+    city: City, http: httpx.AsyncClient, database: Database
+) -> None:
+    await city.add_riders("r0")
+    for on in (True, True, False, False, True):
+        answer = await http.post("/v1/rider/shift", headers=who(city, "r0"), json={"on": on})
+        assert answer.json() == {"on": on}
+    async with database.read() as reader:
+        shifts = await reader.all(
+            text("SELECT ended_at IS NULL AS open FROM shifts WHERE site_id = :site ORDER BY id"),
+            {"site": city.site_id},
+        )
+    assert [row.open for row in shifts] == [False, True]
+    answer = await http.post("/v1/rider/shift", headers=who(city, "nobody"), json={"on": True})
+    assert answer.status_code == 404

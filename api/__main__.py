@@ -15,8 +15,9 @@ HOST = "127.0.0.1"
 """TLS and the world are in front of it: a proxy, or for gateways the port with a certificate."""
 GRACE_SECONDS = 5
 PING_SECONDS = 20.0
-LIMITS_CONCURRENCY = 4_000
-HEADERS_BYTES = 16_384
+CONNECTIONS_MAX = 12_000
+"""Above what the hub takes, so that its refusal is a problem and not a closed door."""
+SOCKET_MESSAGE_BYTES = 16_384
 
 
 class Server(uvicorn.Server):
@@ -68,14 +69,14 @@ def _configs(app: object, told: Settings) -> list[uvicorn.Config]:
             loop="none",
             http="httptools",
             ws="websockets-sansio",
-            ws_max_size=HEADERS_BYTES,
+            ws_max_size=SOCKET_MESSAGE_BYTES,
             ws_ping_interval=PING_SECONDS,
             ws_ping_timeout=PING_SECONDS,
             ws_per_message_deflate=False,
             log_config=None,
             access_log=False,
             server_header=False,
-            limit_concurrency=LIMITS_CONCURRENCY,
+            limit_concurrency=CONNECTIONS_MAX,
             timeout_graceful_shutdown=GRACE_SECONDS,
             **port,  # type: ignore[arg-type]
         )

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
+import structlog
 from fastapi import Header
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -54,6 +55,7 @@ async def once(
     `first` False: an earlier try under this key may have got anywhere. 202, and what is
     unavailable, is never final. Raises IdempotencyConflict for a key with another body.
     """
+    structlog.contextvars.bind_contextvars(order_id=order_id)
     if key is None:
         return await act(True)
     claimed = await _claim(parts, key, order_id)

@@ -82,6 +82,7 @@ def resolve(configured: Settings, state: State, ports: Mapping[str, int]) -> Set
             "temporal_address": f"127.0.0.1:{ports['temporal']}",
             "temporal_ui_url": f"http://127.0.0.1:{ui}",
             "temporal_ui_origins": f"http://127.0.0.1:{ui},http://localhost:{ui}",
+            "codec_open": True,
         }
     if "postgres" in here:
         found["database_url"] = postgres.url(ports["postgres"], state.password("postgres_password"))

@@ -26,6 +26,7 @@ IDLE_REPORTS_PART = 4
 POSITIONS_MAX = 100
 READY_LOOK_SECONDS = 1.0
 CODE_LOOK_SECONDS = 1.0
+GOODBYE_SECONDS = 2.0
 BEFORE_PICKUP = frozenset({"assigned", "at_store"})
 
 
@@ -74,8 +75,12 @@ class RiderPersona:
         self._errands.begin(self._day())
 
     async def close(self) -> None:
-        """Go home."""
+        """Go home; the platform is told, if it listens."""
         await self._errands.close()
+        if self.on_shift:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GOODBYE_SECONDS):
+                    await self._line.post("/v1/rider/shift", {"on": False})
 
     async def _day(self) -> None:
         if self.habits.on_at is not None:

@@ -26,6 +26,7 @@ MARKER_FIELDS = {
     "complete_time",
     "backoff",
     "original_schedule_time",
+    "activation_index",
 }
 LIFE = {"after_sale_seconds": 1, "rider_ahead_seconds": 900}
 REFUND = {"refund_poll_seconds": [20]}

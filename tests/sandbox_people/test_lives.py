@@ -1,12 +1,14 @@
 """People with all kinds of habits on the running stack: every story ends as it should."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from cli.people import People
-from tests.sandbox_people.conftest import Group, rider, wish
+from services.settings import Settings
+from tests.sandbox_people.conftest import SPEED, Group, rider, wish
 
 pytestmark = pytest.mark.stack
 
@@ -17,11 +19,22 @@ QUICK = {"accepts_after_seconds": 5, "cooks_seconds": 120}
 
 async def ended(group: People, order: dict[str, Any]) -> dict[str, Any]:
     """The order's log once it has ended."""
-    seen = await group.order(order, wait_seconds=END_SECONDS)
-    path = f"/orders/{seen['key']}"
-    query = {"status": "ended", "wait_seconds": END_SECONDS}
-    seen = await group.ask("GET", path, params=query, timeout=END_SECONDS * 2)
+    await group.order(order, wait_seconds=END_SECONDS)
+    seen = await until(group, order["key"], "ended")
     assert seen["ended"], (seen, await group.progress())
+    return seen
+
+
+async def until(group: People, key: str, status: str) -> dict[str, Any]:
+    """The order's log once it has that status, or has ended; 404 while it is not known."""
+    query = {"status": status, "wait_seconds": END_SECONDS}
+    for _ in range(50):
+        path = f"{group.path}/orders/{key}"
+        answer = await group.http.get(path, params=query, timeout=END_SECONDS * 2)
+        if answer.status_code != 404:
+            break
+        await asyncio.sleep(0.1)
+    seen: dict[str, Any] = answer.raise_for_status().json()
     return seen
 
 
@@ -92,8 +105,7 @@ async def test_a_rider_who_vanishes_is_replaced(gather: Gather) -> None:
     await group.add("rider", "c1", rider("c1", goes_silent="after_claim"))
     order = wish(shop_id)
     await group.order(order, wait_seconds=END_SECONDS)
-    assigned = {"status": "preparing", "wait_seconds": END_SECONDS}
-    await group.ask("GET", f"/orders/{order['key']}", params=assigned, timeout=END_SECONDS * 2)
+    await until(group, order["key"], "preparing")
     await group.add("rider", "c2", rider("c2"))
     seen = await ended(group, order)
     assert (seen["status"], seen["rider_id"]) == ("delivered", "c2")
@@ -107,6 +119,25 @@ async def test_riders_who_decline_or_say_nothing_are_passed_over(gather: Gather)
     await group.add("rider", "c2", rider("c2"))
     seen = await ended(group, wish(shop_id))
     assert (seen["status"], seen["rider_id"]) == ("delivered", "c2")
+
+
+async def test_people_who_come_back_go_on_with_open_orders(gather: Gather, known: Settings) -> None:
+    group, shop_id = await gather()
+    await group.add("merchant", shop_id, QUICK)
+    await group.add("customer", "o1", {})
+    slow = rider("c1", speed_meters_per_minute=20)
+    await group.add("rider", "c1", slow)
+    order = wish(shop_id)
+    placed = await group.order(order, wait_seconds=END_SECONDS)
+    await until(group, order["key"], "delivering")
+    await group.ask("DELETE", "")
+    again = {"api_url": known.api_url, "speed": SPEED, "session_id": group.path.rpartition("/")[2]}
+    opened = await group.http.post("/control/people/sessions", json=again)
+    assert opened.status_code == 201
+    await group.add("customer", "o1", {})
+    await group.add("rider", "c1", rider("c1"))
+    seen = await until(group, placed["order_id"], "ended")
+    assert (seen["status"], seen["rider_id"]) == ("delivered", "c1")
 
 
 async def test_what_is_refused_is_logged_as_that(gather: Gather) -> None:

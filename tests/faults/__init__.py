@@ -1,0 +1,1 @@
+"""What is killed on the running stack, and what must be true afterwards."""

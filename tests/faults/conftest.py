@@ -1,0 +1,23 @@
+"""A running stack that may be killed: never the one that other tests share."""
+
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.faults.stage import Stage
+from tests.stack import running_stack
+
+SEEDS = [int(seed) for seed in os.environ.get("PAOTUI_FAULT_SEEDS", "1").split(",")]
+
+
+@pytest.fixture(scope="package")
+async def stage() -> AsyncIterator[Stage]:
+    """One stack for this folder; `PAOTUI_FAULT_STACK` names one that is running already."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PAOTUI_TEST_STACK", raising=False)
+        if given := os.environ.get("PAOTUI_FAULT_STACK"):
+            patch.setenv("PAOTUI_TEST_STACK", given)
+        with running_stack() as settings:
+            async with Stage(settings) as stage:
+                yield stage

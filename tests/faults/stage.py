@@ -1,0 +1,122 @@
+"""The stack as something to kill: its processes by name, its clients, its cities; no verdicts."""
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import psutil
+from sqlalchemy.exc import SQLAlchemyError
+
+from cli.state import State
+from cli.supervision import Keeper
+from services.db import Database
+from services.settings import Settings, of_stack
+from tests.e2e.world import World
+from tests.stack import BIN, START_SECONDS
+
+BACKEND = "postgres_backend"
+EVERYTHING = "everything"
+TARGETS = (
+    *("worker", "api", "relay", "matcher", "valkey", "postgres", "temporal", "sandbox"),
+    *(BACKEND, EVERYTHING),
+)
+CALL_SECONDS = 15
+"""Above the API's own bound of 12 s."""
+RUNNING_SECONDS = 30.0
+
+
+class Stage:
+    """A running stack and connections to it that survive what is done to it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.keeper = Keeper(State.at(settings.home))
+        limits = httpx.Limits(max_connections=200)
+        self.api = httpx.AsyncClient(base_url=settings.api_url, timeout=CALL_SECONDS, limits=limits)
+        self.gateway = httpx.AsyncClient(base_url=settings.sandbox_url, timeout=CALL_SECONDS)
+        self.database = Database(settings.database_url, pool_size=4)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.api.aclose()
+        await self.gateway.aclose()
+        await self.database.close()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For processes that belong to this stack."""
+        home, limit = str(self.settings.home), "100000/minute"
+        return os.environ | {"PAOTUI_HOME": home, "PAOTUI_RATE_LIMIT": limit}
+
+    async def city(self, customers: int, **more: Any) -> World:
+        """A seeded site."""
+        parts = {"api": self.api, "gateway": self.gateway, "database": self.database}
+        return await World(settings=self.settings, **parts, **more).seed(customers)
+
+    async def kill(self, target: str, choose: Callable[[list[psutil.Process]], Any]) -> None:
+        """Kill -9 a part by its name; `choose` picks among PostgreSQL's back-ends."""
+        if target == EVERYTHING:
+            await self._kill_everything()
+        elif target == BACKEND:
+            server = psutil.Process(await self.pid("postgres"))
+            choose(sorted(server.children(), key=lambda child: child.pid)).kill()
+        else:
+            os.kill(await self.pid(target), signal.SIGKILL)
+
+    async def pid(self, name: str) -> int:
+        """Of a supervised part, as soon as it runs."""
+        async with asyncio.timeout(RUNNING_SECONDS):
+            while True:
+                child = (await asyncio.to_thread(self.keeper.children)).get(name, {})
+                if child.get("pid"):
+                    return int(child["pid"])
+                await asyncio.sleep(0.2)
+
+    async def stop(self, name: str) -> None:
+        """Have a supervised service stopped until `start`."""
+        await asyncio.to_thread(self.keeper.call, "stopProcess", f"services:{name}")
+
+    async def start(self, name: str) -> None:
+        """Have a supervised service started again."""
+        await asyncio.to_thread(self.keeper.call, "startProcess", f"services:{name}")
+
+    async def _kill_everything(self) -> None:
+        keeper = psutil.Process(self.keeper.pid())
+        family = keeper.children(recursive=True)
+        for process in (keeper, *family):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        await self.up()
+
+    async def up(self) -> None:
+        """`paotui up` again: what was left goes on where it was."""
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [BIN / "paotui", "up", "--detach", "--no-demo"],
+            env=self.environment,
+            timeout=START_SECONDS,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        now = of_stack(Path(self.settings.home))
+        assert now == self.settings, "the stack came back at other addresses"
+
+
+async def insist[T](ask: Callable[[], Awaitable[T]], seconds: float) -> T:
+    """What `ask` answers once the database answers at all."""
+    async with asyncio.timeout(seconds):
+        while True:
+            try:
+                return await ask()
+            except (SQLAlchemyError, OSError):
+                await asyncio.sleep(0.3)

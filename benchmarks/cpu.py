@@ -1,4 +1,4 @@
-"""CPU time of processes with their children, from `/proc`; what they do with it isn't asked here."""
+"""CPU time of processes and their children, from `/proc`; not what they do with it."""
 
 import os
 from collections.abc import Mapping

@@ -27,11 +27,10 @@ async def home_folder(given: Path | None) -> AsyncIterator[Path]:
         yield given
         return
     with tempfile.TemporaryDirectory(prefix="paotui-benchmark-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)  # PostgreSQL may run as another user
+        os.chmod(name, 0o755)  # noqa: PTH101, S103 - PostgreSQL may run as another user
         os.environ["PAOTUI_HOME"] = name
         try:
-            yield folder
+            yield Path(name)
         finally:
             await _paotui("down", seconds=STOP_SECONDS)
 

@@ -1,6 +1,7 @@
 """What people of one session share: the pace of life, the API, and words across the counter."""
 
 import asyncio
+import logging
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
@@ -9,11 +10,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-import structlog
 
 from sandbox.people.client import CALL_TIMEOUT_SECONDS, GaveUp, Line
 
-log = structlog.get_logger()
+log = logging.getLogger(__name__)
 
 Pay = Callable[[dict[str, Any]], Awaitable[bool]]
 """Pay as the channel's app would, by what the API answered; False: the channel refused."""
@@ -93,7 +93,7 @@ class Errands:
             self._scene.trouble[type(error).__name__] += 1
         except Exception:
             self._scene.trouble["errand_failed"] += 1
-            log.exception("people.errand_failed")
+            log.exception("an errand failed")
 
     async def close(self) -> None:
         """Drop everything."""

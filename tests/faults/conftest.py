@@ -1,7 +1,9 @@
 """A running stack that may be killed: never the one that other tests share."""
 
 import os
-from collections.abc import AsyncIterator
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -9,6 +11,22 @@ from tests.faults.stage import Stage
 from tests.stack import running_stack
 
 SEEDS = [int(seed) for seed in os.environ.get("PAOTUI_FAULT_SEEDS", "1").split(",")]
+
+
+Tell = Callable[[str], None]
+
+
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str]) -> Tell:
+    """Print a line past pytest's capture, with the seconds since the test began."""
+    began = time.monotonic()
+
+    def line(text: str) -> None:
+        with capsys.disabled():
+            sys.stdout.write(f"\n{time.monotonic() - began:6.1f} s  {text}")
+            sys.stdout.flush()
+
+    return line
 
 
 @pytest.fixture(scope="package")

@@ -6,8 +6,7 @@ import signal
 import subprocess
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
 import psutil
@@ -29,6 +28,8 @@ TARGETS = (
 CALL_SECONDS = 15
 """Above the API's own bound of 12 s."""
 RUNNING_SECONDS = 30.0
+
+Answer = TypeVar("Answer")
 
 
 class Stage:
@@ -58,8 +59,14 @@ class Stage:
 
     async def city(self, customers: int, **more: Any) -> World:
         """A seeded site."""
-        parts = {"api": self.api, "gateway": self.gateway, "database": self.database}
-        return await World(settings=self.settings, **parts, **more).seed(customers)
+        world = World(
+            settings=self.settings,
+            api=self.api,
+            gateway=self.gateway,
+            database=self.database,
+            **more,
+        )
+        return await world.seed(customers)
 
     async def kill(self, target: str, choose: Callable[[list[psutil.Process]], Any]) -> None:
         """Kill -9 a part by its name; `choose` picks among PostgreSQL's back-ends."""
@@ -108,11 +115,12 @@ class Stage:
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        now = of_stack(Path(self.settings.home))
-        assert now == self.settings, "the stack came back at other addresses"
+        now, before = of_stack(self.settings.home), self.settings
+        for place in ("api_url", "sandbox_url", "database_url", "temporal_address"):
+            assert getattr(now, place) == getattr(before, place), f"another {place} after the kill"
 
 
-async def insist[T](ask: Callable[[], Awaitable[T]], seconds: float) -> T:
+async def insist(ask: Callable[[], Awaitable[Answer]], seconds: float) -> Answer:
     """What `ask` answers once the database answers at all."""
     async with asyncio.timeout(seconds):
         while True:

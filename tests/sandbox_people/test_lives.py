@@ -27,7 +27,7 @@ async def ended(group: People, order: dict[str, Any]) -> dict[str, Any]:
 
 async def until(group: People, key: str, status: str) -> dict[str, Any]:
     """The order's log once it has that status, or has ended; 404 while it is not known."""
-    query = {"status": status, "wait_seconds": END_SECONDS}
+    query: dict[str, str | int] = {"status": status, "wait_seconds": END_SECONDS}
     for _ in range(50):
         path = f"{group.path}/orders/{key}"
         answer = await group.http.get(path, params=query, timeout=END_SECONDS * 2)

@@ -1,0 +1,100 @@
+"""Taps that are repeated as they were until somebody answers; what an answer means is not here."""
+
+import asyncio
+import uuid
+from typing import Any
+
+import httpx
+
+from tests.e2e.world import PLACE, Json, World
+
+PATIENCE_SECONDS = 150.0
+"""Longer than everything together is ever away."""
+PAUSE_SECONDS = 0.5
+AGAIN = frozenset({202, 429, 500, 502, 503, 504})
+REFUSED = 409
+
+
+class Patient:
+    """The people of one city: every call is the same call until it is answered."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def call(
+        self, method: str, path: str, who: dict[str, str], body: Any = None, *, key: str = ""
+    ) -> httpx.Response:
+        """The first answer that is one: well, or a 409; raises AssertionError for any other."""
+        headers = who | ({"Idempotency-Key": key} if key else {})
+        return await self._insist(self.world.api, method, path, headers, body)
+
+    async def at_gateway(self, path: str, body: Json) -> httpx.Response:
+        """A call of the sandbox's control interface."""
+        return await self._insist(self.world.gateway, "POST", f"/control/{path}", {}, body)
+
+    async def place(self, customer: str) -> Json:
+        """A placed order, whatever came between."""
+        world, who = self.world, self.world.token("customer", customer)
+        near = {"lat": PLACE["lat"] + 0.01, "lng": PLACE["lng"]}
+        card = {"name": "Canary Wang", "phone": "13900000000", "text": "Canary Road 1", **near}
+        address = (await self.call("POST", "/v1/addresses", who, card)).json()
+        line = {"item_id": "noodles", "quantity": 1, "choices": {}}
+        wish = {"shop_id": world.shop_id, "address_id": address["address_id"], "lines": [line]}
+        quoting = wish | {"fulfilment": "delivery"}
+        quote = (await self.call("POST", "/v1/quotes", who, quoting)).json()
+        body = {
+            "quote_id": quote["quote_id"],
+            "address_id": address["address_id"],
+            "payment": {"channel": "wechat", "method": "jsapi"},
+        }
+        placed = await self.call("POST", "/v1/orders", who, body, key=uuid.uuid4().hex)
+        assert placed.status_code == 201, placed.text
+        return dict(placed.json())
+
+    async def pay(self, order: Json) -> bool:
+        """The customer pays with what the app shows; False: it is too late."""
+        if "payment_parameters" not in order:
+            return False
+        paid = await self.at_gateway("pay", {"parameters": order["payment_parameters"]})
+        return paid.is_success
+
+    async def merchant(self, order_id: str, action: str, body: Any = None) -> httpx.Response:
+        """A tap on the shop's screen, under one key."""
+        who = self.world.token("merchant", self.world.merchant_id)
+        path = f"/v1/merchant/orders/{order_id}/{action}"
+        return await self.call("POST", path, who, body, key=uuid.uuid4().hex)
+
+    async def cancel(self, customer: str, order_id: str) -> httpx.Response:
+        """The customer wants out."""
+        who = self.world.token("customer", customer)
+        path = f"/v1/orders/{order_id}/cancel"
+        return await self.call("POST", path, who, key=uuid.uuid4().hex)
+
+    async def support(self, order_id: str, action: str, **args: Any) -> httpx.Response:
+        """Support steps in, under one request id."""
+        envelope = {
+            "action": action,
+            "reason_code": "test",
+            "request_id": uuid.uuid4().hex,
+            "args": args,
+        }
+        path = f"/v1/support/orders/{order_id}/interventions"
+        return await self.call("POST", path, self.world.token("support", "ann"), envelope)
+
+    @staticmethod
+    async def _insist(
+        client: httpx.AsyncClient, method: str, path: str, headers: dict[str, str], body: Any
+    ) -> httpx.Response:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                try:
+                    answer = await client.request(method, path, headers=headers, json=body)
+                except httpx.TransportError:
+                    await asyncio.sleep(PAUSE_SECONDS)
+                    continue
+                if answer.status_code not in AGAIN:
+                    break
+                await asyncio.sleep(PAUSE_SECONDS)
+        said = f"{method} {path}: {answer.status_code} {answer.text}"
+        assert answer.is_success or answer.status_code == REFUSED, said
+        return answer

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from domain.contracts.life import Timers
 from services.db import Reader
 
 PAGE_ROWS = 200
@@ -119,7 +120,7 @@ async def unapplied(reader: Reader) -> Sequence[Unapplied]:
 
 def _order(row: Any) -> OpenOrder:  # noqa: ANN401
     return OpenOrder(
-        order_id=row.order_id, changed_at=row.changed_at, refund_poll_seconds=tuple(row.waits)
+        order_id=row.order_id, changed_at=row.changed_at, refund_poll_seconds=_waits(row)
     )
 
 
@@ -128,5 +129,10 @@ def _refund(row: Any) -> OpenRefund:  # noqa: ANN401
         out_refund_no=row.out_refund_no,
         order_id=row.order_id,
         created_at=row.created_at,
-        poll_seconds=tuple(row.waits),
+        poll_seconds=_waits(row),
     )
+
+
+def _waits(row: Any) -> tuple[float, ...]:  # noqa: ANN401
+    """The order's own pauses between questions to the gateway, or everybody's."""
+    return tuple(row.waits or Timers().refund_poll_seconds)

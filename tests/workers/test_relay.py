@@ -35,7 +35,7 @@ async def line(database: Database) -> AsyncIterator[Writer]:
 async def published(redis: Redis, order_id: str) -> list[dict[str, Any]]:
     entries: Any = await redis.xrange(STREAM)
     messages = [json.loads(fields[b"m"]) for _, fields in entries]
-    return [message for message in messages if message["order_id"] == order_id]
+    return [message for message in messages if message.get("order_id") == order_id]
 
 
 async def drain(publisher: Publisher) -> None:

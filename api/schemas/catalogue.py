@@ -1,0 +1,170 @@
+"""Shops, menus, addresses and quotes."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import AwareDatetime, Field
+
+from api.schemas.base import (
+    Asked,
+    Id,
+    Lat,
+    Lng,
+    Told,
+)
+
+
+class Shop(Told):
+    """A shop; `open`: it takes orders now."""
+
+    shop_id: str
+    name: str
+    merchant_id: str
+    open: bool
+    paused: bool
+    auto_accept: bool
+    prep_minutes: int
+    lat: float
+    lng: float
+    delivery_area: list[list[float]]
+
+
+class Shops(Told):
+    """A page of shops."""
+
+    items: list[Shop]
+    next_cursor: str | None
+
+
+class Choice(Told):
+    """One choice of an option."""
+
+    choice_id: str
+    name: str
+    add_fen: int
+
+
+class Option(Told):
+    """A group of choices."""
+
+    option_id: str
+    name: str
+    required: bool
+    choices: list[Choice]
+
+
+class Item(Told):
+    """An item; `stock` null: no limit."""
+
+    item_id: str
+    name: str
+    price_fen: int
+    packing_fen: int
+    available: bool
+    stock: int | None
+    options: list[Option]
+
+
+class Menu(Told):
+    """What a shop offers."""
+
+    shop_id: str
+    items: list[Item]
+
+
+class SwitchShop(Asked):
+    """What is left out stays as it is."""
+
+    open: bool | None = None
+    paused: bool | None = None
+    auto_accept: bool | None = None
+
+
+class SetAvailability(Asked):
+    """Whether an item is sold; `stock` left out: unchanged; null: no limit."""
+
+    shop_id: Id
+    available: bool
+    stock: int | None = Field(default=None, ge=0, le=1_000_000)
+
+
+class NewAddress(Asked):
+    """Where somebody lives; kept encrypted."""
+
+    name: str = Field(min_length=1, max_length=50)
+    phone: str = Field(pattern=r"^\+?[0-9 -]{5,20}$")
+    text: str = Field(min_length=1, max_length=200)
+    lat: Lat
+    lng: Lng
+
+
+class Address(Told):
+    """A customer's own address."""
+
+    address_id: str
+    name: str
+    phone: str
+    text: str
+    lat: float
+    lng: float
+
+
+class Addresses(Told):
+    """All addresses of a customer."""
+
+    items: list[Address]
+    next_cursor: str | None
+
+
+class WishedLine(Asked):
+    """An item by id, how many, and the choices by option."""
+
+    item_id: Id
+    quantity: int = Field(ge=1, le=99)
+    choices: dict[Id, Id] = Field(default_factory=dict, max_length=20)
+
+
+class Window(Asked):
+    """When the customer would like it."""
+
+    from_: AwareDatetime = Field(alias="from")
+    to: AwareDatetime
+
+
+class NewQuote(Asked):
+    """A basket to be priced."""
+
+    shop_id: Id
+    address_id: Id
+    lines: list[WishedLine] = Field(min_length=1, max_length=50)
+    fulfilment: Literal["delivery", "self_pickup"] = "delivery"
+    requested_window: Window | None = None
+
+
+class PricedLine(Told):
+    """A line with its price."""
+
+    item_id: str
+    name: str
+    quantity: int
+    choices: dict[str, str]
+    unit_fen: int
+    packing_fen: int
+    total_fen: int
+
+
+class Quote(Told):
+    """A price that holds until `expires_at`, if nothing changes."""
+
+    quote_id: str
+    expires_at: datetime
+    shop_id: str
+    address_id: str
+    lines: list[PricedLine]
+    goods_fen: int
+    packing_fen: int
+    delivery_fee_fen: int
+    total_fen: int
+    distance_meters: int
+    promise_minutes: int
+    payment_methods: list[str]

@@ -1,0 +1,128 @@
+"""Orders and their events."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from api.schemas.base import (
+    Asked,
+    Code,
+    Id,
+    Told,
+)
+from api.schemas.catalogue import PricedLine
+
+
+class Paying(Asked):
+    """How the customer pays."""
+
+    channel: Literal["wechat"]
+    method: Literal["jsapi", "native"]
+
+
+class NewOrder(Asked):
+    """An order by quote."""
+
+    quote_id: Id
+    address_id: Id
+    remark: str = Field(default="", max_length=200)
+    tableware: int = Field(default=0, ge=0, le=20)
+    payment: Paying
+
+
+class Order(Told):
+    """The public state of an order at `seq`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    seq: int
+    order_id: str
+    number: int
+    site_id: str
+    shop_id: str
+    shop_name: str
+    merchant_id: str
+    status: str
+    payment: str
+    kitchen: str
+    held: bool
+    delivery: str
+    after_sale: str
+    close_reason: str
+    cancel_request: str
+    fulfilment: str
+    requested_window: dict[str, Any] | None
+    tableware: int
+    lines: list[PricedLine]
+    goods_fen: int
+    packing_fen: int
+    delivery_fee_fen: int
+    total_fen: int
+    paid_fen: int
+    refunded_fen: int
+    placed_at: datetime
+    pay_by: datetime
+    promised_at: datetime | None
+    rider_id: str
+    handover_code: str | None = Field(default=None, description="For the customer only.")
+
+
+class PayableOrder(Order):
+    """An order and what to pay it with; neither where nothing is to be paid any more."""
+
+    payment_parameters: dict[str, str] | None = None
+    code_url: str | None = None
+
+
+class PendingOrder(Told):
+    """The gateway's answer is not known yet: ask again under the same key."""
+
+    order_id: str
+    status: str
+    payment: Literal["unknown"]
+    retry_after_seconds: int
+
+
+class Orders(Told):
+    """A page of orders, newest first."""
+
+    items: list[Order]
+    next_cursor: str | None
+
+
+class Event(Told):
+    """A public event; `data` is what of the order changed."""
+
+    order_id: str
+    seq: int
+    type: str
+    at: datetime
+    data: dict[str, Any]
+
+
+class Events(Told):
+    """Events after `since`, oldest first."""
+
+    items: list[Event]
+
+
+class Done(Told):
+    """A command's answer: the order's state at `seq`."""
+
+    order_id: str
+    status: str
+    seq: int
+    outcome: str
+
+
+class RejectOrder(Asked):
+    """Why the shop can't take it."""
+
+    reason_code: Code
+
+
+class DecideCancel(Asked):
+    """The merchant's answer to a wish to cancel."""
+
+    decision: Literal["agree", "decline"]

@@ -1,0 +1,72 @@
+"""Support's hand and timeline, and live tickets."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import Field
+
+from api.schemas.base import (
+    Asked,
+    Code,
+    Id,
+    Told,
+)
+
+
+class InterventionArgs(Asked):
+    """What an action needs; see the glossary."""
+
+    amount_fen: int | None = Field(default=None, ge=1, le=2**53)
+    rider_id: Id | None = None
+    extend_seconds: int | None = Field(default=None, ge=1, le=86_400)
+    note_id: Id | None = None
+    request_id: Id | None = None
+
+
+class Intervention(Asked):
+    """Support's envelope."""
+
+    action: Literal[
+        "cancel_refund", "refund", "reassign", "extend", "hold", "release", "note", "approve"
+    ]
+    reason_code: Code
+    request_id: Id
+    args: InterventionArgs = InterventionArgs()
+
+
+class NewNote(Asked):
+    """Free text about an order; kept encrypted with the customer's rows."""
+
+    text: str = Field(min_length=1, max_length=2_000)
+
+
+class Note(Told):
+    """A kept note; an intervention names it."""
+
+    note_id: str
+
+
+class TimelineLine(Told):
+    """A public event or an inner line; `note` is the text that a line names."""
+
+    at: datetime
+    source: Literal["public", "inner"]
+    kind: str
+    data: dict[str, Any]
+    actor: str
+    request_id: str
+    note: str | None = None
+
+
+class Timeline(Told):
+    """What happened to an order, oldest first."""
+
+    items: list[TimelineLine]
+    next_cursor: str | None
+
+
+class LiveTicket(Told):
+    """A pass for one live connection, as `?ticket=`."""
+
+    ticket: str
+    expires_at: datetime

@@ -1,0 +1,75 @@
+"""The worker dies before and after every single act, and every order ends rightly."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from domain.contracts import act, dispatch
+from tests.faults.conftest import SEEDS, Tell
+from tests.faults.crashing import MOMENTS
+from tests.faults.crowd import crowd
+from tests.faults.ends import assert_right_ends
+from tests.faults.stage import Stage
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+
+SLOTS = 34
+ALL_HIT_SECONDS = 240.0
+NAMES = sorted(act.ALL.keys() - {dispatch.MATCH.name})
+"""`dispatch.match` has a process of its own, which the other tests kill."""
+PLANNED = {f"{name} {moment}" for name in NAMES for moment in MOMENTS}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_killed_before_and_after_every_act(
+    stage: Stage, seed: int, tell: Tell, tmp_path: Path
+) -> None:
+    file = tmp_path / "hits"
+    file.touch()
+    async with crashing_worker(stage, file), crowd(stage, seed=seed, slots=SLOTS) as people:
+        tell(f"seed {seed}: {len(PLANNED)} kills planned")
+        try:
+            async with asyncio.timeout(ALL_HIT_SECONDS):
+                while left := PLANNED - hits(file):
+                    people.check()
+                    await asyncio.sleep(1)
+        except TimeoutError:
+            raise AssertionError(f"seed {seed}: no kill at {sorted(left)}") from None
+        tell(f"all {len(PLANNED)} done; {dict(people.board.counts())}")
+        await people.finish()
+        tell(f"{len(people.walks)} orders have ended")
+        await assert_right_ends(people)
+
+
+def hits(file: Path) -> set[str]:
+    """Where the worker has died so far."""
+    return set(file.read_text().splitlines())
+
+
+@asynccontextmanager
+async def crashing_worker(stage: Stage, file: Path) -> AsyncIterator[None]:
+    """The crashing worker instead of the supervised one, which is back at the end."""
+    await stage.stop("worker")
+    log = file.with_suffix(".log").open("w")
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "tests.faults.crashing", file],
+        env=stage.environment,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        log.close()
+        # The group: the parent and whichever worker it has forked last.
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+        await stage.start("worker")

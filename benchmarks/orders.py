@@ -54,8 +54,8 @@ class Run:
                 _say("status reads")
                 figures, self._read_cost = await phases.status_reads(city)
                 self.figures += figures
-                _say("commit to WebSocket")
-                self.figures += await phases.live(city)
+            _say(f"commit to WebSocket, {label}")
+            self.figures += await phases.live(city, sandboxed=sandboxed, capacity=found.per_second)
 
     def costs(self) -> list[Cost]:
         """CPU by part: per order and, where nothing happens, per second; per status read."""
@@ -71,23 +71,20 @@ class Run:
         return [by_order, Cost(title="CPU ms per status read", columns={"": reads})]
 
 
-async def run(options: argparse.Namespace) -> Run:
+async def run(found: Run, home: Path | None) -> None:
     """Every phase on a stack of its own, twice; on a given one, once and as it is."""
-    found = Run(options.orders)
-    given = options.home.absolute() if options.home else None
-    async with stack.home_folder(given) as home:
-        if given is not None:
-            await found.measure(of_stack(home), everything=True)
-            return found
+    async with stack.home_folder(home) as folder:
+        if home is not None:
+            await found.measure(of_stack(folder), everything=True)
+            return
         for sandboxed in (True, False):
             _say(f"starting a stack, {phases.mode(sandboxed=sandboxed)}")
-            settings = await stack.start(home, sandboxed=sandboxed)
+            settings = await stack.start(folder, sandboxed=sandboxed)
             await found.measure(settings, everything=sandboxed)
-    return found
 
 
 def main() -> None:
-    """Measure and print; exit code 1 where a target was missed."""
+    """Measure and print; exit code 1 where a target was missed or a phase failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.orders", description=__doc__)
     parser.add_argument("--orders", type=int, default=ORDERS, help="per throughput run")
     parser.add_argument("--home", type=Path, help="measure the stack that runs from this folder")
@@ -97,17 +94,18 @@ def main() -> None:
         parser.error(f"--orders is at least {ORDERS_MIN}")
     # What stops a job means what Ctrl-C means: the stack is stopped first.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    code = 1
+    found, failed = Run(options.orders), False
     try:
-        found = uvloop.run(run(options))
-        code = 1 if any(figure.met is False for figure in found.figures) else 0
-        if options.json:
-            sys.stdout.write(json.dumps(_document(found), indent=2) + "\n")
-        else:
-            _print(found)
-    except BaseException:  # noqa: BLE001 - the last door: shown, then left by it
+        uvloop.run(run(found, options.home.absolute() if options.home else None))
+    except BaseException:  # noqa: BLE001 - the last door: shown beside what was found before
+        failed = True
         traceback.print_exc()
-    process.leave(code)
+    if options.json:
+        sys.stdout.write(json.dumps(_document(found), indent=2) + "\n")
+    else:
+        _print(found)
+    missed = any(figure.met is False for figure in found.figures)
+    process.leave(1 if failed or missed else 0)
 
 
 def _document(found: Run) -> dict[str, object]:

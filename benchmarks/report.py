@@ -16,6 +16,8 @@ class Figure:
     at_least: float | None = None
     at_most: float | None = None
     note: str = ""
+    fair: bool = True
+    """False: measured under a lighter load than the target asks for; that never meets it."""
 
     @property
     def target(self) -> str:
@@ -28,8 +30,8 @@ class Figure:
     def met(self) -> bool | None:
         """None: there is no target. What could not be measured is missed."""
         if self.at_least is not None:
-            return self.value >= self.at_least
-        return None if self.at_most is None else self.value <= self.at_most
+            return self.fair and self.value >= self.at_least
+        return None if self.at_most is None else self.fair and self.value <= self.at_most
 
     def as_json(self) -> dict[str, Any]:
         """Every field, and whether the target is met."""

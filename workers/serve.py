@@ -19,7 +19,7 @@ from workers.temporal import Telemetry, Workflows
 
 POOL_CONNECTIONS = 16
 RECONNECT_SECONDS = 0.5
-BEAT = timedelta(seconds=0.5)
+BEAT = timedelta(seconds=1)
 POLLERS = PollerBehaviorAutoscaling(minimum=1, maximum=10, initial=2)
 
 log = structlog.get_logger(__name__)
@@ -66,7 +66,7 @@ def worker(client: Client, queue: Queue, tools: Tools) -> Worker:
         workflow_task_poller_behavior=POLLERS,
         activity_task_poller_behavior=POLLERS,
         graceful_shutdown_timeout=queue.grace,
-        # A matcher beats every 0.5 s against a timeout of 2 s; the SDK would hold beats back.
+        # A matcher must be missed after 2 s; the SDK would hold beats back for 1.6 s of them.
         max_heartbeat_throttle_interval=BEAT,
     )
 

@@ -82,8 +82,7 @@ async def test_the_snapshot_is_as_new_as_the_last_event(
     order = await happen(count=3)
     await drain(Publisher(line, redis))
     [*_, last] = await published(redis, order)
-    snapshot = await snapshots.get(redis, order)
-    assert snapshot is not None
+    snapshot = (await snapshots.get_many(redis, [order]))[order]
     assert snapshot.seq == 3
     assert json.loads(snapshot.body)["last"] == last["data"]["last"]
 

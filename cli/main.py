@@ -2,7 +2,7 @@
 
 import click
 
-from cli import demo, doctor, logs, reset, show_settings, simulate, status, tokens, up
+from cli import demo, doctor, logs, reset, show_settings, simulate, status, tokens, up, verify
 
 
 @click.group()
@@ -20,3 +20,4 @@ main.add_command(reset.reset)
 main.add_command(tokens.token)
 main.add_command(demo.demo)
 main.add_command(simulate.simulate)
+main.add_command(verify.verify)

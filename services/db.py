@@ -87,6 +87,13 @@ class Database:
         async with self.engine.begin() as connection:
             yield Writer(connection)
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Reader]:
+        """Every statement sees the same moment: for questions that compare rows with rows."""
+        same = self.engine.execution_options(isolation_level="REPEATABLE READ")
+        async with same.connect() as connection:
+            yield Reader(connection)
+
     async def close(self) -> None:
         """Give every connection back."""
         await self.engine.dispose()

@@ -35,6 +35,8 @@ class Queue:
     activities_at_once: int
     cached_workflows: int
     """Kept in memory (85–210 kB each); beyond it an order is replayed when it wakes."""
+    sticky_wait: timedelta
+    """How long a cached workflow's task waits for this process before any other may take it."""
     grace: timedelta
     """For running activities after SIGTERM."""
 
@@ -56,6 +58,8 @@ ORDERS = Queue(
     local_activities=50,
     activities_at_once=20,
     cached_workflows=2_000,
+    # The SDK's 10 s would be what every order waits after a killed worker (measured 10.5 s).
+    sticky_wait=timedelta(seconds=3),
     grace=timedelta(seconds=5),
 )
 DISPATCH = Queue(
@@ -66,6 +70,7 @@ DISPATCH = Queue(
     local_activities=1,
     activities_at_once=500,
     cached_workflows=50,
+    sticky_wait=timedelta(seconds=3),
     # None: another process takes over the sooner.
     grace=timedelta(),
 )

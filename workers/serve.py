@@ -60,6 +60,7 @@ def worker(client: Client, queue: Queue, tools: Tools) -> Worker:
         workflows=queue.workflows,
         activities=queue.activities(tools),
         max_cached_workflows=queue.cached_workflows,
+        sticky_queue_schedule_to_start_timeout=queue.sticky_wait,
         max_concurrent_workflow_tasks=queue.workflow_tasks,
         max_concurrent_local_activities=queue.local_activities,
         max_concurrent_activities=queue.activities_at_once,

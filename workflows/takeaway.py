@@ -121,17 +121,18 @@ class TakeawayOrder(OrderLife):
 
     @accept.validator
     def _may_accept(self, command: Command) -> None:  # noqa: ARG002
-        self._ensure(Action.ACCEPT)
+        self._may(Action.ACCEPT)
 
     @workflow.update
     async def reject(self, command: Reject) -> Answer:
         """The shop can't take the order: everything goes back."""
+        await self._still(Action.REJECT)
         self.wish_end(CloseReason.MERCHANT_REJECTED, command.actor, command.request_id)
         return await self._end_answer()
 
     @reject.validator
     def _may_reject(self, command: Reject) -> None:  # noqa: ARG002
-        self._ensure(Action.REJECT)
+        self._may(Action.REJECT)
 
     @workflow.update
     async def ready(self, command: Command) -> Answer:
@@ -141,11 +142,12 @@ class TakeawayOrder(OrderLife):
 
     @ready.validator
     def _may_ready(self, command: Command) -> None:  # noqa: ARG002
-        self._ensure(Action.READY)
+        self._may(Action.READY)
 
     @workflow.update
     async def cancel(self, command: Command) -> Answer:
         """The customer wants out: free before acceptance, else the merchant is asked."""
+        await self._still(Action.CANCEL)
         if not needs_merchant_consent(self.status):
             self.wish_end(CloseReason.CUSTOMER_CANCELLED, command.actor, command.request_id)
             return await self._end_answer()
@@ -163,13 +165,16 @@ class TakeawayOrder(OrderLife):
 
     @cancel.validator
     def _may_cancel(self, command: Command) -> None:  # noqa: ARG002
-        self._ensure(Action.CANCEL)
+        self._may(Action.CANCEL)
         if self.cancel_asks >= MAX_CANCEL_ASKS and not self.cancel_asked:
             raise ActionNotAllowed("asked too often", status=self.status.value)
 
     @workflow.update
     async def decide_cancel(self, command: DecideCancel) -> Answer:
         """The merchant's answer to a customer's wish to cancel."""
+        await self._still(Action.DECIDE_CANCEL)
+        if not self.cancel_asked:
+            raise ActionNotAllowed("nothing to decide", status=self.status.value)
         if command.decision != "agree":
             await self._decline_cancel(command)
             return self.answer()
@@ -179,7 +184,7 @@ class TakeawayOrder(OrderLife):
 
     @decide_cancel.validator
     def _may_decide_cancel(self, command: DecideCancel) -> None:
-        self._ensure(Action.DECIDE_CANCEL)
+        self._may(Action.DECIDE_CANCEL)
         if not self.cancel_asked or command.decision not in {"agree", "decline"}:
             raise ActionNotAllowed("nothing to decide", status=self.status.value)
 
@@ -193,7 +198,7 @@ class TakeawayOrder(OrderLife):
 
     @pickup.validator
     def _may_pickup(self, command: RiderCommand) -> None:  # noqa: ARG002
-        self._ensure(Action.PICKUP)
+        self._may(Action.PICKUP)
 
     @workflow.update
     async def deliver(self, command: RiderCommand) -> Answer:
@@ -205,7 +210,7 @@ class TakeawayOrder(OrderLife):
 
     @deliver.validator
     def _may_deliver(self, command: RiderCommand) -> None:  # noqa: ARG002
-        self._ensure(Action.DELIVER)
+        self._may(Action.DELIVER)
 
     # Acts ----------------------------------------------------------------------------------------
 

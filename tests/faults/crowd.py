@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -73,6 +73,8 @@ class Crowd:
         self.board = Board(stage.database, [world.site_id for world in self.worlds])
         self.walks: list[Walk] = []
         self.closing = False
+        self.wanted: Callable[[], Sequence[str]] = tuple
+        """Stories that are told first, as long as it names any."""
         self._seed = seed
         self._customers: dict[str, str] = {}
         self._people: list[asyncio.Task[None]] = []
@@ -113,7 +115,8 @@ class Crowd:
         for turn in range(slot, 1_000_000):
             if self.closing:
                 return
-            name = stories[turn % len(stories)]
+            wanted = self.wanted()
+            name = dice.choice(wanted) if wanted else stories[turn % len(stories)]
             await STORIES[name](Visit(self, name, dice, f"c{slot % CUSTOMERS}"))
 
     def meet(self, walk: Walk, customer: str) -> None:
@@ -229,6 +232,9 @@ async def cancels_paid(visit: Visit) -> None:
 
 async def rejected(visit: Visit) -> None:
     await visit.place("merchant_rejected")
+    refund = f"{visit.order_id}r01"
+    fault = {"operation": "notify", "fault": "lost", "out_refund_no": refund, "times": 1}
+    await visit.patient.at_gateway("faults", fault)
     await visit.paid()
     await visit.patient.merchant(visit.order_id, "reject", {"reason_code": "too_busy"})
     await visit.ended()

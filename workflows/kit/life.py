@@ -109,7 +109,7 @@ class OrderLife:
 
     @open_payment.validator
     def _may_open_payment(self, command: OpenPayment) -> None:  # noqa: ARG002
-        self._ensure(Action.OPEN_PAYMENT)
+        self._may(Action.OPEN_PAYMENT)
         if self.attempts >= MAX_ATTEMPTS:
             raise ActionNotAllowed("too many payments", status=self.status.value)
 
@@ -229,7 +229,9 @@ class OrderLife:
     @workflow.signal(dynamic=True)
     async def on_signal(self, name: str, args: Sequence[RawValue]) -> None:
         """Every signal: decoded by hand, so that nonsense becomes a line on the timeline."""
-        await workflow.wait_condition(lambda: self.placed is not None)
+        # At once where it can be: a command that comes with the fact then waits for its act.
+        if self.placed is None:
+            await workflow.wait_condition(lambda: self.placed is not None)
         self.signals += 1
         try:
             await self._on_fact(name, facts.read(args))
@@ -351,6 +353,19 @@ class OrderLife:
 
     def _alarm(self, name: str, seconds: float, ring: Ring) -> None:
         self.clock.set(name, workflow.now() + timedelta(seconds=seconds), ring)
+
+    def _may(self, action: Action) -> None:
+        """Refuse what is not allowed now; under an act that runs, its handler decides (`_still`).
+
+        The act may have committed before its worker died: people see its outcome already.
+        """
+        if self.ending is not None or not self.lock.locked():
+            self._ensure(action)
+
+    async def _still(self, action: Action) -> None:
+        """Refuse what is not allowed once the act under way is done."""
+        async with self.lock:
+            self._ensure(action)
 
     def _ensure(self, action: Action) -> None:
         if not self.placed or self.ending is not None:

@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import text
 
 from domain.contracts.life import Timers
-from services.db import Reader
+from services.db import Reader, Writer
 
+FORGET_ROWS = 1_000
 PAGE_ROWS = 200
 ORDER_QUIET_SECONDS = 60
 """A row that changed more recently is left alone: its workflow has just been there."""
@@ -78,6 +79,23 @@ AND NOT EXISTS (
   AND CAST(f.body ->> 'notice_id' AS bigint) = i.id)
 ORDER BY received_at LIMIT :limit
 """)
+
+
+_FORGET = tuple(
+    text(f"DELETE FROM {table} WHERE ctid IN (SELECT ctid FROM {table} WHERE {old} LIMIT :limit)")
+    for table, old in (
+        ("facts", "confirmed_at < now() - interval '7 days'"),
+        ("quotes", "expires_at < now() - interval '7 days'"),
+        ("request_keys", "created_at < now() - interval '30 days'"),
+    )
+)
+"""Request keys live as long as histories do."""
+
+
+async def forget(writer: Writer) -> None:
+    """Delete a page of told facts, of quotes that can't be ordered by, and of old request keys."""
+    for statement in _FORGET:
+        await writer.run(statement, {"limit": FORGET_ROWS})
 
 
 async def open_of(reader: Reader, order_ids: Collection[str]) -> list[OpenOrder]:

@@ -63,6 +63,7 @@ class Sweep:
             self.outlived_rows,
             self.refunds,
             self.notices,
+            self.leftovers,
         )
         with metrics.SWEEP_SECONDS.time():
             for part in parts:
@@ -112,6 +113,11 @@ class Sweep:
             await self._follow(refund)
         full = len(page) == PAGE_ROWS
         self._refunds_after = (page[-1].created_at, page[-1].out_refund_no) if full else BEGINNING
+
+    async def leftovers(self) -> None:
+        """What nobody will ask for again goes, a page at a time."""
+        async with self._database.write() as writer:
+            await loose_ends.forget(writer)
 
     async def notices(self) -> None:
         """Facts about payments that were confirmed but not applied: told again, ever later."""

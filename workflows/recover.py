@@ -4,9 +4,9 @@ from temporalio import workflow
 
 from domain.contracts import orders, payments
 from domain.contracts.life import RecoverOrder
-from domain.contracts.orders import EndDone, EndStep
+from domain.contracts.orders import EndDone, EndStep, Step
 from domain.contracts.payments import OfOrder, Settle
-from domain.orders import CloseReason
+from domain.orders import CloseReason, Status
 from workflows.kit import acts, policies
 from workflows.kit.refunds import start_refunds
 
@@ -28,6 +28,10 @@ class Recover:
             even_after_pickup=True,
         )
         done = await acts.local(orders.END, step, **policies.ROW)
+        if done.status == Status.DELIVERED:
+            # What was handed over is not undone: its after-sale closes.
+            completed = Step(order_id=order.order_id, key="completed", actor="sweep")
+            await acts.local(orders.COMPLETE, completed, **policies.ROW)
         refund_nos = list(done.refund_nos)
         for notice_id in found.notice_ids:
             settle = Settle(order_id=order.order_id, notice_id=notice_id)

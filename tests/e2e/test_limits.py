@@ -14,12 +14,12 @@ pytestmark = pytest.mark.stack
 
 
 async def test_two_hundred_orders_for_a_stock_of_fifty(make_world: MakeWorld) -> None:
-    """Fifty are sold; ten of them are never paid, and exactly ten more sell."""
-    world = await make_world(stock=50, timers={"payment_seconds": 600})
+    """Fifty are sold; ten of them expire unpaid, and exactly ten more sell."""
+    world = await make_world(stock=50, timers={"payment_seconds": 45, "merchant_seconds": 600})
     quote = await world.quote()
     gate = asyncio.Semaphore(20)
 
-    async def buy() -> tuple[int, dict[str, object]]:
+    async def buy() -> tuple[int, Json]:
         async with gate:
             answer = await world.try_place(quote)
             return answer.status_code, answer.json()
@@ -28,21 +28,16 @@ async def test_two_hundred_orders_for_a_stock_of_fifty(make_world: MakeWorld) ->
     assert Counter(status for status, _ in answers) == {201: 50, 409: 150}
     assert {body["type"] for status, body in answers if status == 409} == {"/problems/sold_out"}
     sold = [body for status, body in answers if status == 201]
-    for order in sold[:10]:
-        assert (await world.cancel(str(order["order_id"]))).is_success
+    paid, unpaid = sold[:40], sold[40:]
+    for order in paid:
+        assert (await world.pay(order)).is_success
+    for order in unpaid:
+        view = await world.until(order["order_id"], lambda view: view["status"] == "cancelled")
+        assert view["close_reason"] == "payment_expired"
     again = await asyncio.gather(*(buy() for _ in range(20)))
     assert Counter(status for status, _ in again) == {201: 10, 409: 10}
-    await world.assert_laws()
-
-
-async def test_ten_that_expire_are_sold_again(make_world: MakeWorld) -> None:
-    world = await make_world(stock=10, timers={"payment_seconds": 4, "notice_seconds": 60})
-    orders = await asyncio.gather(*(world.place() for _ in range(10)))
-    for order in orders:
-        await world.until(order["order_id"], lambda view: view["status"] == "cancelled")
-    quote = await world.quote()
-    answers = await asyncio.gather(*(world.try_place(quote) for _ in range(15)))
-    assert Counter(answer.status_code for answer in answers) == {201: 10, 409: 5}
+    for order in paid:
+        assert (await world.view(order["order_id"]))["status"] == "awaiting_acceptance"
     await world.assert_laws()
 
 

@@ -179,6 +179,17 @@ async def test_cancel_in_the_temporal_ui_is_supports_cancel(
     await world.assert_laws()
 
 
+async def test_after_terminate_what_was_delivered_is_completed(
+    make_world: MakeWorld, temporal: Client
+) -> None:
+    world = await make_world(riders=1, timers={"rider_ahead_seconds": 900})
+    order = await world.delivered()
+    await temporal.get_workflow_handle(order_workflow(order["order_id"])).terminate()
+    view = await world.until(order["order_id"], lambda view: view["status"] == "completed")
+    assert view["payment"] == "paid"
+    await world.assert_laws()
+
+
 async def test_after_terminate_the_sweep_sends_the_money_home(
     make_world: MakeWorld, temporal: Client
 ) -> None:

@@ -21,7 +21,7 @@ from services.laws import Verdict
 from services.settings import Settings
 
 Json = dict[str, Any]
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 90.0
 CANARIES = ("Canary Wang", "13900000000", "Canary Road 1", "canary remark")
 """A name, a phone, an address and a remark that must never leave their rows."""
 PLACE = {"lat": 30.26, "lng": 120.14}

@@ -81,13 +81,11 @@ ORDER BY received_at LIMIT :limit
 """)
 
 
-_FORGET = tuple(
-    text(f"DELETE FROM {table} WHERE ctid IN (SELECT ctid FROM {table} WHERE {old} LIMIT :limit)")
-    for table, old in (
-        ("facts", "confirmed_at < now() - interval '7 days'"),
-        ("quotes", "expires_at < now() - interval '7 days'"),
-        ("request_keys", "created_at < now() - interval '30 days'"),
-    )
+_OLD = "DELETE FROM {0} WHERE ctid IN (SELECT ctid FROM {0} WHERE {1} LIMIT :limit)"
+_FORGET = (
+    text(_OLD.format("facts", "confirmed_at < now() - interval '7 days'")),
+    text(_OLD.format("quotes", "expires_at < now() - interval '7 days'")),
+    text(_OLD.format("request_keys", "created_at < now() - interval '30 days'")),
 )
 """Request keys live as long as histories do."""
 

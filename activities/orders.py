@@ -79,6 +79,7 @@ class OrderActs:
                 promised_at=step.promised_at,
                 offer_seconds=step.offer_seconds,
                 rider_silence_seconds=step.rider_silence_seconds,
+                held=row.held,
             )
             view = {
                 "status": Status.PREPARING,
@@ -226,8 +227,10 @@ class OrderActs:
                 return Changed(stream=stream, fresh=False).done()
             row = await orders.find(writer, step.order_id)
             left = row.paid_fen - row.refunded_fen
+            earned = row.goods_fen + row.packing_fen
+            await refunds.pay_merchant(writer, stream, amount_fen=earned - max(left, 0))
             if left > 0:
-                goods = min(left, row.goods_fen + row.packing_fen)
+                goods = min(left, earned)
                 await ledger.post(
                     writer,
                     order_settled(
@@ -253,6 +256,8 @@ class OrderActs:
     async def _refund_all(
         self, writer: Writer, stream: events.Stream, row: Row[Any], step: EndStep, *, accepted: bool
     ) -> tuple[str, ...]:
+        if accepted and CloseReason(step.reason) not in MERCHANT_FAULT:
+            await refunds.pay_merchant(writer, stream, amount_fen=row.goods_fen + row.packing_fen)
         left = row.paid_fen - row.refunded_fen
         if left <= 0:
             return ()
@@ -261,10 +266,6 @@ class OrderActs:
         )
         if number is None:
             raise ActionNotAllowed(status=row.status)
-        if accepted and CloseReason(step.reason) not in MERCHANT_FAULT:
-            await refunds.pay_merchant(
-                writer, stream, refund_no=number, amount_fen=row.goods_fen + row.packing_fen
-            )
         return (number,)
 
     @staticmethod

@@ -30,8 +30,21 @@ from services.refunds import Refunding
 from services.wechat.answers import RefundState as Said
 
 NEVER_ASKED = frozenset({"RESOURCE_NOT_EXISTS"})
-TRY_AGAIN = frozenset({"NOT_ENOUGH", "RULE_LIMIT", "TRADE_ERROR"})
-"""Refusals that time or the payee's balance mends; the same number is asked again."""
+NEVER = frozenset(
+    {
+        "PARAM_ERROR",
+        "INVALID_REQUEST",
+        "MCH_NOT_EXISTS",
+        "APPID_MCHID_NOT_MATCH",
+        "REFUND_FEE_MISMATCH",
+        "TRADE_OVERDUE",
+        "USER_ACCOUNT_ABNORMAL",
+        "RESOURCE_NOT_EXISTS",
+    }
+)
+"""Refusals that no time mends; all others are asked again under the same number."""
+PATIENT_ATTEMPTS = 5
+"""After so many refusals a person is told; the asking goes on."""
 TICKET_DUE = timedelta(hours=2)
 
 
@@ -64,7 +77,7 @@ class RefundActs:
             reason=stored.reason,
             notify_url=self.gateways.notify_url(stored.account_id),
         )
-        if isinstance(outcome, Rejected) and outcome.code not in TRY_AGAIN:
+        if isinstance(outcome, Rejected) and outcome.code in NEVER:
             return RefundSaid(state=RefundState.ABNORMAL)
         return await self._heard(stored, outcome)
 
@@ -129,6 +142,18 @@ class RefundActs:
     async def _state(writer: Writer, stored: Refunding) -> str:
         return (await refunds.refunding(writer, stored.out_refund_no)).state
 
+    async def _tell_a_person(self, stored: Refunding, code: str) -> None:
+        async with self.database.write() as writer:
+            stream, _ = await orders.begin(writer, Step(order_id=stored.order_id, key=""))
+            await orders.ask_support(
+                writer,
+                stream,
+                kind="refund_refused",
+                key=f"refund_refused:{stored.out_refund_no}",
+                due_at=events.utc_now() + TICKET_DUE,
+                data={"out_refund_no": stored.out_refund_no, "code": code},
+            )
+
     async def _heard(self, stored: Refunding, outcome: Outcome[Said]) -> RefundSaid:
         match outcome:
             case Accepted(value=answer):
@@ -136,6 +161,8 @@ class RefundActs:
                     await refunds.asked(writer, stored.out_refund_no, refund_id=answer.refund_id)
                 return RefundSaid(state=answer.status.lower())
             case Rejected(code=code):
+                if activity.info().attempt >= PATIENT_ATTEMPTS:
+                    await self._tell_a_person(stored, code)
                 raise GatewayUnavailable(f"the payment channel said {code}")
             case Unknown():
                 raise GatewayUnavailable("the payment channel gave no certain answer")

@@ -5,7 +5,15 @@ from typing import Any
 
 from activities.act import act
 from domain.contracts import orders as contracts
-from domain.contracts.orders import Done, ReassignStep, RefundStep, Step, SupportStep, TimelineStep
+from domain.contracts.orders import (
+    Done,
+    ExtendStep,
+    ReassignStep,
+    RefundStep,
+    Step,
+    SupportStep,
+    TimelineStep,
+)
 from domain.errors import ActionNotAllowed
 from domain.orders import Delivery, Payment
 from services import dispatch, events, orders, refunds
@@ -64,6 +72,15 @@ class SupportActs:
                 columns={},
             )
             return (await orders.change(writer, step, stream, what)).done()
+
+    @act(contracts.EXTEND)
+    async def extend(self, step: ExtendStep) -> Done:
+        """The search for a rider gets the same time that the order's deadlines get."""
+        async with self.database.write() as writer:
+            stream, _ = await orders.begin(writer, step)
+            if await _note(writer, stream, step, "extended"):
+                await dispatch.extend(writer, order_id=step.order_id, seconds=step.extend_seconds)
+            return Changed(stream=stream, fresh=False).done()
 
     @act(contracts.HOLD)
     async def hold(self, step: Step) -> Done:
@@ -130,8 +147,8 @@ async def _note(
     step: Step,
     kind: str,
     data: dict[str, str] | None = None,
-) -> None:
-    await events.note(
+) -> bool:
+    return await events.note(
         writer,
         order_id=step.order_id,
         site_id=stream.site_id,
@@ -150,6 +167,7 @@ def build(database: Database) -> list[Callable[..., Any]]:
         acts.refund_part,
         acts.ask_support,
         acts.reassign,
+        acts.extend,
         acts.hold,
         acts.release,
         acts.note,

@@ -87,6 +87,11 @@ class City:
         """The shop's token."""
         return self.token("merchant", "merchant")
 
+    @property
+    def mchid(self) -> str:
+        """The merchant's number at the gateway."""
+        return "18" + str(int(self.site_id[1:], 16))[:8].zfill(8)
+
     # Acts of people -------------------------------------------------------------------------
 
     async def quote(self, customer: str, number: int) -> Json:
@@ -154,6 +159,11 @@ class City:
         token = self.token("customer", customer)
         await self.api.call("POST", f"/v1/orders/{order.order_id}/cancel", token)
 
+    async def lose_notices(self) -> None:
+        """From now on nothing that the gateway says of its own accord arrives."""
+        fault = {"operation": "notify", "fault": "lost", "mchid": self.mchid, "times": None}
+        await self.gateway.call("POST", "/control/faults", body=fault)
+
     # Screens and phones -----------------------------------------------------------------------
 
     @asynccontextmanager
@@ -209,7 +219,7 @@ class City:
 
     # The city's rows ----------------------------------------------------------------------------
 
-    async def seed(self, **timers: float) -> "City":
+    async def seed(self, **timers: float | list[float]) -> "City":
         """Put it into the database and let customers write down where they live."""
         seeded = await asyncio.to_thread(
             subprocess.run,
@@ -233,7 +243,6 @@ class City:
     def _rows(self, timers: Json) -> Json:
         shops = [f"{self.site_id}-shop{number}" for number in range(SHOPS)]
         account_id = f"{self.site_id}-account"
-        mchid = "18" + str(int(self.site_id[1:], 16))[:8].zfill(8)
         return {
             "site": {
                 "site_id": self.site_id,
@@ -249,7 +258,7 @@ class City:
                     "account_id": account_id,
                     "merchant_id": "merchant",
                     "channel": "wechat",
-                    "mchid": mchid,
+                    "mchid": self.mchid,
                 }
             ],
             "shops": [
@@ -278,7 +287,7 @@ class City:
 
 
 @asynccontextmanager
-async def city_on(settings: Settings, **timers: float) -> AsyncIterator[City]:
+async def city_on(settings: Settings, **timers: float | list[float]) -> AsyncIterator[City]:
     """A fresh city with its people awake."""
     async with Http(settings.api_url) as api, Http(settings.sandbox_url) as gateway:
         city = await City(settings, api, gateway).seed(**timers)

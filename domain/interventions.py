@@ -1,5 +1,6 @@
 """Support's hand: which envelopes make sense, and which need a second person."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from domain.orders import ACCEPTED, FINAL, MONEY_INTERVENTIONS, Intervention, St
 
 MAX_EXTEND_SECONDS = 86_400
 MAX_CODE_CHARS = 64
+WORD = re.compile(rf"[\w.:@~-]{{1,{MAX_CODE_CHARS}}}")
 MOST = {"amount_fen": 2**53, "extend_seconds": MAX_EXTEND_SECONDS}
 """Arguments that are whole numbers from 1, with their bounds; all others are codes."""
 PAID = frozenset(Status) - FINAL - {Status.AWAITING_PAYMENT}
@@ -63,7 +65,9 @@ def check(envelope: Intervene, *, order_id: str, status: Status, held: bool) -> 
         raise Invalid("this is another order")
     for name in ("reason_code", "request_id"):
         if not _is_code(getattr(envelope, name)):
-            raise Invalid(f"{name} is 1 to {MAX_CODE_CHARS} printable characters", field=name)
+            raise Invalid(
+                f"{name} is 1 to {MAX_CODE_CHARS} letters, digits and _ . : @ ~ -", field=name
+            )
     action = Intervention(envelope.action)
     _check_args(action, envelope.args)
     wrong_hold = (action is Intervention.HOLD and held) or (
@@ -93,11 +97,13 @@ def _check_args(action: Intervention, args: Mapping[str, Any]) -> None:
             raise Invalid(f"{action} takes only {', '.join(sorted(MAY_HAVE[action]))}")
         most = MOST.get(name)
         if most is None and not _is_code(value):
-            raise Invalid(f"{name} is 1 to {MAX_CODE_CHARS} printable characters", field=name)
+            raise Invalid(
+                f"{name} is 1 to {MAX_CODE_CHARS} letters, digits and _ . : @ ~ -", field=name
+            )
         if most is not None and not (type(value) is int and 0 < value <= most):
             raise Invalid(f"{name} is a whole number from 1 to {most}", field=name)
 
 
 def _is_code(value: object) -> bool:
-    """Short and printable: a NUL or half a surrogate pair fits into no column, at no retry."""
-    return isinstance(value, str) and 0 < len(value) <= MAX_CODE_CHARS and value.isprintable()
+    """A word: no sentence, no name, nothing that a column refuses at every retry."""
+    return isinstance(value, str) and bool(WORD.fullmatch(value))

@@ -235,11 +235,11 @@ def order_settled(
 
 
 def merchant_paid_by_platform(
-    *, site_id: str, order_id: str, merchant_id: str, out_refund_no: str, amount_fen: int
+    *, site_id: str, order_id: str, merchant_id: str, amount_fen: int
 ) -> Journal:
     """A refund after acceptance that is not the merchant's fault leaves the merchant paid."""
     return Journal(
-        key=f"refund/{out_refund_no}/merchant_paid",
+        key=f"order/{order_id}/merchant_paid",
         event="merchant_paid_by_platform",
         site_id=site_id,
         order_id=order_id,

@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import Executable, MetaData, Row
+from sqlalchemy import Executable, MetaData, Row, TextClause, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from services import driver
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -32,17 +34,35 @@ class Reader:
         self, statement: Executable, parameters: dict[str, Any] | None = None
     ) -> Sequence[Row[Any]]:
         """Every row of the answer; bound the statement with a limit."""
-        return (await self.connection.execute(statement, parameters)).all()
+        sql = self._plain(statement)
+        if sql is None:
+            return (await self.connection.execute(statement, parameters)).all()
+        cursor = await driver.execute(self.connection, sql, parameters)
+        return driver.as_rows(cursor, await cursor.fetchall())
 
     async def first(
         self, statement: Executable, parameters: dict[str, Any] | None = None
     ) -> Row[Any] | None:
         """The first row, or None."""
-        return (await self.connection.execute(statement, parameters)).first()
+        sql = self._plain(statement)
+        if sql is None:
+            return (await self.connection.execute(statement, parameters)).first()
+        cursor = await driver.execute(self.connection, sql, parameters)
+        found = await cursor.fetchone()
+        return None if found is None else driver.as_rows(cursor, [found])[0]
 
     async def scalar(self, statement: Executable, parameters: dict[str, Any] | None = None) -> Any:  # noqa: ANN401
         """The first column of the first row, or None."""
-        return (await self.connection.execute(statement, parameters)).scalar()
+        sql = self._plain(statement)
+        if sql is None:
+            return (await self.connection.execute(statement, parameters)).scalar()
+        found = await (await driver.execute(self.connection, sql, parameters)).fetchone()
+        return None if found is None else found[0]
+
+    def _plain(self, statement: Executable) -> bytes | None:
+        if not isinstance(statement, TextClause):
+            return None
+        return driver.as_plain(statement, self.connection.dialect)
 
 
 class Writer(Reader):
@@ -54,7 +74,10 @@ class Writer(Reader):
         parameters: dict[str, Any] | Sequence[dict[str, Any]] | None = None,
     ) -> int:
         """Execute a change and say how many rows it touched."""
-        return (await self.connection.execute(statement, parameters)).rowcount
+        sql = self._plain(statement)
+        if sql is None or not isinstance(parameters, dict | None):
+            return (await self.connection.execute(statement, parameters)).rowcount
+        return (await driver.execute(self.connection, sql, parameters)).rowcount
 
 
 class Database:
@@ -66,13 +89,13 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=POOL_WAIT_SECONDS,
-            pool_pre_ping=True,
             hide_parameters=True,
             connect_args={
                 "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC",
                 "connect_timeout": CONNECT_TIMEOUT_SECONDS,
             },
         )
+        event.listen(self.engine.sync_engine, "checkout", driver.ensure_alive)
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager

@@ -164,9 +164,9 @@ async def note(
     data: Mapping[str, Any] | None = None,
     actor: str = "system",
     request_id: str = "",
-) -> None:
-    """Write a line of the inner timeline (codes and ids only); a repeat of `key` is one line."""
-    await writer.run(
+) -> bool:
+    """Write a line of the inner timeline (codes and ids only); False: `key` is there already."""
+    written = await writer.run(
         _NOTE,
         {
             "order_id": order_id,
@@ -178,6 +178,7 @@ async def note(
             "request_id": request_id,
         },
     )
+    return bool(written)
 
 
 def utc_now() -> datetime:

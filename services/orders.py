@@ -6,9 +6,10 @@ and commits row and event together at its caller.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row, TextClause, text
 
 from domain.contracts.life import Order
 from domain.contracts.orders import Done, Step
@@ -17,9 +18,9 @@ from domain.orders import FINAL, Delivery, Kitchen, Payment, Status, may_follow
 from services import events
 from services.db import Reader, Writer
 from services.events import Event, Stream, dumps
-from services.tables import orders as orders_table
 
 PLACED_KEY = "placed"
+KINDS_OF_CHANGE = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,10 +248,10 @@ async def change(writer: Writer, step: Step, stream: Stream, what: Change) -> Ch
     after = what.data.get("status")
     if after is not None and not may_follow(Status(stream.view["status"]), Status(after)):
         raise ActionNotAllowed(status=stream.view["status"])
+    known = {name: value for name, value in what.columns.items() if value is not events.NOW}
     await writer.run(
-        orders_table.update()
-        .where(orders_table.c.order_id == step.order_id)
-        .values(**what.columns, changed_at=text("now()"))
+        _update(tuple(known), tuple(name for name in what.columns if name not in known)),
+        known | {"order_id": step.order_id},
     )
     event = Event(
         type=what.type,
@@ -272,6 +273,14 @@ async def change(writer: Writer, step: Step, stream: Stream, what: Change) -> Ch
         ),
         fresh=True,
     )
+
+
+@lru_cache(maxsize=KINDS_OF_CHANGE)
+def _update(given: tuple[str, ...], dated: tuple[str, ...]) -> TextClause:
+    """The change of an order's row in plain SQL: `given` columns, and those that become now()."""
+    sets = [f"{name} = :{name}" for name in given]
+    sets += [f"{name} = now()" for name in (*dated, "changed_at")]
+    return text(f"UPDATE orders SET {', '.join(sets)} WHERE order_id = :order_id")  # noqa: S608
 
 
 async def apply(writer: Writer, step: Step, what: Change) -> Changed:

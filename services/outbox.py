@@ -9,9 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.types import BigInteger
+from sqlalchemy import text
 
 from services.db import Database, Writer
 
@@ -50,23 +48,19 @@ _TRY_LOCK = text("SELECT pg_try_advisory_lock(:lock)")
 _MESSAGES = text("""
 SELECT id, order_id, seq, CAST(message AS text) AS text FROM outbox ORDER BY id LIMIT :limit
 """)
-_DELETE = text("DELETE FROM outbox WHERE id = ANY(:ids)").bindparams(
-    bindparam("ids", type_=ARRAY(BigInteger))
-)
+_DELETE = text("DELETE FROM outbox WHERE id = ANY(CAST(:ids AS bigint[]))")
 _DUE = text("""
 SELECT id, site_id, order_id, workflow_id, name, body, tries FROM facts
-WHERE confirmed_at IS NULL AND due_at <= now() AND id <> ALL(:busy)
+WHERE confirmed_at IS NULL AND due_at <= now() AND id <> ALL(CAST(:busy AS bigint[]))
 ORDER BY due_at, id LIMIT :limit
-""").bindparams(bindparam("busy", type_=ARRAY(BigInteger)))
-_CONFIRM = text("UPDATE facts SET confirmed_at = now() WHERE id = ANY(:ids)").bindparams(
-    bindparam("ids", type_=ARRAY(BigInteger))
-)
+""")
+_CONFIRM = text("UPDATE facts SET confirmed_at = now() WHERE id = ANY(CAST(:ids AS bigint[]))")
 _POSTPONE = text("""
 UPDATE facts SET tries = tries + 1,
   due_at = now() + make_interval(secs => least(
     :first_seconds * 2 ^ least(tries, :doublings), CAST(:longest_seconds AS double precision)))
-WHERE id = ANY(:ids)
-""").bindparams(bindparam("ids", type_=ARRAY(BigInteger)))
+WHERE id = ANY(CAST(:ids AS bigint[]))
+""")
 
 
 @asynccontextmanager

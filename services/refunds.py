@@ -57,7 +57,7 @@ FROM payment_attempts a WHERE a.out_trade_no = :out_trade_no
 _COUNT = text("SELECT count(*) FROM refunds WHERE order_id = :order_id")
 _LEFT = text("""
 UPDATE orders SET refunded_fen = refunded_fen + :amount_fen
-WHERE order_id = :order_id AND refunded_fen + :amount_fen <= paid_fen
+WHERE order_id = :order_id AND refunded_fen + :amount_fen <= paid_fen AND ended_at IS NULL
 """)
 _PROCESSING = text("""
 UPDATE refunds SET state = :state, refund_id = :refund_id
@@ -65,7 +65,8 @@ WHERE out_refund_no = :out_refund_no AND ended_at IS NULL
 """)
 _ENDED = text("""
 UPDATE refunds SET state = :state, ended_at = now()
-WHERE out_refund_no = :out_refund_no AND ended_at IS NULL
+WHERE out_refund_no = :out_refund_no
+  AND (ended_at IS NULL OR (state IN ('abnormal', 'closed') AND :state = 'success'))
 """)
 _INBOX = text("""
 INSERT INTO inbox (channel, account_id, event_id, site_id, order_id, kind, fact, body, applied_at)
@@ -183,15 +184,16 @@ async def open_refund(
     return number
 
 
-async def pay_merchant(writer: Writer, stream: Stream, *, refund_no: str, amount_fen: int) -> None:
-    """The platform pays the shop for an order that ended without its fault."""
+async def pay_merchant(writer: Writer, stream: Stream, *, amount_fen: int) -> None:
+    """The platform pays the shop what refunds that were not its fault have left short."""
+    if amount_fen <= 0:
+        return
     await books.post(
         writer,
         ledger.merchant_paid_by_platform(
             site_id=stream.site_id,
             order_id=stream.order_id,
             merchant_id=stream.merchant_id,
-            out_refund_no=refund_no,
             amount_fen=amount_fen,
         ),
     )

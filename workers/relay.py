@@ -16,7 +16,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from activities.gateways import Gateways
 from activities.payments import PaymentActs
+from activities.refunds import RefundActs
 from domain.contracts.payments import Settle
+from domain.contracts.refunds import EndRefund
+from domain.ids import refund_workflow
 from services import events, logs, metrics, outbox, process, snapshots
 from services.db import Database, Writer
 from services.outbox import BATCH_ROWS, Fact, Message
@@ -186,7 +189,14 @@ class Relay:
         self._workflows = workflows
         self._sweep = Sweep(database, workflows)
         late = LatePayments(PaymentActs(database, gateways), self._sweep)
-        self._on_ended = {"payment_settled": late.settle}
+        refunds = RefundActs(database, gateways)
+
+        async def refund_settled(fact: Fact) -> None:
+            """A refund that a person had to mend ends after its workflow."""
+            number = fact.workflow_id.removeprefix(refund_workflow(""))
+            await refunds.finish(EndRefund(out_refund_no=number, state=fact.body["state"]))
+
+        self._on_ended = {"payment_settled": late.settle, "refund_settled": refund_settled}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Relay whenever the lock is free, until told to stop."""

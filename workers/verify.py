@@ -36,13 +36,13 @@ async def verify(site_id: str) -> list[Verdict]:
 async def _ask(database: Database, site_id: str) -> list[Verdict]:
     """The laws of one moment; the oracle's last, where a sandbox plays the gateway."""
     sandbox_url = settings().sandbox_url
+    if sandbox_url:
+        async with httpx.AsyncClient(timeout=ORACLE_TIMEOUT_SECONDS) as http:
+            moved = (await http.get(f"{sandbox_url}/control/oracle")).raise_for_status().json()
     async with database.snapshot() as reader:
         verdicts = await laws.check(reader, site_id)
         if sandbox_url:
-            async with httpx.AsyncClient(timeout=ORACLE_TIMEOUT_SECONDS) as http:
-                answer = await http.get(f"{sandbox_url}/control/oracle")
-            moved = answer.raise_for_status().json()["orders"]
-            verdicts.append(await laws.compare(reader, moved, site_id))
+            verdicts.append(await laws.compare(reader, moved["orders"], site_id))
     return verdicts
 
 

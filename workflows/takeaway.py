@@ -1,6 +1,7 @@
 """The life of a takeaway order, from tap to after-sale."""
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 
 from temporalio import workflow
@@ -56,6 +57,9 @@ class TakeawayOrder(OrderLife):
             await self._accepted()
             await self._delivered()
             await self._after_sale()
+        for task in self.background:
+            with suppress(asyncio.CancelledError):
+                await task
         await workflow.wait_condition(workflow.all_handlers_finished)
         status = self.status if self.placed else "not_placed"
         return Ended(order_id=self.order.order_id, status=status, close_reason=self.close_reason)
@@ -71,13 +75,19 @@ class TakeawayOrder(OrderLife):
 
         if self.ended:
             return
-        if self.order.auto_accept and self.ending is None:
-            await self._accept(Command(actor="system", request_id=""))
-        else:
+        if not await self._auto_accepted():
             self._alarm("remind the merchant", self.timers.merchant_remind_seconds, remind)
             self._alarm("merchant is silent", self.timers.merchant_seconds, give_up)
         await self._live_until(lambda: self.status is not Status.AWAITING_ACCEPTANCE)
         self.clock.drop("remind the merchant", "merchant is silent")
+
+    async def _auto_accepted(self) -> bool:
+        """Whether the shop takes orders by itself, and nobody was faster to end this one."""
+        if not self.order.auto_accept:
+            return False
+        with suppress(ActionNotAllowed):
+            await self._accept(Command(actor="system", request_id=""))
+        return self.status is not Status.AWAITING_ACCEPTANCE
 
     async def _delivered(self) -> None:
         """Kitchen and rider at work; one promise backs up every timer of theirs."""
@@ -126,9 +136,11 @@ class TakeawayOrder(OrderLife):
     @workflow.update
     async def reject(self, command: Reject) -> Answer:
         """The shop can't take the order: everything goes back."""
+        said = {"reason_code": command.reason_code}
+        await self.note(f"rejected:{command.request_id}", "merchant_rejected", said, command)
         await self._still(Action.REJECT)
         self.wish_end(CloseReason.MERCHANT_REJECTED, command.actor, command.request_id)
-        return await self._end_answer()
+        return await self.end_answer()
 
     @reject.validator
     def _may_reject(self, command: Reject) -> None:  # noqa: ARG002
@@ -150,24 +162,31 @@ class TakeawayOrder(OrderLife):
         await self._still(Action.CANCEL)
         if not needs_merchant_consent(self.status):
             self.wish_end(CloseReason.CUSTOMER_CANCELLED, command.actor, command.request_id)
-            return await self._end_answer()
+            return await self.end_answer()
         if not self.cancel_asked:
-            self.cancel_asked = True
-            self.cancel_asks += 1
-            key = f"cancel_asked:{self.cancel_asks}"
-            await self.act(orders.ASK_CANCEL, self.step(key, command), Action.CANCEL)
-            self._alarm(
-                "merchant agrees to cancel",
-                self.timers.merchant_agree_seconds,
-                lambda: self._decline_cancel(Command(actor="system", request_id="")),
-            )
+            await self._ask_cancel(command)
         return self.answer("asked")
+
+    async def _ask_cancel(self, command: Command) -> None:
+        self.cancel_asked = True
+        self.cancel_asks += 1
+        key = f"cancel_asked:{self.cancel_asks}"
+        try:
+            await self.act(orders.ASK_CANCEL, self.step(key, command), Action.CANCEL)
+        except ActionNotAllowed:
+            self.cancel_asked = False
+            raise
+        self._alarm(
+            "merchant agrees to cancel",
+            self.timers.merchant_agree_seconds,
+            lambda: self._decline_cancel(Command(actor="system", request_id="")),
+        )
 
     @cancel.validator
     def _may_cancel(self, command: Command) -> None:  # noqa: ARG002
         self._may(Action.CANCEL)
-        if self.cancel_asks >= MAX_CANCEL_ASKS and not self.cancel_asked:
-            raise ActionNotAllowed("asked too often", status=self.status.value)
+        if self.cancel_asked or self.cancel_asks >= MAX_CANCEL_ASKS:
+            raise ActionNotAllowed("the merchant was asked", status=self.status.value)
 
     @workflow.update
     async def decide_cancel(self, command: DecideCancel) -> Answer:
@@ -180,7 +199,7 @@ class TakeawayOrder(OrderLife):
             return self.answer()
         self.clock.drop("merchant agrees to cancel")
         self.wish_end(CloseReason.CUSTOMER_CANCELLED, command.actor, command.request_id)
-        return await self._end_answer()
+        return await self.end_answer()
 
     @decide_cancel.validator
     def _may_decide_cancel(self, command: DecideCancel) -> None:

@@ -90,6 +90,13 @@ class ReassignStep(Step):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExtendStep(Step):
+    """Give dispatch more time, as the order's own clock gets it."""
+
+    extend_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineStep(Step):
     """Write a line that only support and operations see."""
 
@@ -109,6 +116,7 @@ COMPENSATE_LATE = act("orders.compensate_late", Step, Done)
 ASK_SUPPORT = act("orders.ask_support", SupportStep, Done)
 REFUND_PART = act("orders.refund_part", RefundStep, Done)
 REASSIGN = act("orders.reassign", ReassignStep, Done)
+EXTEND = act("orders.extend", ExtendStep, Done)
 HOLD = act("orders.hold", Step, Done)
 RELEASE = act("orders.release", Step, Done)
 END = act("orders.end", EndStep, EndDone)

@@ -16,6 +16,7 @@ from services.dispatch.riders import (
 from services.dispatch.rows import TaskState
 from services.dispatch.tasks import (
     close_if_open,
+    extend,
     food_is_ready,
     hand_over,
     has_given_up,
@@ -41,6 +42,7 @@ __all__ = [
     "claim",
     "close_if_open",
     "decline",
+    "extend",
     "fail",
     "food_is_ready",
     "hand_over",

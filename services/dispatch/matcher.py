@@ -83,7 +83,7 @@ SELECT z.epoch, due.* FROM zones z LEFT JOIN LATERAL (
       LEFT JOIN riders r ON r.site_id = t.site_id AND r.rider_id = t.rider_id
     WHERE t.site_id = z.site_id AND t.zone_id = z.zone_id
       AND t.state NOT IN ('delivered', 'closed') AND t.state <> 'failed'
-  ) task WHERE act IS NOT NULL ORDER BY search_from, task_id LIMIT :limit
+  ) task WHERE act IS NOT NULL ORDER BY act = 'offer', search_from, task_id LIMIT :limit
 ) due ON true
 WHERE z.site_id = :site_id AND z.zone_id = :zone_id
 """)

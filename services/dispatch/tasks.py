@@ -20,9 +20,10 @@ CLOSED = "closed"
 
 _OPEN = text("""
 INSERT INTO delivery_tasks (task_id, site_id, zone_id, order_id, shop_id, state, offer_seconds,
-  rider_silence_seconds, food_ready_at, search_from, support_at, give_up_at, promised_at)
+  rider_silence_seconds, food_ready_at, search_from, support_at, give_up_at, promised_at, held_at)
 VALUES (:task_id, :site_id, :zone_id, :order_id, :shop_id, 'searching', :offer_seconds,
-  :rider_silence_seconds, :food_ready_at, :search_from, :support_at, :give_up_at, :promised_at)
+  :rider_silence_seconds, :food_ready_at, :search_from, :support_at, :give_up_at, :promised_at,
+  CASE WHEN :held THEN now() END)
 ON CONFLICT (order_id) DO NOTHING
 """)
 _FOOD_IS_READY = text("""
@@ -46,6 +47,11 @@ _CLOSE = text("""
 UPDATE delivery_tasks SET state = 'closed', changed_at = now()
 WHERE order_id = :order_id AND state = ANY(:states)
 """)
+_EXTEND = text("""
+UPDATE delivery_tasks SET support_at = support_at + make_interval(secs => :seconds),
+  give_up_at = give_up_at + make_interval(secs => :seconds)
+WHERE order_id = :order_id
+""")
 _GAVE_UP = text("SELECT gave_up FROM delivery_tasks WHERE order_id = :order_id")
 _TASK = text("""
 SELECT task_id, order_id, site_id, state, token, 0 AS seq FROM delivery_tasks
@@ -55,7 +61,7 @@ _RIDER = text("SELECT FROM riders WHERE site_id = :site_id AND rider_id = :rider
 _ASSIGN = text("""
 WITH task AS (
   UPDATE delivery_tasks SET state = :becomes, rider_id = :rider_id, token = token + 1,
-    proof_tries = 0, assigned_at = now(), changed_at = now()
+    proof_tries = 0, gave_up = false, assigned_at = now(), changed_at = now()
   WHERE order_id = :order_id AND token = :token RETURNING site_id, task_id, order_id, token
 ), offer AS (
   INSERT INTO offers (site_id, task_id, rider_id, token, state, expires_at, answered_at)
@@ -91,6 +97,7 @@ async def open_task(
     give_up_at: datetime,
     offer_seconds: float,
     rider_silence_seconds: float,
+    held: bool = False,
 ) -> str:
     """The order's task begins, in `searching`; its id. A repeat changes nothing."""
     task_id = ids.derive("task", order_id)
@@ -109,6 +116,7 @@ async def open_task(
             "give_up_at": give_up_at,
             "offer_seconds": offer_seconds,
             "rider_silence_seconds": rider_silence_seconds,
+            "held": held,
         },
     )
     return task_id
@@ -189,6 +197,11 @@ async def reassign(writer: Writer, *, order_id: str, rider_id: str = "") -> Task
 async def hold(writer: Writer, *, order_id: str, held: bool) -> None:
     """While held nobody is given up on; on release the deadlines move by the time held."""
     await writer.run(_HOLD if held else _RELEASE, {"order_id": order_id})
+
+
+async def extend(writer: Writer, *, order_id: str, seconds: int) -> None:
+    """Support gives the search for a rider more time."""
+    await writer.run(_EXTEND, {"order_id": order_id, "seconds": seconds})
 
 
 async def has_given_up(reader: Reader, *, order_id: str) -> bool:

@@ -12,7 +12,7 @@ import orjson
 MAX_TEXT_CHARACTERS = 512
 MAX_AMOUNT_FEN = 2**53
 CURRENCY = "CNY"
-_PAID_STATES = frozenset({"SUCCESS", "REFUND"})
+PAID_STATES = frozenset({"SUCCESS", "REFUND"})
 
 Json = dict[str, Any]
 
@@ -83,7 +83,7 @@ def read_prepay(data: Json) -> Prepay:
 def read_transaction(data: Json) -> Transaction:
     """The answer to a query, or the opened resource of a payment notice."""
     trade_state = text(data, "trade_state")
-    paid = trade_state in _PAID_STATES
+    paid = trade_state in PAID_STATES
     amount = section(data, "amount") if paid or "amount" in data else {}
     return Transaction(
         mchid=text(data, "mchid"),

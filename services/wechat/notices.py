@@ -6,6 +6,7 @@ from datetime import datetime
 
 from services.wechat.accounts import Account
 from services.wechat.answers import (
+    PAID_STATES,
     Json,
     RefundState,
     Transaction,
@@ -66,7 +67,10 @@ def read_notice(
         if text(resource, "mchid") != account.mchid:
             raise NoticeRefused(Refusal.WRONG_PAYEE)
         if event_type == PAYMENT_EVENT:
-            return PaymentNotice(event_id=event_id, transaction=read_transaction(resource))
+            transaction = read_transaction(resource)
+            if transaction.trade_state not in PAID_STATES:
+                raise NoticeRefused(Refusal.WRONG_SHAPE)
+            return PaymentNotice(event_id=event_id, transaction=transaction)
         refund = read_refund(resource, status_field="refund_status")
         return RefundNotice(event_id=event_id, refund=refund)
     except ValueError as error:

@@ -86,7 +86,6 @@ def merchant_paid(fen: int) -> Journal:
         site_id=SITE,
         order_id=ORDER,
         merchant_id=MERCHANT,
-        out_refund_no="r01",
         amount_fen=fen,
     )
 

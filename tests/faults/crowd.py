@@ -45,8 +45,9 @@ DESERT = {
     **NOTICES,
 }
 """No riders, and every silence ends soon."""
-SPEED = 5
-"""Of the gateway's habits: its first notices come again after 3 s instead of 15 s."""
+SPEED = 20
+"""Of the gateway's habits: notices come again, refunds end and may follow so much sooner."""
+REFUND_SECONDS = 6
 PART_FEN = 300
 
 
@@ -322,7 +323,10 @@ async def crowd(stage: Stage, *, seed: int, slots: int) -> AsyncIterator[Crowd]:
     more: dict[str, Any] = {"customers": CUSTOMERS}
     town = await stage.city(riders=RIDERS, timers=TOWN, **more)
     desert = await stage.city(timers=DESERT, **more)
-    (await stage.gateway.put("/control/settings", json={"speed": SPEED})).raise_for_status()
+    for world in (town, desert):
+        path = f"/control/merchants/{world.mchid}/settings"
+        habits = {"speed": SPEED, "refund_seconds": REFUND_SECONDS}
+        (await stage.gateway.put(path, json=habits)).raise_for_status()
     people = Crowd(stage, town, desert, seed)
     people.begin(slots)
     try:

@@ -3,9 +3,10 @@
 import asyncio
 import os
 import signal
-import subprocess
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import httpx
@@ -95,6 +96,24 @@ class Stage:
         """Have a supervised service started again."""
         await asyncio.to_thread(self.keeper.call, "startProcess", f"services:{name}")
 
+    @asynccontextmanager
+    async def process(self, module: str, *arguments: str | Path, log: Path) -> AsyncIterator[int]:
+        """A process of this stack in a group of its own, killed at the end; its pid."""
+        with log.open("w") as output:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", module, *arguments),
+                env=self.environment,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        try:
+            yield process.pid
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+
     async def _kill_everything(self) -> None:
         keeper = psutil.Process(self.keeper.pid())
         family = keeper.children(recursive=True)
@@ -105,16 +124,15 @@ class Stage:
 
     async def up(self) -> None:
         """`paotui up` again: what was left goes on where it was."""
-        done = await asyncio.to_thread(
-            subprocess.run,
-            [BIN / "paotui", "up", "--detach", "--no-demo"],
+        up = await asyncio.create_subprocess_exec(
+            *(BIN / "paotui", "up", "--detach", "--no-demo"),
             env=self.environment,
-            timeout=START_SECONDS,
-            capture_output=True,
-            text=True,
-            check=False,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
+        async with asyncio.timeout(START_SECONDS):
+            said, _ = await up.communicate()
+        assert up.returncode == 0, said.decode()
         now, before = of_stack(self.settings.home), self.settings
         for place in ("api_url", "sandbox_url", "database_url", "temporal_address"):
             assert getattr(now, place) == getattr(before, place), f"another {place} after the kill"

@@ -1,10 +1,6 @@
 """The worker dies before and after every single act, and every order ends rightly."""
 
 import asyncio
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -80,19 +76,9 @@ def hits(file: Path) -> set[str]:
 async def crashing_worker(stage: Stage, file: Path) -> AsyncIterator[None]:
     """The crashing worker instead of the supervised one, which is back at the end."""
     await stage.stop("worker")
-    log = file.with_suffix(".log").open("w")
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.crashing", file],
-        env=stage.environment,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
     try:
-        yield
+        # Killed with its group: the parent and whichever worker it has forked last.
+        async with stage.process("tests.faults.crashing", file, log=file.with_suffix(".log")):
+            yield
     finally:
-        log.close()
-        # The group: the parent and whichever worker it has forked last.
-        os.killpg(worker.pid, signal.SIGKILL)
-        worker.wait()
         await stage.start("worker")

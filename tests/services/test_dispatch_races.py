@@ -54,7 +54,7 @@ async def test_a_hundred_riders_claim_at_once_and_one_has_it_fifty_times(city: C
 async def test_claim_against_expiry_has_one_end(city: City) -> None:
     await city.add_riders("a")
     matcher = await city.matcher()
-    for number in range(20):
+    for number in range(ROUNDS):
         task = await city.add_task(offer_seconds=0.03, search=-number)
         await matcher.offer(task, ["a"])
 
@@ -94,7 +94,7 @@ async def test_an_expired_offer_cannot_be_claimed(city: City) -> None:
 async def test_claim_against_reassign_has_one_end(city: City, named: str) -> None:
     await city.add_riders("a", "b")
     matcher = await city.matcher()
-    for _ in range(10):
+    for _ in range(ROUNDS):
         task = await city.add_task()
         await matcher.offer(task, ["a"])
 
@@ -118,7 +118,7 @@ async def test_claim_against_reassign_has_one_end(city: City, named: str) -> Non
 async def test_cancel_against_pickup_whoever_wins_the_row_wins(city: City) -> None:
     matcher = await city.matcher()
     await city.add_riders("a")
-    for _ in range(10):
+    for _ in range(ROUNDS):
         task = await city.add_task()
         await matcher.offer(task, ["a"])
         await city.do(dispatch.claim, task, "a", 1)

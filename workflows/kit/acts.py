@@ -6,6 +6,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 from domain.contracts.act import Act
+from domain.errors import DomainError
 from workflows.kit.policies import LocalPolicy, RegularPolicy
 
 In = TypeVar("In")
@@ -57,6 +58,14 @@ def start_regular(
         summary=summary,
         **policy,
     )
+
+
+def problem_of(error: BaseException) -> str:
+    """The stable name of what refused: a domain fact's, a failed act's, or bad input's."""
+    raised = error.cause if isinstance(error, ActivityError) else error
+    if isinstance(raised, DomainError):
+        return raised.problem
+    return (raised.type if isinstance(raised, ApplicationError) else None) or "validation_failed"
 
 
 def is_final(error: FailureError) -> bool:

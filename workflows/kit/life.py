@@ -1,67 +1,37 @@
-"""What every kind of order's life shares: paying, ending, support's desk, facts and answers."""
+"""What every kind of order's life shares: paying, ending, support's desk and facts."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RawValue
 from temporalio.exceptions import FailureError
 
-from domain import ids
 from domain.contracts import orders, payments
-from domain.contracts.act import Act
-from domain.contracts.life import Answer, Command, Intervene, OpenPayment, Order, State
-from domain.contracts.orders import Done, EndStep, Step, SupportStep, TimelineStep
+from domain.contracts.life import Answer, Intervene, OpenPayment, State
+from domain.contracts.orders import EndStep
 from domain.contracts.payments import Attempt, Found, OfOrder, Poll, Settle, StoreAttempt
 from domain.errors import ActionNotAllowed, DomainError
 from domain.orders import (
     COOKING,
-    FINAL,
     Action,
     CloseReason,
-    Kitchen,
     Payment,
     Status,
-    ensure_allowed,
 )
-from workflows.kit import acts, attributes, facts, policies
-from workflows.kit.clock import Clock, Ring
-from workflows.kit.refunds import start_refunds
-from workflows.kit.support import Desk
+from workflows.kit import acts, facts, policies
+from workflows.kit.acting import OrderActing
 
-MILESTONES = frozenset({Status.PREPARING, Status.DELIVERED}) | FINAL
-"""Statuses at which the search attribute moves: each move is a history event."""
 MAX_ATTEMPTS = 20
 MAX_REFUSED_NOTES = 100
 """Beyond it, nonsense signals are no longer written down."""
 MAX_NAME_CHARS = 64
-TICKET_DUE = timedelta(minutes=30)
-
-StepOf = TypeVar("StepOf")
-DoneOf = TypeVar("DoneOf", bound=Done)
 
 
-class OrderLife:
-    """The state of one order and what any order can do; what it believes is what is committed."""
-
-    def __init__(self, order: Order) -> None:
-        self.order = order
-        self.timers = order.timers
-        self.seq = 0
-        self.status = Status.AWAITING_PAYMENT
-        self.payment = Payment.UNPAID
-        self.kitchen = Kitchen.NONE
-        self.close_reason = ""
-        self.placed: bool | None = None
-        self.payment_open = True
-        self.attempts = 1
-        self.ending: EndStep | None = None
-        self.signals = 0
-        self.lock = asyncio.Lock()
-        self.clock = Clock()
-        self.desk = Desk(self)
+class OrderLife(OrderActing):
+    """An order that is paid, may end early, and hears what people and parts say."""
 
     # Placing and paying ---------------------------------------------------------------------
 
@@ -94,6 +64,7 @@ class OrderLife:
         """Pay again, or by another method: a new number at the gateway."""
         async with self.lock:
             self._ensure(Action.OPEN_PAYMENT)
+            self._ensure_few_attempts()
             stored = await acts.local(
                 payments.STORE_ATTEMPT,
                 StoreAttempt(
@@ -105,32 +76,39 @@ class OrderLife:
                 **policies.ROW,
             )
             self.attempts += 1
-            return self.answer(await self._open(stored))
+            outcome = await self._open(stored)
+            if outcome == "unknown":
+                self._spawn(self._insist(stored))
+            return self.answer(outcome)
 
     @open_payment.validator
     def _may_open_payment(self, command: OpenPayment) -> None:  # noqa: ARG002
         self._may(Action.OPEN_PAYMENT)
+        self._ensure_few_attempts()
+
+    def _ensure_few_attempts(self) -> None:
         if self.attempts >= MAX_ATTEMPTS:
             raise ActionNotAllowed("too many payments", status=self.status.value)
 
     async def _paid(self) -> None:
         """Wait for the money: first for a notice, then by asking, at most until `pay_by`."""
-        polling: list[asyncio.Task[None]] = []
 
         async def start_polling() -> None:
-            polling.append(asyncio.create_task(self._poll()))
+            self._spawn(self._poll())
 
         async def expire() -> None:
             self.wish_end(CloseReason.PAYMENT_EXPIRED, "system")
 
         if not self.payment_open:
-            polling.append(asyncio.create_task(self._insist_on_payment()))
+            self._spawn(self._insist(self._attempt()))
         self._alarm("ask the gateway", self.timers.notice_seconds, start_polling)
         self.clock.set("payment expires", self.order.pay_by, expire)
         await self._live_until(lambda: self.status is not Status.AWAITING_PAYMENT)
         self.clock.drop("ask the gateway", "payment expires")
-        for task in polling:
+        for task in self.background:
             task.cancel()
+        if self.attempts > 1 and not self.ended:
+            self._spawn(self._close_others())
 
     async def _open(self, attempt: Attempt) -> str:
         """Ask the gateway once; an unknown answer is settled in the background."""
@@ -144,18 +122,27 @@ class OrderLife:
         self.payment_open = True
         return "opened"
 
-    async def _insist_on_payment(self) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside the story, which does not end before it."""
+        self.background.append(asyncio.create_task(work))
+
+    async def _insist(self, attempt: Attempt) -> None:
         """Repeat a create whose answer is unknown, under its number, until it is certain."""
         left = max(self.order.pay_by - workflow.now(), timedelta(milliseconds=1))
         try:
-            await acts.regular(
-                payments.OPEN, self._attempt(), **policies.within(left, policies.GATEWAY)
-            )
+            await acts.regular(payments.OPEN, attempt, **policies.within(left, policies.GATEWAY))
         except FailureError as error:
-            if acts.is_final(error):
+            if acts.is_final(error) and self.attempts == 1:
                 self.wish_end(CloseReason.PAYMENT_REFUSED, "gateway")
         else:
             self.payment_open = True
+
+    async def _close_others(self) -> None:
+        """Paid once: what else was opened is closed, and money that was faster goes home."""
+        of_order = OfOrder(order_id=self.order.order_id)
+        found = await acts.regular(payments.CLOSE, of_order, **policies.GATEWAY)
+        async with self.lock:
+            await self._settle_all(found)
 
     async def _poll(self) -> None:
         """One retrying activity asks the gateway until it finds money or the time is over."""
@@ -188,15 +175,17 @@ class OrderLife:
             if self.ending is not None:
                 await self._end(self.ending)
             else:
-                await self.clock.rest(
-                    lambda: reached() or self.ended or self.ending is not None,
-                    held=self.desk.held,
-                )
+                await self._rest(reached)
 
-    @property
-    def ended(self) -> bool:
-        """Whether nothing can happen to the order any more."""
-        return self.status in FINAL
+    async def _rest(self, reached: Callable[[], bool]) -> None:
+        """Until something happens or an alarm rings; what an alarm may not do is written down."""
+        try:
+            await self.clock.rest(
+                lambda: reached() or self.ended or self.ending is not None,
+                held=self.desk.held,
+            )
+        except (DomainError, FailureError) as error:
+            await self._note_refusal("alarm", acts.problem_of(error))
 
     async def _end(self, ending: EndStep) -> None:
         """Cancel is close, query, and only then release (law 3)."""
@@ -205,24 +194,18 @@ class OrderLife:
             if self.status is Status.AWAITING_PAYMENT:
                 of_order = OfOrder(order_id=self.order.order_id)
                 found = await acts.regular(payments.CLOSE, of_order, **policies.GATEWAY)
-            if found.notice_ids and ending.reason == CloseReason.PAYMENT_EXPIRED:
-                self.ending = None  # the customer had paid in time
-            else:
+            in_time = ending.reason == CloseReason.PAYMENT_EXPIRED and bool(found.notice_ids)
+            if in_time:
+                await self._settle_all(found)
+            if not in_time or self.status is Status.AWAITING_PAYMENT:
                 done = await acts.local(orders.END, ending, **policies.ROW)
-                if self.ending is ending:
-                    self.ending = None
                 if done.ended:
                     self.close_reason = ending.reason
                 await self._take_all(done)
-            for notice_id in found.notice_ids:
-                await self._settle(notice_id)
-
-    async def _end_answer(self) -> Answer:
-        """Wait until the wish to end has come true, or a rider was faster."""
-        await workflow.wait_condition(lambda: self.ended or self.ending is None)
-        if not self.ended:
-            raise ActionNotAllowed("a rider has the food", status=self.status.value)
-        return self.answer()
+            if self.ending is ending:
+                self.ending = None
+            if not in_time:
+                await self._settle_all(found)
 
     # Facts -------------------------------------------------------------------------------------
 
@@ -236,8 +219,7 @@ class OrderLife:
         try:
             await self._on_fact(name, facts.read(args))
         except (DomainError, FailureError, ValueError) as error:
-            kind = error.problem if isinstance(error, DomainError) else "validation_failed"
-            await self._note_refusal(name, kind)
+            await self._note_refusal(name, acts.problem_of(error))
 
     async def _on_fact(self, name: str, data: dict[str, object]) -> None:
         match name:
@@ -285,112 +267,3 @@ class OrderLife:
             seq=self.seq,
             close_reason=self.close_reason,
         )
-
-    # What the desk and the stages share ------------------------------------------------------
-
-    async def act(
-        self, contract: Act[StepOf, DoneOf], step: StepOf, action: Action | None = None
-    ) -> None:
-        """One step, after what came before it is done; an action is checked again by then."""
-        async with self.lock:
-            if action is not None:
-                self._ensure(action)
-            await self._take_all(await acts.local(contract, step, **policies.ROW))
-
-    def wish_end(
-        self, reason: CloseReason, actor: str, request_id: str = "", *, always: bool = False
-    ) -> None:
-        """Have the story end the order; `always`: even with the food on the road."""
-        if self.ending is None or always:
-            self.ending = EndStep(
-                order_id=self.order.order_id,
-                key="ended",
-                actor=actor,
-                request_id=request_id,
-                reason=reason,
-                even_after_pickup=always,
-            )
-
-    async def ask_support(self, kind: str, key: str) -> None:
-        """Open a ticket for people."""
-        step = SupportStep(
-            order_id=self.order.order_id,
-            key=key,
-            kind=kind,
-            due_at=workflow.now() + TICKET_DUE,
-        )
-        await self.act(orders.ASK_SUPPORT, step)
-
-    async def note(
-        self, key: str, kind: str, data: dict[str, str], by: Command | None = None
-    ) -> None:
-        """Write a line of the inner timeline."""
-        by = by or Command(actor="system", request_id="")
-        step = TimelineStep(
-            order_id=self.order.order_id,
-            key=key,
-            actor=by.actor,
-            request_id=by.request_id,
-            kind=kind,
-            data=data,
-        )
-        await self.act(orders.NOTE, step)
-
-    def step(self, key: str, command: Command | None = None) -> Step:
-        """A step of this order, by whoever tapped, or by itself."""
-        by = command or Command(actor="system", request_id="")
-        return Step(order_id=self.order.order_id, key=key, actor=by.actor, request_id=by.request_id)
-
-    def answer(self, outcome: str = "done") -> Answer:
-        """What a caller learns."""
-        return Answer(
-            order_id=self.order.order_id, status=self.status, seq=self.seq, outcome=outcome
-        )
-
-    def _attempt(self) -> Attempt:
-        number = ids.out_trade_no(self.order.order_id, self.attempts)
-        return Attempt(order_id=self.order.order_id, out_trade_no=number)
-
-    def _alarm(self, name: str, seconds: float, ring: Ring) -> None:
-        self.clock.set(name, workflow.now() + timedelta(seconds=seconds), ring)
-
-    def _may(self, action: Action) -> None:
-        """Refuse what is not allowed now; under an act that runs, its handler decides (`_still`).
-
-        The act may have committed before its worker died: people see its outcome already.
-        """
-        if self.ending is not None or not self.lock.locked():
-            self._ensure(action)
-
-    async def _still(self, action: Action) -> None:
-        """Refuse what is not allowed once the act under way is done."""
-        async with self.lock:
-            self._ensure(action)
-
-    def _ensure(self, action: Action) -> None:
-        if not self.placed or self.ending is not None:
-            raise ActionNotAllowed(status=self.status.value)
-        ensure_allowed(action, self.status)
-
-    async def _take_all(self, done: Done) -> None:
-        self._take(done)
-        await start_refunds(
-            done.refund_nos,
-            order_id=self.order.order_id,
-            poll_seconds=self.timers.refund_poll_seconds,
-        )
-
-    def _take(self, done: Done) -> None:
-        """Believe what was committed; show milestones to operations."""
-        before, self.status = self.status, Status(done.status)
-        self.seq = max(self.seq, done.seq)
-        self.payment = Payment(done.payment)
-        self.kitchen = Kitchen(done.kitchen)
-        if self.status is before:
-            return
-        workflow.set_current_details(f"{self.status} since {workflow.now():%H:%M:%S} UTC")
-        if self.status in MILESTONES:
-            updates = [attributes.ORDER_STATUS.value_set(self.status)]
-            if self.close_reason:
-                updates.append(attributes.CLOSE_REASON.value_set(self.close_reason))
-            workflow.upsert_search_attributes(updates)

@@ -9,9 +9,9 @@ from temporalio import workflow
 from domain import interventions
 from domain.contracts import orders
 from domain.contracts.act import Act
-from domain.contracts.life import Command, Intervene, Order
-from domain.contracts.orders import ReassignStep, RefundStep, Step
-from domain.errors import ActionNotAllowed
+from domain.contracts.life import Answer, Command, Intervene, Order
+from domain.contracts.orders import ExtendStep, ReassignStep, RefundStep, Step
+from domain.errors import ActionNotAllowed, IdempotencyConflict
 from domain.orders import CloseReason, Intervention, Status
 from workflows.kit.clock import Clock
 
@@ -38,6 +38,9 @@ class Life(Protocol):
     def wish_end(self, reason: CloseReason, actor: str, request_id: str, *, always: bool) -> None:
         """Have the order end."""
 
+    async def end_answer(self) -> Answer:
+        """Wait until the wish to end has come true."""
+
 
 class Desk:
     """What support has done to an order, and what waits for a second person."""
@@ -45,7 +48,7 @@ class Desk:
     def __init__(self, life: Life) -> None:
         self._life = life
         self._pending: dict[str, Intervene] = {}
-        self._handled: set[str] = set()
+        self._handled: dict[str, Intervene] = {}
         self.held = False
         self._held_since: datetime | None = None
 
@@ -54,9 +57,12 @@ class Desk:
         life = self._life
         if not life.placed:
             raise ActionNotAllowed(status="not_placed")
-        action = interventions.check(
-            envelope, order_id=life.order.order_id, status=life.status, held=self.held
-        )
+        known = self._handled.get(envelope.request_id)
+        if known is not None:
+            if (known.action, known.args) != (envelope.action, envelope.args):
+                raise IdempotencyConflict
+            return Intervention(known.action)
+        action = self._check(envelope)
         if action is Intervention.APPROVE:
             asked = self._pending.get(envelope.args["request_id"])
             if signalled or asked is None or asked.actor == envelope.actor:
@@ -67,6 +73,12 @@ class Desk:
             raise ActionNotAllowed("too much waits for approval", status=life.status.value)
         return action
 
+    def _check(self, envelope: Intervene) -> Intervention:
+        life = self._life
+        return interventions.check(
+            envelope, order_id=life.order.order_id, status=life.status, held=self.held
+        )
+
     async def by_signal(self, data: Mapping[str, Any]) -> None:
         """An envelope sent by hand from the Temporal UI or command line."""
         envelope = interventions.from_json(data, actor=SIGNAL_ACTOR)
@@ -74,10 +86,16 @@ class Desk:
 
     async def intervene(self, envelope: Intervene, *, signalled: bool = False) -> str:
         """Do it, once per request id; above the limit it only asks for approval."""
+        action = self.ensure(envelope, signalled=signalled)
         if envelope.request_id in self._handled:
             return "done"
-        action = self.ensure(envelope, signalled=signalled)
-        self._handled.add(envelope.request_id)
+        self._handled[envelope.request_id] = envelope
+        # Before the first await: of two approvals at once, one finds it.
+        approved = (
+            self._pending.pop(envelope.args["request_id"])
+            if action is Intervention.APPROVE
+            else None
+        )
         order = self._life.order
         asks = interventions.needs_approval(
             action,
@@ -95,9 +113,8 @@ class Desk:
         if asks:
             self._pending[envelope.request_id] = envelope
             return "approval_requested"
-        if action is Intervention.APPROVE:
-            asked = self._pending.pop(envelope.args["request_id"])
-            return await self._do(Intervention(asked.action), asked)
+        if approved is not None:
+            return await self._do(self._check(approved), approved)
         return await self._do(action, envelope)
 
     async def _do(self, action: Intervention, envelope: Intervene) -> str:
@@ -110,6 +127,7 @@ class Desk:
                     envelope.request_id,
                     always=True,
                 )
+                await life.end_answer()
             case Intervention.REFUND:
                 await life.act(
                     orders.REFUND_PART,
@@ -125,6 +143,10 @@ class Desk:
                 )
                 await life.act(orders.REASSIGN, step)
             case Intervention.EXTEND:
+                longer = ExtendStep(
+                    **self._who(envelope, "extended"), extend_seconds=args["extend_seconds"]
+                )
+                await life.act(orders.EXTEND, longer)
                 life.clock.shift(timedelta(seconds=args["extend_seconds"]))
             case Intervention.HOLD:
                 await self._hold(envelope)

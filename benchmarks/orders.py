@@ -67,8 +67,8 @@ class Run:
                 f"idle, {label} (per s)": found.idle,
             }
         by_order = Cost(title="CPU ms per order", columns=columns)
-        reads = {name: used for name, used in self._read_cost.items() if used >= 0.001}
-        return [by_order, Cost(title="CPU ms per status read", columns={"": reads})]
+        reads = {name: used * 1_000 for name, used in self._read_cost.items()}
+        return [by_order, Cost(title="CPU µs per status read", columns={"": reads})]
 
 
 async def run(found: Run, home: Path | None) -> None:

@@ -41,7 +41,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """CPU milliseconds by part; the columns are loads, each cost is per order."""
+    """CPU time by part; the columns are loads, `title` names the unit."""
 
     title: str
     columns: Mapping[str, Mapping[str, float]]

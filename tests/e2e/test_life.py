@@ -36,7 +36,7 @@ async def test_the_public_events_rebuild_the_state(make_world: MakeWorld) -> Non
 async def test_live_and_stored_answers_agree_in_each_status(make_world: MakeWorld) -> None:
     world = await make_world(riders=1, timers={"rider_ahead_seconds": 900})
     placed = await world.place()
-    orders = [placed, await world.paid(), await world.accepted(), await world.delivered()]
+    orders = [placed, await world.delivered(), await world.paid(), await world.accepted()]
     assert (await world.cancel(placed["order_id"])).is_success
     for order in orders:
         live = await world.view(order["order_id"], live=True)

@@ -124,7 +124,7 @@ class World:
             check=False,
         )
         assert seeded.returncode == 0, seeded.stderr
-        habits = {"refund_seconds": 0.3}
+        habits = {"refund_seconds": 18, "speed": 60}  # WeChat wants a minute between refunds
         path = f"/control/merchants/{self.mchid}/settings"
         (await self.gateway.put(path, json=habits)).raise_for_status()
         for number in range(self.riders):

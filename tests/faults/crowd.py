@@ -282,6 +282,13 @@ async def held(visit: Visit) -> None:
     await visit.eaten()
 
 
+async def extended(visit: Visit) -> None:
+    await visit.place()
+    await visit.accepted()
+    await visit.patient.support(visit.order_id, "extend", extend_seconds=5)
+    await visit.eaten()
+
+
 async def reassigned(visit: Visit) -> None:
     await visit.place()
     await visit.accepted()
@@ -312,7 +319,7 @@ STORIES: dict[str, Callable[[Visit], Awaitable[None]]] = {
     for story in (
         *(eats, nobody_pays, held, cancels_unpaid, asks_and_may, merchant_silent, lost_notice),
         *(paid_late, partly_refunded, no_rider, reassigned, cancels_paid, asks_and_may_not),
-        *(rejected, refunded_then_cancelled, pays_again),
+        *(rejected, refunded_then_cancelled, pays_again, extended),
     )
 }
 

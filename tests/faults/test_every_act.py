@@ -26,6 +26,7 @@ STORY_OF = {
     "orders.compensate_late": "no_rider",
     "orders.decline_cancel": "asks_and_may_not",
     "orders.end": "cancels_paid",
+    "orders.extend": "extended",
     "orders.hold": "held",
     "orders.note": "held",
     "orders.reassign": "reassigned",

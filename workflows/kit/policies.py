@@ -62,8 +62,8 @@ PATIENT: RegularPolicy = {
     "start_to_close_timeout": timedelta(seconds=20),
     "retry_policy": RetryPolicy(
         initial_interval=timedelta(seconds=5),
-        backoff_coefficient=2.0,
-        maximum_interval=timedelta(minutes=10),
+        # A fault after many asks must not wait long: a pause beyond the end is the end.
+        backoff_coefficient=1.0,
         maximum_attempts=UNLIMITED_ATTEMPTS,
     ),
 }

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 EARTH_RADIUS_METERS = 6_371_000
+MIN_CORNERS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ def distance_meters(a: Point, b: Point) -> int:
 
 def contains(area: Sequence[Point], place: Point) -> bool:
     """Whether a polygon holds a place (even-odd rule); fewer than three corners hold nothing."""
+    if len(area) < MIN_CORNERS:
+        return False
     inside = False
     for a, b in zip(area, (*area[1:], *area[:1]), strict=True):
         if (a.lat > place.lat) != (b.lat > place.lat):

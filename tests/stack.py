@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from services.settings import Settings, of_stack
 
 BIN = Path(sys.executable).parent
@@ -15,16 +17,30 @@ START_SECONDS = 600
 STOP_SECONDS = 60
 
 
+def environment_of(home: Path) -> dict[str, str]:
+    """For processes of a stack: other tests' settings are not its own."""
+    clean = {name: value for name, value in os.environ.items() if "PAOTUI_" not in name}
+    return clean | {"PAOTUI_HOME": str(home), "PAOTUI_RATE_LIMIT": "100000/minute"}
+
+
+def settings_of(home: Path) -> Settings:
+    """Where a running stack's parts are, whatever other tests have set."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if "PAOTUI_" in name]:
+            patch.delenv(name)
+        return of_stack(home)
+
+
 @contextmanager
 def running_stack() -> Iterator[Settings]:
     """Start it, hand out where its parts are, stop it; or the one in `PAOTUI_TEST_STACK`."""
     given = os.environ.get("PAOTUI_TEST_STACK")
     if given:
-        yield of_stack(Path(given))
+        yield settings_of(Path(given))
         return
     with tempfile.TemporaryDirectory(prefix="paotui-stack-", dir="/tmp") as folder:
         Path(folder).chmod(0o755)
-        environment = {**os.environ, "PAOTUI_HOME": folder, "PAOTUI_RATE_LIMIT": "100000/minute"}
+        environment = environment_of(Path(folder))
         up = subprocess.run(
             [BIN / "paotui", "up", "--detach", "--no-demo"],
             env=environment,
@@ -35,7 +51,7 @@ def running_stack() -> Iterator[Settings]:
         )
         try:
             assert up.returncode == 0, up.stdout + up.stderr
-            yield of_stack(Path(folder))
+            yield settings_of(Path(folder))
         finally:
             subprocess.run(
                 [BIN / "paotui", "down"],

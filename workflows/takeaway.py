@@ -51,7 +51,7 @@ class TakeawayOrder(OrderLife):
                 self.wish_end(CloseReason.SUPPORT_CANCELLED, "support:temporal", always=True)
 
     async def _story(self) -> Ended:
-        await workflow.wait_condition(lambda: self.placed is not None)
+        await self._begun()
         if self.placed:
             await self._paid()
             await self._accepted()

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from services import laws
 from services.db import Database
 from services.laws import Verdict
 from services.settings import Settings
+from tests.stack import environment_of
 
 Json = dict[str, Any]
 WAIT_SECONDS = 90.0
@@ -110,15 +110,11 @@ class World:
             "customers": [*people, {"customer_id": "unlinked", "openid": None}],
             "riders": [{"rider_id": f"r{number}", "zone_id": "z"} for number in range(self.riders)],
         }
-        environment = {
-            **os.environ,
-            "PAOTUI_HOME": str(self.settings.home),
-        }
         seeded = await asyncio.to_thread(
             subprocess.run,
             [sys.executable, "-m", "workers.seed", "-"],
             input=json.dumps(city),
-            env=environment,
+            env=environment_of(self.settings.home),
             capture_output=True,
             text=True,
             check=False,

@@ -16,9 +16,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from cli.state import State
 from cli.supervision import Keeper
 from services.db import Database
-from services.settings import Settings, of_stack
+from services.settings import Settings
 from tests.e2e.world import World
-from tests.stack import BIN, START_SECONDS
+from tests.stack import BIN, START_SECONDS, environment_of, settings_of
 
 BACKEND = "postgres_backend"
 EVERYTHING = "everything"
@@ -55,8 +55,7 @@ class Stage:
     @property
     def environment(self) -> dict[str, str]:
         """For processes that belong to this stack."""
-        home, limit = str(self.settings.home), "100000/minute"
-        return os.environ | {"PAOTUI_HOME": home, "PAOTUI_RATE_LIMIT": limit}
+        return environment_of(self.settings.home)
 
     async def city(self, customers: int, **more: Any) -> World:
         """A seeded site."""
@@ -133,7 +132,7 @@ class Stage:
         async with asyncio.timeout(START_SECONDS):
             said, _ = await up.communicate()
         assert up.returncode == 0, said.decode()
-        now, before = of_stack(self.settings.home), self.settings
+        now, before = settings_of(self.settings.home), self.settings
         for place in ("api_url", "sandbox_url", "database_url", "temporal_address"):
             assert getattr(now, place) == getattr(before, place), f"another {place} after the kill"
 

@@ -1,5 +1,6 @@
 """A small site of a test's own on the running stack, with people to put into it."""
 
+import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -22,8 +23,9 @@ Group = tuple[People, str]
 @pytest.fixture
 def known(stack: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """The stack's settings, as a command line in its folder would see them."""
+    for name in [name for name in os.environ if "PAOTUI_" in name]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("PAOTUI_HOME", str(stack.home))
-    monkeypatch.setenv("PAOTUI_PERSONAL_KEY", stack.personal_key.get_secret_value())
     settings.cache_clear()
     yield settings()
     settings.cache_clear()

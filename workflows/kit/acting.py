@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from temporalio import workflow
 
@@ -52,6 +52,7 @@ class OrderActing:
         self.ending: EndStep | None = None
         self.signals = 0
         self.background: list[asyncio.Task[None]] = []
+        self.asking: list[workflow.ActivityHandle[Any]] = []
         self.lock = asyncio.Lock()
         self.clock = Clock()
         self.desk = Desk(self)

@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RawValue
 from temporalio.exceptions import FailureError
 
 from domain.contracts import orders, payments
+from domain.contracts.act import Act
 from domain.contracts.life import Answer, Intervene, OpenPayment, State
 from domain.contracts.orders import EndStep
 from domain.contracts.payments import Attempt, Found, OfOrder, Poll, Settle, StoreAttempt
@@ -23,11 +25,17 @@ from domain.orders import (
 )
 from workflows.kit import acts, facts, policies
 from workflows.kit.acting import OrderActing
+from workflows.kit.policies import RegularPolicy
 
+LOST_TAP = timedelta(seconds=20)
+"""Longer than the API waits for the answer to `place`."""
 MAX_ATTEMPTS = 20
 MAX_REFUSED_NOTES = 100
 """Beyond it, nonsense signals are no longer written down."""
 MAX_NAME_CHARS = 64
+
+In = TypeVar("In")
+Out = TypeVar("Out")
 
 
 class OrderLife(OrderActing):
@@ -38,6 +46,14 @@ class OrderLife(OrderActing):
     @workflow.update
     async def place(self) -> Answer:
         """Reserve, then open the payment: the first answer a customer gets."""
+        return await self._place()
+
+    @place.validator
+    def _may_place(self) -> None:
+        if self.placed is False:
+            raise ActionNotAllowed(status="not_placed")
+
+    async def _place(self) -> Answer:
         async with self.lock:
             if self.placed:
                 return self.answer("opened" if self.payment_open else "unknown")
@@ -54,10 +70,25 @@ class OrderLife(OrderActing):
             finally:
                 self.placed = True
 
-    @place.validator
-    def _may_place(self) -> None:
-        if self.placed is False:
-            raise ActionNotAllowed(status="not_placed")
+    async def _begun(self) -> None:
+        """Wait for the first tap; one that died with server and worker is not waited for."""
+        # The tap comes with the start: it runs first, and no timer is needed.
+        await workflow.wait_condition(lambda: True)
+        if self.placed is None and not self.lock.locked():
+            await self._place_if_lost()
+        await workflow.wait_condition(lambda: self.placed is not None)
+
+    async def _place_if_lost(self) -> None:
+        try:
+            await workflow.wait_condition(
+                lambda: self.placed is not None or self.lock.locked(),
+                timeout=LOST_TAP,
+                timeout_summary="the tap was lost",
+            )
+        except TimeoutError:
+            # It may have reserved already: what nobody pays for ends by the payment's timer.
+            with suppress(FailureError):
+                await self._place()
 
     @workflow.update
     async def open_payment(self, command: OpenPayment) -> Answer:
@@ -105,8 +136,8 @@ class OrderLife(OrderActing):
         self.clock.set("payment expires", self.order.pay_by, expire)
         await self._live_until(lambda: self.status is not Status.AWAITING_PAYMENT)
         self.clock.drop("ask the gateway", "payment expires")
-        for task in self.background:
-            task.cancel()
+        for asking in self.asking:
+            asking.cancel()
         if self.attempts > 1 and not self.ended:
             self._spawn(self._close_others())
 
@@ -126,16 +157,24 @@ class OrderLife(OrderActing):
         """Do something beside the story, which does not end before it."""
         self.background.append(asyncio.create_task(work))
 
+    async def _ask(self, contract: Act[In, Out], value: In, policy: RegularPolicy) -> Out | None:
+        """Ask the gateway until payment is over; only the question is called off, no settling."""
+        left = self.order.pay_by - workflow.now()
+        if left <= timedelta() or self.status is not Status.AWAITING_PAYMENT:
+            return None
+        asking = acts.start_regular(contract, value, **policies.within(left, policy))
+        self.asking.append(asking)
+        return await asking
+
     async def _insist(self, attempt: Attempt) -> None:
         """Repeat a create whose answer is unknown, under its number, until it is certain."""
-        left = max(self.order.pay_by - workflow.now(), timedelta(milliseconds=1))
         try:
-            await acts.regular(payments.OPEN, attempt, **policies.within(left, policies.GATEWAY))
+            opened = await self._ask(payments.OPEN, attempt, policies.GATEWAY)
         except FailureError as error:
             if acts.is_final(error) and self.attempts == 1:
                 self.wish_end(CloseReason.PAYMENT_REFUSED, "gateway")
         else:
-            self.payment_open = True
+            self.payment_open = opened is not None
 
     async def _close_others(self) -> None:
         """Paid once: what else was opened is closed, and money that was faster goes home."""
@@ -146,18 +185,14 @@ class OrderLife(OrderActing):
 
     async def _poll(self) -> None:
         """One retrying activity asks the gateway until it finds money or the time is over."""
-        left = self.order.pay_by - workflow.now()
-        if left <= timedelta():
-            return
         poll = Poll(order_id=self.order.order_id, waits_seconds=self.timers.poll_seconds)
         try:
-            found = await acts.regular(
-                payments.POLL, poll, **policies.within(left, policies.PATIENT)
-            )
+            found = await self._ask(payments.POLL, poll, policies.PATIENT)
         except FailureError:
             return
-        async with self.lock:
-            await self._settle_all(found)
+        if found is not None:
+            async with self.lock:
+                await self._settle_all(found)
 
     async def _settle_all(self, found: Found) -> None:
         for notice_id in found.notice_ids:

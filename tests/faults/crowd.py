@@ -150,6 +150,8 @@ class Visit:
         """Place it, and say how it may end: for these reasons, or completed."""
         self.patient = self.crowd.desert if desert else self.crowd.town
         self.order = await self.patient.place(self.customer)
+        # Its deadline is short: killed often enough, a create comes too late.
+        ends = (*ends, "payment_refused") if desert else ends
         walk = Walk(
             world=self.patient.world,
             story=self.story,

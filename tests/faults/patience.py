@@ -6,13 +6,16 @@ from typing import Any
 
 import httpx
 
+from domain.ids import order_id
 from tests.e2e.world import PLACE, Json, World
 
 PATIENCE_SECONDS = 150.0
 """Longer than everything together is ever away."""
 PAUSE_SECONDS = 0.5
 AGAIN = frozenset({202, 429, 500, 502, 503, 504})
-REFUSED = 409
+REFUSED = frozenset({409})
+TOO_LATE = frozenset({409, 422})
+"""A create whose deadline has passed meanwhile is refused by the gateway: the order has ended."""
 
 
 class Patient:
@@ -22,15 +25,27 @@ class Patient:
         self.world = world
 
     async def call(
-        self, method: str, path: str, who: dict[str, str], body: Any = None, *, key: str = ""
+        self,
+        method: str,
+        path: str,
+        who: dict[str, str],
+        body: Any = None,
+        *,
+        key: str = "",
+        refused: frozenset[int] = REFUSED,
     ) -> httpx.Response:
-        """The first answer that is one: well, or a 409; raises AssertionError for any other."""
+        """The first answer that is one: well, or refused; raises AssertionError for any other."""
         headers = who | ({"Idempotency-Key": key} if key else {})
-        return await self._insist(self.world.api, method, path, headers, body)
+        answer = await self._insist(self.world.api, method, path, headers, body)
+        said = f"{method} {path}: {answer.status_code} {answer.text}"
+        assert answer.is_success or answer.status_code in refused, said
+        return answer
 
     async def at_gateway(self, path: str, body: Json) -> httpx.Response:
         """A call of the sandbox's control interface."""
-        return await self._insist(self.world.gateway, "POST", f"/control/{path}", {}, body)
+        answer = await self._insist(self.world.gateway, "POST", f"/control/{path}", {}, body)
+        assert answer.is_success or answer.status_code in REFUSED, answer.text
+        return answer
 
     async def place(self, customer: str) -> Json:
         """A placed order, whatever came between."""
@@ -47,9 +62,11 @@ class Patient:
             "address_id": address["address_id"],
             "payment": {"channel": "wechat", "method": "jsapi"},
         }
-        placed = await self.call("POST", "/v1/orders", who, body, key=uuid.uuid4().hex)
-        assert placed.status_code == 201, placed.text
-        return dict(placed.json())
+        key = uuid.uuid4().hex
+        placed = await self.call("POST", "/v1/orders", who, body, key=key, refused=TOO_LATE)
+        if placed.is_success:
+            return dict(placed.json())
+        return {"order_id": order_id(world.site_id, customer, key)}
 
     async def pay(self, order: Json) -> bool:
         """The customer pays with what the app shows; False: it is too late."""
@@ -58,19 +75,19 @@ class Patient:
         paid = await self.at_gateway("pay", {"parameters": order["payment_parameters"]})
         return paid.is_success
 
-    async def merchant(self, order_id: str, action: str, body: Any = None) -> httpx.Response:
+    async def merchant(self, order: str, action: str, body: Any = None) -> httpx.Response:
         """A tap on the shop's screen, under one key."""
         who = self.world.token("merchant", self.world.merchant_id)
-        path = f"/v1/merchant/orders/{order_id}/{action}"
+        path = f"/v1/merchant/orders/{order}/{action}"
         return await self.call("POST", path, who, body, key=uuid.uuid4().hex)
 
-    async def cancel(self, customer: str, order_id: str) -> httpx.Response:
+    async def cancel(self, customer: str, order: str) -> httpx.Response:
         """The customer wants out."""
         who = self.world.token("customer", customer)
-        path = f"/v1/orders/{order_id}/cancel"
+        path = f"/v1/orders/{order}/cancel"
         return await self.call("POST", path, who, key=uuid.uuid4().hex)
 
-    async def support(self, order_id: str, action: str, **args: Any) -> httpx.Response:
+    async def support(self, order: str, action: str, **args: Any) -> httpx.Response:
         """Support steps in, under one request id."""
         envelope = {
             "action": action,
@@ -78,7 +95,7 @@ class Patient:
             "request_id": uuid.uuid4().hex,
             "args": args,
         }
-        path = f"/v1/support/orders/{order_id}/interventions"
+        path = f"/v1/support/orders/{order}/interventions"
         return await self.call("POST", path, self.world.token("support", "ann"), envelope)
 
     @staticmethod
@@ -93,8 +110,5 @@ class Patient:
                     await asyncio.sleep(PAUSE_SECONDS)
                     continue
                 if answer.status_code not in AGAIN:
-                    break
+                    return answer
                 await asyncio.sleep(PAUSE_SECONDS)
-        said = f"{method} {path}: {answer.status_code} {answer.text}"
-        assert answer.is_success or answer.status_code == REFUSED, said
-        return answer

@@ -13,6 +13,7 @@ import httpx
 import psutil
 from sqlalchemy.exc import SQLAlchemyError
 
+from cli.ports import remembered
 from cli.state import State
 from cli.supervision import Keeper
 from services.db import Database
@@ -96,12 +97,18 @@ class Stage:
         await asyncio.to_thread(self.keeper.call, "startProcess", f"services:{name}")
 
     @asynccontextmanager
-    async def process(self, module: str, *arguments: str | Path, log: Path) -> AsyncIterator[int]:
-        """A process of this stack in a group of its own, killed at the end; its pid."""
+    async def process(
+        self, module: str, *arguments: str | Path, log: Path, instead_of: str = ""
+    ) -> AsyncIterator[int]:
+        """A process of this stack in a group of its own, killed at the end; its pid.
+
+        `instead_of` a supervised one, it keeps that one's port from being taken meanwhile.
+        """
+        port = remembered(self.keeper.state).get(f"{instead_of}_metrics", 0)
         with log.open("w") as output:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", module, *arguments),
-                env=self.environment,
+                env=self.environment | {"PAOTUI_METRICS_PORT": str(port)},
                 stdout=output,
                 stderr=output,
                 start_new_session=True,

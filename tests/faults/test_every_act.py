@@ -79,7 +79,8 @@ async def crashing_worker(stage: Stage, file: Path) -> AsyncIterator[None]:
     await stage.stop("worker")
     try:
         # Killed with its group: the parent and whichever worker it has forked last.
-        async with stage.process("tests.faults.crashing", file, log=file.with_suffix(".log")):
+        log = file.with_suffix(".log")
+        async with stage.process("tests.faults.crashing", file, log=log, instead_of="worker"):
             yield
     finally:
         await stage.start("worker")

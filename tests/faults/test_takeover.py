@@ -23,7 +23,6 @@ from workflows.kit.connect import connect
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 
-MATCHERS = 2
 TAKEOVER_SECONDS = 15.0
 
 _EPOCH = text("SELECT epoch FROM zones WHERE site_id = :site_id")
@@ -67,11 +66,12 @@ async def matchers(stage: Stage, logs: Path) -> AsyncIterator[Collection[int]]:
     async with AsyncExitStack() as stack:
         await stage.stop("matcher")
         stack.push_async_callback(stage.start, "matcher")
+        # The first has the supervised one's port.
         pids = [
             await stack.enter_async_context(
-                stage.process("workers.matcher", log=logs / str(number))
+                stage.process("workers.matcher", log=logs / str(number), instead_of=instead_of)
             )
-            for number in range(MATCHERS)
+            for number, instead_of in enumerate(("matcher", ""))
         ]
         yield pids
 

@@ -29,6 +29,9 @@ from workflows.kit.policies import RegularPolicy
 
 LOST_TAP = timedelta(seconds=20)
 """Longer than the API waits for the answer to `place`."""
+BEFORE_ACCEPTANCE = frozenset(
+    {Status.AWAITING_PAYMENT, Status.UNDER_REVIEW, Status.AWAITING_ACCEPTANCE}
+)
 MAX_ATTEMPTS = 20
 MAX_REFUSED_NOTES = 100
 """Beyond it, nonsense signals are no longer written down."""
@@ -264,6 +267,10 @@ class OrderLife(OrderActing):
             case "refund_ended":
                 self.payment = Payment(str(data.get("payment")))
             case "no_rider":
+                # Accepted it was: an answer that died with its worker may come after this fact.
+                await workflow.wait_condition(
+                    lambda: not self.placed or self.status not in BEFORE_ACCEPTANCE
+                )
                 if self.status in COOKING:
                     self.wish_end(CloseReason.NO_RIDER, "dispatch")
             case "row_ended":

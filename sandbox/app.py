@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
@@ -13,7 +13,9 @@ from starlette.routing import Host
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sandbox.control import create_control
-from sandbox.internet import Authority, ConnectProxy
+from sandbox.faults import Faults
+from sandbox.internet import Authority, ConnectProxy, PublicInternet
+from sandbox.part import Part
 from sandbox.people.control import create_people
 from sandbox.people.paying import at_cashier
 from sandbox.people.sessions import People
@@ -43,11 +45,29 @@ class _Listener(uvicorn.Server):
         yield
 
 
-def create_control_app(wechat: WeChatPay) -> FastAPI:
-    """Make the control interface; further parts of the outside world mount their routers here."""
+def create_parts(
+    settings: Settings, store: Store, authority: Authority, internet: PublicInternet
+) -> list[Part]:
+    """Make every part of the outside world; nothing runs until their `run`."""
+    faults = Faults(store)
+    wechat = WeChatPay(settings, store, authority, internet, faults)
+    control = create_control(wechat)
+    control_of_people = create_people(People(at_cashier(wechat.cashier)))
+    return [
+        Part(
+            hosts=GATEWAY_HOSTS,
+            gateway=create_gateway(wechat),
+            controls=(control, control_of_people),
+            run=wechat.run,
+        ),
+    ]
+
+
+def create_control_app(parts: list[Part]) -> FastAPI:
+    """Make the control interface of all parts."""
     app = FastAPI(title="Sandbox control", docs_url=None, redoc_url=None)
-    app.include_router(create_control(wechat))
-    app.include_router(create_people(People(at_cashier(wechat.cashier))))
+    for control in (control for part in parts for control in part.controls):
+        app.include_router(control)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -56,33 +76,35 @@ def create_control_app(wechat: WeChatPay) -> FastAPI:
     return app
 
 
-def create_gateway_app(wechat: WeChatPay) -> Starlette:
+def create_gateway_app(parts: list[Part]) -> Starlette:
     """Make what answers on the TLS port, routed by host name."""
-    gateway = create_gateway(wechat)
-    return Starlette(routes=[Host(host, gateway) for host in GATEWAY_HOSTS])
+    return Starlette(routes=[Host(host, part.gateway) for part in parts for host in part.hosts])
 
 
 async def serve(settings: Settings) -> None:
     """Run the sandbox until SIGTERM or SIGINT."""
     settings.home.mkdir(parents=True, exist_ok=True)
     authority = Authority(settings.home)
-    gateway_files = authority.server_files("gateway", GATEWAY_HOSTS)
     for name in settings.public_map:
         authority.server_files(name, [name])
     store = Store(settings.home / "sandbox.sqlite3")
-    wechat = WeChatPay(settings, store, authority)
+    internet = PublicInternet(ca_path=authority.certificate_path, public_map=settings.public_map)
+    parts = create_parts(settings, store, authority, internet)
+    hosts = tuple(host for part in parts for host in part.hosts)
+    gateway_files = authority.server_files("gateway", hosts)
     listeners = [
-        _Listener(_config(create_control_app(wechat), settings.control_port)),
-        _Listener(_config(create_gateway_app(wechat), settings.tls_port, gateway_files)),
+        _Listener(_config(create_control_app(parts), settings.control_port)),
+        _Listener(_config(create_gateway_app(parts), settings.tls_port, gateway_files)),
     ]
-    proxy = ConnectProxy(hosts=frozenset(GATEWAY_HOSTS), target_port=settings.tls_port)
+    proxy = ConnectProxy(hosts=frozenset(hosts), target_port=settings.tls_port)
     try:
-        await _run(wechat, listeners, await proxy.serve(settings.proxy_port))
+        await _run(parts, listeners, await proxy.serve(settings.proxy_port))
     finally:
+        await internet.close()
         store.close()
 
 
-async def _run(wechat: WeChatPay, listeners: list[_Listener], proxy: asyncio.Server) -> None:
+async def _run(parts: list[Part], listeners: list[_Listener], proxy: asyncio.Server) -> None:
     def stop() -> None:
         for listener in listeners:
             listener.should_exit = True
@@ -90,16 +112,20 @@ async def _run(wechat: WeChatPay, listeners: list[_Listener], proxy: asyncio.Ser
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    clockwork = asyncio.create_task(wechat.run())
-    # Without its clockwork the sandbox would look alive and send nothing.
-    clockwork.add_done_callback(lambda _: stop())
+    clockworks = [asyncio.create_task(part.run()) for part in parts]
+    for clockwork in clockworks:
+        # Without its clockworks the sandbox would look alive and send nothing.
+        clockwork.add_done_callback(lambda _: stop())
     try:
         await asyncio.gather(*(listener.serve() for listener in listeners))
     finally:
         proxy.close()
-        clockwork.cancel()
-        with suppress(asyncio.CancelledError):
-            await clockwork
+        for clockwork in clockworks:
+            clockwork.cancel()
+        ended = await asyncio.gather(*clockworks, return_exceptions=True)
+        for error in ended:
+            if not isinstance(error, asyncio.CancelledError) and isinstance(error, BaseException):
+                raise error
 
 
 def _config(

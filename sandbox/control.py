@@ -7,8 +7,8 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from sandbox.faults import FaultScript
 from sandbox.wechat.customers import Payment
-from sandbox.wechat.faults import FaultScript
 from sandbox.wechat.merchants import Habits, RefundOutcome
 from sandbox.wechat.oracle import money_moved
 from sandbox.wechat.orders import PaymentRefused

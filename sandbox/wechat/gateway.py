@@ -12,11 +12,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sandbox.wechat.faults import BLEMISHES, Fault, FaultScript, Meeting, Operation
+from sandbox.faults import BLEMISHES, Fault, FaultScript, Meeting, Operation
 from sandbox.wechat.keys import Signer
 from sandbox.wechat.merchants import Merchant
 from sandbox.wechat.orders import require_own_mchid
 from sandbox.wechat.protocol import (
+    CHANNEL,
     CLOCK_SKEW_SECONDS,
     Json,
     WeChatError,
@@ -190,6 +191,7 @@ class _Gateway:
             row = self._wechat.orders.find_paid(mchid, numbers["transaction_id"])
             out_trade_no = row["out_trade_no"] if row else None
         return Meeting(
+            channel=CHANNEL,
             operation=operation,
             mchid=mchid,
             out_trade_no=out_trade_no,

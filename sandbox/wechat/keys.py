@@ -4,7 +4,6 @@ import secrets
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
 
 from cryptography import x509
@@ -12,24 +11,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
+from sandbox.faults import Blemish
 from sandbox.internet import Authority, private_pem, write_private
 from sandbox.wechat.protocol import CLOCK_SKEW_SECONDS, SIGNATURE_TYPE, sign, signed_lines
 
 _CERTIFICATE_LIFETIME = timedelta(days=5 * 365)
 _STALE_BY_SECONDS = 2 * CLOCK_SKEW_SECONDS
-
-
-class Blemish(StrEnum):
-    """A way in which a signature can be wrong."""
-
-    BAD_SIGNATURE = "bad_signature"
-    """The signature is of other bytes."""
-    STALE_TIMESTAMP = "stale_timestamp"
-    """Rightly signed, but twice the allowed skew ago."""
-    WRONG_SERIAL = "wrong_serial"
-    """Rightly signed, under the name of a key nobody knows."""
-    SIGNTEST = "signtest"
-    """WeChat's own probe: it must fail verification."""
 
 
 def make_rsa_key() -> rsa.RSAPrivateKey:

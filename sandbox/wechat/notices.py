@@ -6,12 +6,12 @@ import sqlite3
 import time
 import uuid
 
+from sandbox.faults import BLEMISHES, Blemish, Fault, Faults, FaultScript, Meeting
 from sandbox.internet import PublicInternet
 from sandbox.store import Store
-from sandbox.wechat.faults import BLEMISHES, Fault, Faults, FaultScript, Meeting
-from sandbox.wechat.keys import Blemish, PlatformKeys
+from sandbox.wechat.keys import PlatformKeys
 from sandbox.wechat.merchants import Merchants
-from sandbox.wechat.protocol import Json, china_time, dump, seal
+from sandbox.wechat.protocol import CHANNEL, Json, china_time, dump, seal
 
 MINUTE, HOUR = 60, 3600
 RETRY_SECONDS = (
@@ -128,6 +128,7 @@ class Notices:
                 raise LookupError("a notice vanished")
             fault = self._faults.draw(
                 Meeting(
+                    channel=CHANNEL,
                     operation="notify",
                     mchid=row["mchid"],
                     out_trade_no=row["out_trade_no"],

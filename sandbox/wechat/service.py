@@ -4,11 +4,11 @@ import asyncio
 import time
 from contextlib import suppress
 
+from sandbox.faults import Faults
 from sandbox.internet import Authority, PublicInternet
 from sandbox.settings import Settings
 from sandbox.store import Store
 from sandbox.wechat.customers import Cashier
-from sandbox.wechat.faults import Faults
 from sandbox.wechat.keys import PlatformKeys
 from sandbox.wechat.merchants import Merchants
 from sandbox.wechat.notices import Notices
@@ -21,21 +21,25 @@ MAX_SLEEP_SECONDS = 30.0
 class WeChatPay:
     """One WeChat Pay: everything it holds lies in the store and the home folder."""
 
-    def __init__(self, settings: Settings, store: Store, authority: Authority) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        authority: Authority,
+        internet: PublicInternet,
+        faults: Faults,
+    ) -> None:
         """Wire the parts; nothing runs until `run`."""
         self.store = store
         self.keys = PlatformKeys(settings.home, authority)
         self.merchants = Merchants(store, settings.speed)
-        self.faults = Faults(store)
-        self._internet = PublicInternet(
-            ca_path=authority.certificate_path, public_map=settings.public_map
-        )
+        self.faults = faults
         self.notices = Notices(
             store=store,
             keys=self.keys,
             merchants=self.merchants,
             faults=self.faults,
-            internet=self._internet,
+            internet=internet,
         )
         self.orders = Orders(store, self.notices)
         self.refunds = Refunds(store, self.orders, self.merchants, self.notices)
@@ -55,4 +59,3 @@ class WeChatPay:
                         await wake.wait()
         finally:
             await self.notices.stop()
-            await self._internet.close()

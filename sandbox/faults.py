@@ -1,4 +1,4 @@
-"""Scripted misbehaviour: which request or callback goes wrong next, and how; no effects here."""
+"""Scripted misbehaviour of any channel: which request or callback goes wrong next, and how."""
 
 import random
 from dataclasses import dataclass
@@ -8,12 +8,45 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sandbox.store import Store
-from sandbox.wechat.keys import Blemish
 
 MAX_FAULTS = 1000
 MAX_DELAY_SECONDS = 600.0
 
-Operation = Literal["create", "query", "close", "refund", "refund_query", "certificates", "notify"]
+Operation = Literal[
+    "create",
+    "query",
+    "close",
+    "capture",
+    "refund",
+    "refund_query",
+    "split",
+    "split_query",
+    "unfreeze",
+    "split_return",
+    "split_return_query",
+    "receivers",
+    "bill",
+    "bill_download",
+    "certificates",
+    "disputes",
+    "transfer",
+    "transfer_query",
+    "notify",
+]
+"""What is asked of a gateway, in one language for all channels; `notify` is its callback."""
+
+
+class Blemish(StrEnum):
+    """A way in which a signature can be wrong."""
+
+    BAD_SIGNATURE = "bad_signature"
+    """The signature is of other bytes."""
+    STALE_TIMESTAMP = "stale_timestamp"
+    """Rightly signed, but twice the allowed skew ago."""
+    WRONG_SERIAL = "wrong_serial"
+    """Rightly signed, under the name of a key nobody knows."""
+    SIGNTEST = "signtest"
+    """WeChat's own probe: it must fail verification."""
 
 
 class Fault(StrEnum):
@@ -26,11 +59,11 @@ class Fault(StrEnum):
     DELAY = "delay"
     """The request takes effect, or the callback leaves, `delay_seconds` later."""
     HTTP_500 = "http_500"
-    """SYSTEM_ERROR."""
+    """The gateway broke."""
     HTTP_502 = "http_502"
-    """SERVICE_UNAVAILABLE."""
+    """Somebody in front of it broke."""
     HTTP_429 = "http_429"
-    """FREQUENCY_LIMITED."""
+    """Too many requests."""
     HTTP_202 = "http_202"
     """Accepted, outcome unknown: repeat with the same parameters."""
     BAD_SIGNATURE = Blemish.BAD_SIGNATURE.value
@@ -59,6 +92,7 @@ class FaultScript(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    channel: str | None = None
     operation: Operation | Literal["*"]
     mchid: str | None = None
     out_trade_no: str | None = None
@@ -92,6 +126,7 @@ class FaultScript(BaseModel):
 class Meeting:
     """A request or callback that a fault may meet."""
 
+    channel: str
     operation: Operation
     mchid: str
     out_trade_no: str | None = None
@@ -164,6 +199,7 @@ def _possible(operation: Operation) -> frozenset[Fault]:
 def _meets(script: FaultScript, meeting: Meeting) -> bool:
     return (
         script.operation in {"*", meeting.operation}
+        and script.channel in {None, meeting.channel}
         and script.fault in _possible(meeting.operation)
         and script.mchid in {None, meeting.mchid}
         and script.out_trade_no in {None, meeting.out_trade_no}

@@ -1,0 +1,131 @@
+"""The port to every payment channel; its clients are packages beside this file."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+from domain.channels import (
+    Ability,
+    Bill,
+    BillKind,
+    Create,
+    Notice,
+    Opened,
+    RefundSaid,
+    Share,
+    SplitSaid,
+    Transaction,
+)
+from domain.outcomes import Outcome
+
+Keys = TypeVar("Keys")
+
+
+class AccountUnreadable(ValueError):
+    """A payee's folder lacks a file or field, or a key in it is not one."""
+
+
+class Channel(Protocol, Generic[Keys]):
+    """One channel as its payees see it; holds no state of its own and never decides.
+
+    Every call is one request within `TOTAL_TIMEOUT_SECONDS` and gives one of three results. A
+    create or refund is repeated under the same number with the same parameters; a repeated create
+    whose refusal says nothing about the first one is `Unknown`. A call that a channel's `ability`
+    does not name raises NotImplementedError.
+    """
+
+    name: str
+    ability: Ability
+
+    def load_account(self, folder: Path) -> Keys:
+        """A payee's keys; raises AccountUnreadable, whose text names the folder and no key."""
+        ...
+
+    async def create(self, account: Keys, order: Create) -> Outcome[Opened]:
+        """Open a payment."""
+        ...
+
+    def parameters(
+        self, account: Keys, *, method: str, handles: Mapping[str, str], now: datetime
+    ) -> dict[str, Any]:
+        """What the customer's device needs to pay, signed where the channel wants it."""
+        ...
+
+    async def query(self, account: Keys, *, out_trade_no: str) -> Outcome[Transaction]:
+        """Ask for a payment by our number; `not_found` if it was never made there."""
+        ...
+
+    async def close(self, account: Keys, *, out_trade_no: str) -> Outcome[None]:
+        """Close an unpaid payment, void a held one; repeatable. Query next."""
+        ...
+
+    async def capture(
+        self, account: Keys, *, out_trade_no: str, amount_fen: int
+    ) -> Outcome[Transaction]:
+        """Take what is held, or less of it; the rest is released. Repeatable."""
+        ...
+
+    async def refund(
+        self,
+        account: Keys,
+        *,
+        out_trade_no: str,
+        out_refund_no: str,
+        refund_fen: int,
+        total_fen: int,
+        reason: str,
+        notify_url: str,
+    ) -> Outcome[RefundSaid]:
+        """Ask for a refund; accepted is not refunded: follow its state."""
+        ...
+
+    async def query_refund(
+        self, account: Keys, *, out_trade_no: str, out_refund_no: str
+    ) -> Outcome[RefundSaid]:
+        """Ask for a refund; after `not_found` repeat it under the same number."""
+        ...
+
+    async def split(
+        self,
+        account: Keys,
+        *,
+        transaction_id: str,
+        out_order_no: str,
+        shares: Sequence[Share],
+        finish: bool,
+    ) -> Outcome[SplitSaid]:
+        """Share out a payment (分账); `finish` gives what is left to the payee."""
+        ...
+
+    async def query_split(
+        self, account: Keys, *, transaction_id: str, out_order_no: str
+    ) -> Outcome[SplitSaid]:
+        """Each receiver's result."""
+        ...
+
+    async def unfreeze(
+        self, account: Keys, *, transaction_id: str, out_order_no: str
+    ) -> Outcome[SplitSaid]:
+        """End the sharing: what is left goes to the payee. A number of its own."""
+        ...
+
+    async def return_split(
+        self, account: Keys, *, out_order_no: str, out_return_no: str, share: Share
+    ) -> Outcome[SplitSaid]:
+        """Take a share back from its receiver, before a refund."""
+        ...
+
+    async def query_return(
+        self, account: Keys, *, out_order_no: str, out_return_no: str
+    ) -> Outcome[SplitSaid]:
+        """What became of a return."""
+        ...
+
+    async def bill(self, account: Keys, *, kind: BillKind, day: date) -> Outcome[Bill]:
+        """A business day's bill; `LATER` while it is not ready, `Unknown("bill_…")` if damaged."""
+        ...
+
+    async def notice(self, account: Keys, headers: Mapping[str, str], body: bytes) -> Notice:
+        """Verify, open and read a notice, body as received; raises only NoticeRefused."""
+        ...

@@ -11,8 +11,6 @@ from api.health import checks
 from services import health, logs, metrics, process
 from services.settings import Settings, settings
 
-HOST = "127.0.0.1"
-"""TLS and the world are in front of it: a proxy, or for gateways the port with a certificate."""
 GRACE_SECONDS = 5
 PING_SECONDS = 20.0
 CONNECTIONS_MAX = 12_000
@@ -64,7 +62,7 @@ def _configs(app: object, told: Settings) -> list[uvicorn.Config]:
     return [
         uvicorn.Config(
             app,  # type: ignore[arg-type]
-            host=HOST,
+            host=told.api_host,
             lifespan="off",
             loop="none",
             http="httptools",

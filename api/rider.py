@@ -177,6 +177,9 @@ async def _tap(
     """A tap that the order's workflow decides; its repeat under the same token is no fault."""
     async with parts.database.read() as reader:
         task = await riders.task(reader, site_id=who.site_id, task_id=task_id)
+    if (task.rider_id, task.token) != (who.subject, token):
+        # Not worth one of the order's updates, of which a run has a limited number.
+        raise ActionNotAllowed("the task is not yours", state=task.state)
     command = RiderCommand(
         actor=who.actor, request_id=uuid.uuid4().hex, rider_id=who.subject, token=token
     )

@@ -34,6 +34,10 @@ class Settings(BaseSettings):
         default="", description="Origins (comma separated) that may call the codec endpoint."
     )
     api_url: str = Field(default="", description="The API's own address on this machine.")
+    api_host: str = Field(
+        default="127.0.0.1",
+        description="Address the API listens on; TLS and the world are a proxy's business.",
+    )
     api_port: int = Field(default=8700, description="HTTP port of the API.")
     api_tls_port: int = Field(default=8743, description="HTTPS port for gateway notices.")
     tls_certificate: str = Field(default="", description="PEM for the HTTPS port; empty: none.")

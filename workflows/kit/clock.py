@@ -16,6 +16,8 @@ class Alarm:
     name: str
     due: datetime
     ring: Ring
+    since: datetime
+    """When it was set."""
     while_held: bool = False
     """Rings although support holds the order."""
 
@@ -29,7 +31,9 @@ class Clock:
 
     def set(self, name: str, due: datetime, ring: Ring, *, while_held: bool = False) -> None:
         """Set or move an alarm."""
-        self._alarms[name] = Alarm(name=name, due=due, ring=ring, while_held=while_held)
+        self._alarms[name] = Alarm(
+            name=name, due=due, ring=ring, since=workflow.now(), while_held=while_held
+        )
         self._changes += 1
 
     def drop(self, *names: str) -> None:
@@ -43,6 +47,14 @@ class Clock:
         for alarm in self._alarms.values():
             if not alarm.while_held:
                 alarm.due += by
+        self._changes += 1
+
+    def resume(self, held_since: datetime) -> None:
+        """A hold is over: what it stopped has as much time left as before."""
+        now = workflow.now()
+        for alarm in self._alarms.values():
+            if not alarm.while_held:
+                alarm.due += now - max(held_since, alarm.since)
         self._changes += 1
 
     def _next(self, *, held: bool) -> Alarm | None:

@@ -128,21 +128,26 @@ class OrderLife(OrderActing):
         """Wait for the money: first for a notice, then by asking, at most until `pay_by`."""
 
         async def start_polling() -> None:
+            # The polling ends at the deadline by itself: meanwhile that needs no timer.
+            self.clock.drop("payment expires")
             self._spawn(self._poll())
-
-        async def expire() -> None:
-            self.wish_end(CloseReason.PAYMENT_EXPIRED, "system")
 
         if not self.payment_open:
             self._spawn(self._insist(self._attempt()))
         self._alarm("ask the gateway", self.timers.notice_seconds, start_polling)
-        self.clock.set("payment expires", self.order.pay_by, expire)
+        self._set_expiry()
         await self._live_until(lambda: self.status is not Status.AWAITING_PAYMENT)
         self.clock.drop("ask the gateway", "payment expires")
         for asking in self.asking:
             asking.cancel()
         if self.attempts > 1 and not self.ended:
             self._spawn(self._close_others())
+
+    def _set_expiry(self) -> None:
+        async def expire() -> None:
+            self.wish_end(CloseReason.PAYMENT_EXPIRED, "system")
+
+        self.clock.set("payment expires", self.order.pay_by, expire)
 
     async def _open(self, attempt: Attempt) -> str:
         """Ask the gateway once; an unknown answer is settled in the background."""
@@ -189,13 +194,14 @@ class OrderLife(OrderActing):
     async def _poll(self) -> None:
         """One retrying activity asks the gateway until it finds money or the time is over."""
         poll = Poll(order_id=self.order.order_id, waits_seconds=self.timers.poll_seconds)
-        try:
+        found = None
+        with suppress(FailureError):
             found = await self._ask(payments.POLL, poll, policies.PATIENT)
-        except FailureError:
-            return
         if found is not None:
             async with self.lock:
                 await self._settle_all(found)
+        if self.status is Status.AWAITING_PAYMENT:
+            self._set_expiry()
 
     async def _settle_all(self, found: Found) -> None:
         for notice_id in found.notice_ids:

@@ -35,6 +35,9 @@ class Life(Protocol):
     async def note(self, key: str, kind: str, data: dict[str, str], by: Command) -> None:
         """Write a line of the inner timeline."""
 
+    async def ask_support(self, kind: str, key: str) -> None:
+        """Open a ticket for people."""
+
     def wish_end(self, reason: CloseReason, actor: str, request_id: str, *, always: bool) -> None:
         """Have the order end."""
 
@@ -162,9 +165,7 @@ class Desk:
         self.held, self._held_since = True, now
 
         async def remind() -> None:
-            key = f"hold_reminder:{envelope.request_id}"
-            by = Command(actor="system", request_id=envelope.request_id)
-            await life.note(key, "hold_reminder", {}, by)
+            await life.ask_support("hold_reminder", f"hold_reminder:{envelope.request_id}")
 
         async def let_go() -> None:
             await self._release(Command(actor="system", request_id=envelope.request_id))
@@ -185,7 +186,7 @@ class Desk:
         await life.act(orders.RELEASE, step)
         life.clock.drop("remind support of its hold", "support's hold ends")
         if self._held_since is not None:
-            life.clock.shift(workflow.now() - self._held_since)
+            life.clock.resume(self._held_since)
         self.held, self._held_since = False, None
 
     def _who(self, envelope: Intervene, what: str) -> dict[str, str]:

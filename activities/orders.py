@@ -8,6 +8,7 @@ from sqlalchemy import Row
 
 from activities.act import act
 from activities.support import give_back
+from domain.books import journal
 from domain.contracts import orders as contracts
 from domain.contracts.life import Order
 from domain.contracts.orders import (
@@ -19,7 +20,6 @@ from domain.contracts.orders import (
     Step,
 )
 from domain.errors import ActionNotAllowed
-from domain.ledger import order_settled
 from domain.orders import (
     ACCEPTED,
     FINAL,
@@ -233,11 +233,13 @@ class OrderActs:
                 goods = min(left, earned)
                 await ledger.post(
                     writer,
-                    order_settled(
+                    journal(
+                        "order_settled",
                         site_id=row.site_id,
                         order_id=step.order_id,
                         merchant_id=row.merchant_id,
                         merchant_fen=goods,
+                        commission_fen=0,
                         delivery_fen=left - goods,
                     ),
                 )

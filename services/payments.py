@@ -7,10 +7,11 @@ from typing import Any
 
 from sqlalchemy import Row, text
 
-from domain import ids, ledger
+from domain import ids
+from domain.books import journal
 from domain.errors import NotFound
-from services import events, facts
-from services import ledger as books
+from domain.ledger import CURRENCY
+from services import events, facts, ledger
 from services.db import Reader, Writer
 from services.events import dumps
 
@@ -222,7 +223,7 @@ def mismatches(paid: Paying, said: dict[str, Any]) -> Sequence[str]:
     """Which of amount, currency, mchid and appid a fact has different from our record."""
     ours = {
         "amount_fen": paid.amount_fen,
-        "currency": ledger.CURRENCY,
+        "currency": CURRENCY,
         "mchid": paid.mchid,
         "appid": paid.appid,
     }
@@ -231,10 +232,10 @@ def mismatches(paid: Paying, said: dict[str, Any]) -> Sequence[str]:
 
 async def book(writer: Writer, paid: Paying, said: dict[str, Any], *, wanted: bool) -> None:
     """Book money that arrived: for the order that wants it, else to suspense; once."""
-    journal = ledger.payment_captured if wanted else ledger.late_payment
-    await books.post(
+    await ledger.post(
         writer,
         journal(
+            "payment_captured" if wanted else "late_payment",
             site_id=paid.site_id,
             order_id=paid.order_id,
             channel=paid.channel,

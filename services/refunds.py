@@ -5,11 +5,11 @@ from typing import Any
 
 from sqlalchemy import text
 
-from domain import ids, ledger
+from domain import ids
+from domain.books import journal
 from domain.contracts.refunds import RefundState
 from domain.errors import NotFound
-from services import facts
-from services import ledger as books
+from services import facts, ledger
 from services.db import Reader, Writer
 from services.events import Stream, dumps
 
@@ -155,7 +155,7 @@ async def open_refund(
     number = ids.out_refund_no(
         stream.order_id, 1 + int(await writer.scalar(_COUNT, {"order_id": stream.order_id}))
     )
-    source: ledger.RefundSource = "suspense" if late_out_trade_no else "held"
+    source = "suspense" if late_out_trade_no else "held"
     await writer.run(
         _OPEN,
         {
@@ -169,15 +169,16 @@ async def open_refund(
         },
     )
     stored = await refunding(writer, number)
-    await books.post(
+    await ledger.post(
         writer,
-        ledger.refund_opened(
+        journal(
+            "refund_opened",
             site_id=stored.site_id,
             order_id=stored.order_id,
             channel=stored.channel,
             merchant_id=stored.merchant_id,
             out_refund_no=number,
-            source=source,
+            payer=source,
             amount_fen=amount_fen,
         ),
     )
@@ -188,9 +189,10 @@ async def pay_merchant(writer: Writer, stream: Stream, *, amount_fen: int) -> No
     """The platform pays the shop what refunds that were not its fault have left short."""
     if amount_fen <= 0:
         return
-    await books.post(
+    await ledger.post(
         writer,
-        ledger.merchant_paid_by_platform(
+        journal(
+            "merchant_paid_by_platform",
             site_id=stream.site_id,
             order_id=stream.order_id,
             merchant_id=stream.merchant_id,
@@ -216,9 +218,10 @@ async def ended(writer: Writer, refund: Refunding, state: RefundState) -> bool:
     if not await writer.run(_ENDED, {"out_refund_no": refund.out_refund_no, "state": state}):
         return False
     if state is RefundState.SUCCESS:
-        await books.post(
+        await ledger.post(
             writer,
-            ledger.refund_settled(
+            journal(
+                "refund_settled",
                 site_id=refund.site_id,
                 order_id=refund.order_id,
                 channel=refund.channel,

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from domain import ledger
+from domain.books import account, journal
 from domain.ledger import Journal, JournalKeyReused, Posting, Side
 from services.db import Database, Writer
 from services.ledger import accounts, balances, check, post, trial_balance
@@ -25,11 +25,11 @@ POSTS = 400
 
 def earn(site_id: str, key: str, merchant_id: str, fen: int) -> Journal:
     """The platform pays a merchant; a negative amount takes it back from them for a refund."""
-    payable = ledger.merchant_payable(merchant_id)
+    payable = account("merchant", merchant_id=merchant_id)
     if fen > 0:
-        debit, credit = ledger.platform_expense(site_id), payable
+        debit, credit = account("expense", site_id=site_id), payable
     else:
-        debit, credit = payable, ledger.refund_in_flight("wechat")
+        debit, credit = payable, account("in_flight", channel="wechat")
     return Journal(
         key=f"{site_id}/{key}",
         event="test",
@@ -47,13 +47,14 @@ class RolledBackError(Exception):
 
 
 def more_out_than_in(site_id: str) -> Journal:
-    return ledger.refund_opened(
+    return journal(
+        "refund_opened",
         site_id=site_id,
         order_id=f"{site_id}-o",
         channel="wechat",
         merchant_id="m",
         out_refund_no=f"{site_id}-r01",
-        source="held",
+        payer="held",
         amount_fen=1,
     )
 
@@ -84,19 +85,27 @@ async def test_an_orders_life_ends_with_everybody_paid(database: Database, site_
     channel = {"channel": "wechat", "mchid": "m1"}
     number = {"out_refund_no": f"{site_id}-r01"}
     life = [
-        ledger.payment_captured(
-            **order, **channel, out_trade_no=f"{site_id}-p01", amount_fen=3_000
+        journal(
+            "payment_captured", **order, **channel, out_trade_no=f"{site_id}-p01", amount_fen=3_000
         ),
-        ledger.refund_opened(
+        journal(
+            "refund_opened",
             **order,
             channel="wechat",
             merchant_id="m",
             **number,
-            source="held",
+            payer="held",
             amount_fen=500,
         ),
-        ledger.refund_settled(**order, **channel, **number, amount_fen=500),
-        ledger.order_settled(**order, merchant_id="m", merchant_fen=2_500, delivery_fen=0),
+        journal("refund_settled", **order, **channel, **number, amount_fen=500),
+        journal(
+            "order_settled",
+            **order,
+            merchant_id="m",
+            merchant_fen=2_500,
+            commission_fen=0,
+            delivery_fen=0,
+        ),
     ]
     assert [await book(database, journal) for journal in life] == ["applied"] * 4
     assert [await book(database, journal) for journal in life] == ["already"] * 4
@@ -260,8 +269,8 @@ async def test_duplicates_on_many_connections_are_booked_once(
     answers: defaultdict[str, list[str]] = defaultdict(list)
 
     async def client(share: list[Journal]) -> None:
-        for journal in share:
-            answers[journal.key].append(await book(database, journal))
+        for entry in share:
+            answers[entry.key].append(await book(database, entry))
 
     await asyncio.gather(*(client(work[number::CONNECTIONS]) for number in range(CONNECTIONS)))
 
@@ -271,9 +280,9 @@ async def test_duplicates_on_many_connections_are_booked_once(
             {"applied": 1, "already": len(statuses) - 1}
         )
     expected: Counter[str] = Counter()
-    for journal in unique:
-        if "applied" in answers[journal.key]:
-            for leg in journal.postings:
+    for entry in unique:
+        if "applied" in answers[entry.key]:
+            for leg in entry.postings:
                 normal = leg.side is leg.account.normal
                 expected[leg.account.code] += leg.amount_fen if normal else -leg.amount_fen
     assert {statuses[0] for statuses in answers.values()} >= {"applied", "declined"}
@@ -299,7 +308,7 @@ async def test_opposite_transfers_do_not_deadlock(database: Database, site_id: s
 
     def transfer(number: int) -> Journal:
         payer, payee = ("a", "b") if number % 2 else ("b", "a")
-        debit, credit = ledger.merchant_payable(payer), ledger.merchant_payable(payee)
+        debit, credit = (account("merchant", merchant_id=name) for name in (payer, payee))
         return Journal(
             key=f"{site_id}/transfer/{number}",
             event="test",

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 
 from services.settings import Settings
-from services.wechat.accounts import Account, load_account
+from services.wechat.accounts import Account
 from services.wechat.client import WechatPay
 
 POOL = httpx.Limits(max_connections=50, max_keepalive_connections=20)
@@ -27,7 +27,7 @@ class Gateways:
         self.account = cache(self._account)
 
     def _account(self, keys_ref: str) -> Account:
-        return load_account(self._home / Path(keys_ref))
+        return self.wechat.load_account(self._home / Path(keys_ref))
 
     def notify_url(self, account_id: str) -> str:
         """Where WeChat Pay sends what happens to this payee's payments and refunds."""

@@ -2,28 +2,26 @@
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any, Literal, cast
+from typing import Any
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.act import act
 from activities.gateways import Gateways
+from domain.channels import Create, TradeState
 from domain.contracts import payments as contracts
 from domain.contracts.orders import Done, Step
 from domain.contracts.payments import Attempt, Found, OfOrder, Poll, Settle, Settled, StoreAttempt
 from domain.errors import GatewayUnavailable, NotFound, PaymentRefused
 from domain.orders import Payment, Status
-from domain.outcomes import Accepted, Rejected, Unknown
+from domain.outcomes import Accepted, Refusal, Rejected, Unknown
 from services import events, orders, payments, personal, refunds
 from services.db import Database, Writer
 from services.events import Stream
 from services.orders import Change, Changed
 from services.payments import Paying
 
-NEVER_MADE = frozenset({"ORDER_NOT_EXIST", "RESOURCE_NOT_EXISTS"})
-SAYS_NOTHING = frozenset({"OUT_TRADE_NO_USED", "ORDERPAID"})
-"""Refusals of a repeated create that tell of an earlier one of the same number: query it."""
 TICKET_DUE = timedelta(minutes=30)
 
 
@@ -63,25 +61,20 @@ class PaymentActs:
             return attempt
         outcome = await self.gateways.wechat.create(
             self.gateways.account(paying.keys_ref),
-            method=cast('Literal["jsapi", "native"]', paying.method),
-            out_trade_no=paying.out_trade_no,
-            amount_fen=paying.amount_fen,
-            description=f"{paying.shop_name} #{paying.number}",
-            notify_url=self.gateways.notify_url(paying.account_id),
-            expires_at=paying.expires_at,
-            openid=openid["openid"] if openid else None,
+            Create(
+                method=paying.method,
+                out_trade_no=paying.out_trade_no,
+                amount_fen=paying.amount_fen,
+                description=f"{paying.shop_name} #{paying.number}",
+                notify_url=self.gateways.notify_url(paying.account_id),
+                expires_at=paying.expires_at,
+                payer=openid["openid"] if openid else "",
+            ),
         )
-        if isinstance(outcome, Rejected) and outcome.code in SAYS_NOTHING:
-            outcome = Unknown(reason=outcome.code)
         async with self.database.write() as writer:
             match outcome:
-                case Accepted(value=prepay):
-                    await payments.opened(
-                        writer,
-                        paying.out_trade_no,
-                        prepay_id=prepay.prepay_id or "",
-                        code_url=prepay.code_url or "",
-                    )
+                case Accepted(value=opened):
+                    await payments.opened(writer, paying.out_trade_no, opened.handles)
                 case Rejected(code=code):
                     await payments.mark(writer, paying.out_trade_no, "failed", code)
                 case Unknown():
@@ -155,7 +148,7 @@ class PaymentActs:
             self.gateways.account(paying.keys_ref), out_trade_no=paying.out_trade_no
         )
         match outcome:
-            case Accepted(value=transaction) if transaction.trade_state in {"SUCCESS", "REFUND"}:
+            case Accepted(value=transaction) if transaction.state is TradeState.PAID:
                 async with self.database.write() as writer:
                     notice_id, _ = await payments.store_fact(
                         writer,
@@ -164,9 +157,9 @@ class PaymentActs:
                         fact=transaction.fact(),
                     )
                 return notice_id
-            case Accepted(value=transaction) if sure and transaction.trade_state != "CLOSED":
-                raise GatewayUnavailable(f"not closed yet: {transaction.trade_state}")
-            case Rejected(code=code) if sure and code not in NEVER_MADE:
+            case Accepted(value=transaction) if sure and transaction.state is not TradeState.CLOSED:
+                raise GatewayUnavailable(f"not closed yet: {transaction.state}")
+            case Rejected(code=code, kind=kind) if sure and kind is not Refusal.NOT_FOUND:
                 raise GatewayUnavailable(f"the payment channel said {code}")
             case Unknown() if sure:
                 raise GatewayUnavailable("the payment channel gave no certain answer")

@@ -9,6 +9,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.act import act
 from activities.gateways import Gateways
+from domain.channels import RefundSaid as Said
 from domain.contracts import refunds as contracts
 from domain.contracts.orders import Step
 from domain.contracts.refunds import (
@@ -22,27 +23,12 @@ from domain.contracts.refunds import (
 from domain.errors import GatewayUnavailable
 from domain.ids import order_workflow
 from domain.orders import Payment
-from domain.outcomes import Accepted, Outcome, Rejected, Unknown
+from domain.outcomes import Accepted, Outcome, Refusal, Rejected, Unknown
 from services import events, facts, orders, refunds
 from services.db import Database, Writer
 from services.orders import Change
 from services.refunds import Refunding
-from services.wechat.answers import RefundState as Said
 
-NEVER_ASKED = frozenset({"RESOURCE_NOT_EXISTS"})
-NEVER = frozenset(
-    {
-        "PARAM_ERROR",
-        "INVALID_REQUEST",
-        "MCH_NOT_EXISTS",
-        "APPID_MCHID_NOT_MATCH",
-        "REFUND_FEE_MISMATCH",
-        "TRADE_OVERDUE",
-        "USER_ACCOUNT_ABNORMAL",
-        "RESOURCE_NOT_EXISTS",
-    }
-)
-"""Refusals that no time mends; all others are asked again under the same number."""
 PATIENT_ATTEMPTS = 5
 """After so many refusals a person is told; the asking goes on."""
 TICKET_DUE = timedelta(hours=2)
@@ -64,9 +50,9 @@ class RefundActs:
         account = self.gateways.account(stored.keys_ref)
         if activity.info().attempt > 1 or stored.state == RefundState.PROCESSING:
             known = await self.gateways.wechat.query_refund(
-                account, out_refund_no=stored.out_refund_no
+                account, out_trade_no=stored.out_trade_no, out_refund_no=stored.out_refund_no
             )
-            if not (isinstance(known, Rejected) and known.code in NEVER_ASKED):
+            if not (isinstance(known, Rejected) and known.kind is Refusal.NOT_FOUND):
                 return await self._heard(stored, known)
         outcome = await self.gateways.wechat.refund(
             account,
@@ -77,7 +63,7 @@ class RefundActs:
             reason=stored.reason,
             notify_url=self.gateways.notify_url(stored.account_id),
         )
-        if isinstance(outcome, Rejected) and outcome.code in NEVER:
+        if isinstance(outcome, Rejected) and outcome.kind is Refusal.NEVER:
             return RefundSaid(state=RefundState.ABNORMAL)
         return await self._heard(stored, outcome)
 
@@ -88,10 +74,12 @@ class RefundActs:
         if RefundState(stored.state) in REFUND_ENDS:
             return RefundSaid(state=stored.state)
         outcome = await self.gateways.wechat.query_refund(
-            self.gateways.account(stored.keys_ref), out_refund_no=stored.out_refund_no
+            self.gateways.account(stored.keys_ref),
+            out_trade_no=stored.out_trade_no,
+            out_refund_no=stored.out_refund_no,
         )
-        if isinstance(outcome, Accepted) and outcome.value.status != "PROCESSING":
-            return RefundSaid(state=outcome.value.status.lower())
+        if isinstance(outcome, Accepted) and outcome.value.state != RefundState.PROCESSING:
+            return RefundSaid(state=outcome.value.state)
         tried = activity.info().attempt - 1
         wait = refund.waits_seconds[min(tried, len(refund.waits_seconds) - 1)]
         raise ApplicationError(
@@ -159,7 +147,7 @@ class RefundActs:
             case Accepted(value=answer):
                 async with self.database.write() as writer:
                     await refunds.asked(writer, stored.out_refund_no, refund_id=answer.refund_id)
-                return RefundSaid(state=answer.status.lower())
+                return RefundSaid(state=answer.state)
             case Rejected(code=code):
                 if activity.info().attempt >= PATIENT_ATTEMPTS:
                     await self._tell_a_person(stored, code)

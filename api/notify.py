@@ -7,10 +7,10 @@ from starlette.responses import Response
 from api.parts import Held, Parts
 from api.replies import reply
 from api.schemas import Id
+from domain.channels import DisputeNotice, Notice, NoticeRefused, PaymentNotice, RefundNotice
 from domain.errors import NotFound
 from services import payments, reads, refunds
-from services.wechat.accounts import AccountUnreadable
-from services.wechat.notices import NoticeRefused, PaymentNotice, RefundNotice
+from services.channel import AccountUnreadable
 
 router = APIRouter(prefix="/v1/notify", tags=["gateways"])
 WECHAT = "wechat"
@@ -39,7 +39,7 @@ async def take_wechat_notice(parts: Held, request: Request, account_id: Id) -> R
     try:
         notice = await parts.wechat.notice(keys, request.headers, body)
     except NoticeRefused as refused:
-        return await _refuse(parts, account_id, refused.reason.value, body)
+        return await _refuse(parts, account_id, refused.reason, body)
     try:
         await _store(parts, account_id, notice, body)
     except NotFound:
@@ -47,29 +47,29 @@ async def take_wechat_notice(parts: Held, request: Request, account_id: Id) -> R
     return Response(status_code=204)
 
 
-async def _store(
-    parts: Parts, account_id: str, notice: PaymentNotice | RefundNotice, body: bytes
-) -> None:
+async def _store(parts: Parts, account_id: str, notice: Notice, body: bytes) -> None:
     """Keep the fact and have its workflow told, in one transaction."""
     async with parts.database.write() as writer:
-        if isinstance(notice, PaymentNotice):
-            await payments.store_notice(
-                writer,
-                account_id=account_id,
-                event_id=notice.event_id,
-                fact=notice.transaction.fact(),
-                body=body,
-            )
-        else:
-            refund = notice.refund
-            await refunds.store_notice(
-                writer,
-                account_id=account_id,
-                event_id=notice.event_id,
-                out_refund_no=refund.out_refund_no,
-                status=refund.status,
-                body=body,
-            )
+        match notice:
+            case PaymentNotice(event_id=event_id, transaction=transaction):
+                await payments.store_notice(
+                    writer,
+                    account_id=account_id,
+                    event_id=event_id,
+                    fact=transaction.fact(),
+                    body=body,
+                )
+            case RefundNotice(event_id=event_id, refund=refund):
+                await refunds.store_notice(
+                    writer,
+                    account_id=account_id,
+                    event_id=event_id,
+                    out_refund_no=refund.out_refund_no,
+                    state=refund.state,
+                    body=body,
+                )
+            case DisputeNotice():
+                raise NotFound
 
 
 async def _refuse(parts: Parts, account_id: str, reason: str, body: bytes) -> Response:

@@ -17,7 +17,7 @@ from services import events
 from services.db import Database
 from services.events import Stream
 from services.settings import Settings
-from services.wechat.accounts import Account, load_account
+from services.wechat.accounts import Account
 from services.wechat.client import WechatPay
 
 GATEWAY_CONNECTIONS = 10
@@ -43,7 +43,7 @@ class Parts:
         self.handover_key = settings.token_key.get_secret_value().encode()
 
     def _account(self, keys_ref: str) -> Account:
-        return load_account(self.settings.home / Path(keys_ref))
+        return self.wechat.load_account(self.settings.home / Path(keys_ref))
 
     async def refresh(self, order_id: str) -> Stream | None:
         """The order as committed, which the next read will not be older than."""

@@ -1,7 +1,5 @@
 """A tap becomes an order: what can be refused is refused first, then the workflow is started."""
 
-import uuid
-
 from starlette.responses import Response
 
 from api import views
@@ -18,10 +16,9 @@ from domain.errors import (
 )
 from domain.orders import Payment, Status
 from services import addresses, payments, quotes, reads
+from services.channel import AccountUnreadable
 from services.identity import Identity
 from services.payments import Paying
-from services.wechat.accounts import AccountUnreadable
-from services.wechat.signing import jsapi_parameters
 
 RETRY_SECONDS = 2
 JSAPI = "jsapi"
@@ -109,11 +106,11 @@ async def _begin(parts: Parts, who: Identity, order_id: str, wanted: NewOrder) -
 
 
 def _parameters(parts: Parts, paying: Paying) -> dict[str, object]:
-    if paying.method != JSAPI:
-        return {"code_url": paying.code_url}
     try:
         account = parts.account(paying.keys_ref)
     except AccountUnreadable as error:
         raise Unavailable from error
-    signed = jsapi_parameters(account, paying.prepay_id, now=utc_now(), nonce=uuid.uuid4().hex)
-    return {"payment_parameters": signed}
+    given = parts.wechat.parameters(
+        account, method=paying.method, handles=paying.handles, now=utc_now()
+    )
+    return {"payment_parameters": given} if paying.method == JSAPI else given

@@ -39,15 +39,14 @@ class Paying:
     method: str
     amount_fen: int
     state: str
-    prepay_id: str
-    code_url: str
+    handles: dict[str, str]
     expires_at: datetime
 
 
 _PAYING = """
 SELECT a.out_trade_no, a.order_id, a.site_id, o.customer_id, o.merchant_id,
   s.name AS shop_name, o.number, a.attempt, a.account_id, c.keys_ref, c.mchid, c.appid,
-  a.channel, a.method, a.amount_fen, a.state, a.prepay_id, a.code_url, a.expires_at
+  a.channel, a.method, a.amount_fen, a.state, a.handles, a.expires_at
 FROM payment_attempts a JOIN orders o USING (order_id) JOIN shops s USING (shop_id)
 JOIN channel_accounts c ON c.account_id = a.account_id
 """
@@ -62,7 +61,7 @@ FROM orders o JOIN shops s USING (shop_id) WHERE o.order_id = :order_id
 ON CONFLICT (out_trade_no) DO NOTHING
 """)
 _OPENED = text("""
-UPDATE payment_attempts SET state = 'opened', prepay_id = :prepay_id, code_url = :code_url
+UPDATE payment_attempts SET state = 'opened', handles = CAST(:handles AS jsonb)
 WHERE out_trade_no = :out_trade_no AND state IN ('created', 'unknown')
 """)
 _STATE = text("""
@@ -131,11 +130,9 @@ async def store_attempt(
     return number
 
 
-async def opened(writer: Writer, out_trade_no: str, *, prepay_id: str, code_url: str) -> None:
+async def opened(writer: Writer, out_trade_no: str, handles: dict[str, str]) -> None:
     """The gateway took the order: keep what the customer pays with."""
-    await writer.run(
-        _OPENED, {"out_trade_no": out_trade_no, "prepay_id": prepay_id, "code_url": code_url}
-    )
+    await writer.run(_OPENED, {"out_trade_no": out_trade_no, "handles": dumps(handles)})
 
 
 async def mark(writer: Writer, out_trade_no: str, state: str, code: str = "") -> None:

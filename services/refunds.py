@@ -90,7 +90,7 @@ async def refunding(reader: Reader, out_refund_no: str) -> Refunding:
 
 
 async def store_notice(
-    writer: Writer, *, account_id: str, event_id: str, out_refund_no: str, status: str, body: bytes
+    writer: Writer, *, account_id: str, event_id: str, out_refund_no: str, state: str, body: bytes
 ) -> None:
     """Store a verified notice of a refund and have its workflow told; a repeat changes nothing.
 
@@ -108,7 +108,7 @@ async def store_notice(
             "event_id": event_id,
             "site_id": refund.site_id,
             "order_id": refund.order_id,
-            "fact": dumps({"out_refund_no": out_refund_no, "status": status}),
+            "fact": dumps({"out_refund_no": out_refund_no, "state": state}),
             "body": body,
         },
     )
@@ -119,7 +119,7 @@ async def store_notice(
             order_id=refund.order_id,
             workflow_id=ids.refund_workflow(out_refund_no),
             name="refund_settled",
-            body={"state": status.lower()},
+            body={"state": state},
         )
 
 

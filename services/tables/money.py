@@ -34,13 +34,12 @@ payment_attempts = Table(
     text_column("method"),
     fen_column("amount_fen"),
     text_column("state"),
-    text_column("prepay_id", server_default=""),
-    text_column("code_url", server_default=""),
     text_column("transaction_id", server_default=""),
     text_column("failure_code", server_default=""),
     at_column("expires_at", nullable=False),
     at_column("created_at", nullable=False, server_default=NOW),
     at_column("paid_at"),
+    json_column("handles"),
     UniqueConstraint("order_id", "attempt"),
 )
 refunds = Table(

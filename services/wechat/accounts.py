@@ -11,14 +11,12 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
+from services.channel import AccountUnreadable
+
 CERTIFICATES_MAX_AGE = timedelta(hours=12)
 REFRESH_INTERVAL = timedelta(seconds=10)
 APIV3_KEY_BYTES = 32
 PUBLIC_KEY_PREFIX = "PUB_KEY_ID_"
-
-
-class AccountUnreadable(ValueError):
-    """A payee's folder lacks a file or field, or a key in it is not one."""
 
 
 class Certificates:
@@ -53,20 +51,32 @@ class Certificates:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Account:
-    """One payee (直连商户); load it once per process and keep it, it caches certificates.
+    """One payee; load it once per process and keep it, it caches certificates.
 
     Without `public_key_id` answers are verified by platform certificates; with it, by both.
+    With `sub_mchid` it is paid through a service provider (服务商), whose number and keys these
+    are; without, it is a merchant of its own (直连商户).
     """
 
     mchid: str
+    """Whose key signs."""
     appid: str
+    """The application under which WeChat knows the payers."""
     serial_no: str
     """Serial of the merchant's own certificate, hex; names the key that signs our requests."""
     private_key: RSAPrivateKey = field(repr=False)
     apiv3_key: bytes = field(repr=False)
     public_key_id: str = ""
     public_key: RSAPublicKey | None = field(default=None, repr=False)
+    sub_mchid: str = ""
+    sp_appid: str = ""
+    """The service provider's application; may be the same as `appid`."""
     certificates: Certificates = field(default_factory=Certificates, repr=False)
+
+    @property
+    def payee(self) -> str:
+        """Whose money it is."""
+        return self.sub_mchid or self.mchid
 
     def verifier(self, serial: str, *, now: datetime) -> RSAPublicKey | None:
         """The key that a `Wechatpay-Serial` names, of either kind, or None."""
@@ -95,9 +105,13 @@ def load_account(folder: Path) -> Account:
             apiv3_key=str(fields["apiv3_key"]).encode(),
             public_key_id=public_key_id,
             public_key=_rsa_public(public_key) if public_key else None,
+            sub_mchid=str(fields.get("sub_mchid", "")),
+            sp_appid=str(fields.get("sp_appid", "")),
         )
     except (OSError, KeyError, TypeError, ValueError, UnsupportedAlgorithm) as error:
         raise AccountUnreadable(f"{folder}: {type(error).__name__}") from error
+    if bool(account.sub_mchid) != bool(account.sp_appid):
+        raise AccountUnreadable(f"{folder}: sub_mchid and sp_appid come together")
     if len(account.apiv3_key) != APIV3_KEY_BYTES:
         raise AccountUnreadable(f"{folder}: the APIv3 key has {APIV3_KEY_BYTES} bytes")
     return account

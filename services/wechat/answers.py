@@ -3,66 +3,31 @@
 Everything raises ValueError where the JSON isn't what the protocol describes.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from domain.channels import Opened, RefundSaid, TradeState, Transaction
+
 MAX_TEXT_CHARACTERS = 512
 MAX_AMOUNT_FEN = 2**53
 CURRENCY = "CNY"
-PAID_STATES = frozenset({"SUCCESS", "REFUND"})
+HANDLES = ("prepay_id", "code_url", "h5_url")
+TRADE_STATES: Mapping[str, TradeState] = {
+    "NOTPAY": TradeState.OPEN,
+    "PAYERROR": TradeState.OPEN,
+    "USERPAYING": TradeState.CHECKING,
+    "ACCEPT": TradeState.CHECKING,
+    "SUCCESS": TradeState.PAID,
+    "REFUND": TradeState.PAID,
+    "CLOSED": TradeState.CLOSED,
+    "REVOKED": TradeState.CLOSED,
+}
+REFUND_STATES = frozenset({"PROCESSING", "SUCCESS", "CLOSED", "ABNORMAL"})
 
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepay:
-    """An order that waits for its customer: by prepay_id (JSAPI) or by QR code (Native)."""
-
-    prepay_id: str | None
-    code_url: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transaction:
-    """A payment as the gateway sees it; who paid is left out on purpose."""
-
-    mchid: str
-    appid: str
-    out_trade_no: str
-    transaction_id: str | None
-    trade_state: str
-    """NOTPAY, SUCCESS, CLOSED, REFUND; by payment code also REVOKED, USERPAYING, PAYERROR."""
-    amount_fen: int
-    """The order's total; 0 where the answer about an unpaid order leaves it out."""
-    currency: str
-    success_time: datetime | None
-
-    def fact(self) -> Json:
-        """What is kept of it in the inbox."""
-        return {
-            "out_trade_no": self.out_trade_no,
-            "transaction_id": self.transaction_id,
-            "amount_fen": self.amount_fen,
-            "currency": self.currency,
-            "mchid": self.mchid,
-            "appid": self.appid,
-            "trade_state": self.trade_state,
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefundState:
-    """A refund as the gateway sees it; only status SUCCESS means that the money went back."""
-
-    out_refund_no: str
-    refund_id: str
-    status: str
-    """PROCESSING, SUCCESS, CLOSED (only this one needs a new number) or ABNORMAL."""
-    refund_fen: int
-    total_fen: int
 
 
 def read_json(body: bytes) -> Json:
@@ -70,42 +35,52 @@ def read_json(body: bytes) -> Json:
     return as_object(orjson.loads(body))
 
 
-def read_prepay(data: Json) -> Prepay:
+def read_opened(data: Json) -> Opened:
     """The answer to a create."""
-    prepay = Prepay(
-        prepay_id=optional_text(data, "prepay_id"), code_url=optional_text(data, "code_url")
-    )
-    if prepay.prepay_id is None and prepay.code_url is None:
-        raise ValueError("neither prepay_id nor code_url")
-    return prepay
+    handles = {name: text(data, name) for name in HANDLES if data.get(name)}
+    if not handles:
+        raise ValueError("nothing to pay with")
+    return Opened(handles=handles)
 
 
 def read_transaction(data: Json) -> Transaction:
-    """The answer to a query, or the opened resource of a payment notice."""
-    trade_state = text(data, "trade_state")
-    paid = trade_state in PAID_STATES
+    """The answer to a query, or the opened resource of a payment notice.
+
+    Through a service provider the payee is the sub-merchant.
+    """
+    said = text(data, "trade_state")
+    state = TRADE_STATES.get(said)
+    if state is None:
+        raise ValueError("trade_state is none we know")
+    paid = state is TradeState.PAID
     amount = section(data, "amount") if paid or "amount" in data else {}
+    partner = "sub_mchid" in data
     return Transaction(
-        mchid=text(data, "mchid"),
-        appid=text(data, "appid"),
+        mchid=text(data, "sub_mchid" if partner else "mchid"),
+        appid=(partner and optional_text(data, "sub_appid"))
+        or text(data, "sp_appid" if partner else "appid"),
         out_trade_no=text(data, "out_trade_no"),
         transaction_id=(text if paid else optional_text)(data, "transaction_id"),
-        trade_state=trade_state,
-        amount_fen=_fen(amount, "total") if paid or amount else 0,
+        state=state,
+        amount_fen=fen(amount, "total") if paid or amount else 0,
         currency=optional_text(amount, "currency") or CURRENCY,
-        success_time=_moment(data, "success_time"),
+        success_time=moment(data, "success_time"),
+        failure_code=said if said == "PAYERROR" else "",
     )
 
 
-def read_refund(data: Json, *, status_field: str = "status") -> RefundState:
+def read_refund(data: Json, *, status_field: str = "status") -> RefundSaid:
     """The answer to a refund or its query; notices call the status `refund_status`."""
     amount = section(data, "amount")
-    return RefundState(
+    status = text(data, status_field)
+    if status not in REFUND_STATES:
+        raise ValueError("a status we do not know")
+    return RefundSaid(
         out_refund_no=text(data, "out_refund_no"),
         refund_id=text(data, "refund_id"),
-        status=text(data, status_field),
-        refund_fen=_fen(amount, "refund"),
-        total_fen=_fen(amount, "total"),
+        state=status.lower(),
+        refund_fen=fen(amount, "refund"),
+        total_fen=fen(amount, "total"),
     )
 
 
@@ -129,6 +104,14 @@ def section(data: Json, name: str) -> Json:
     return as_object(data.get(name))
 
 
+def sections(data: Json, name: str) -> list[Json]:
+    """A list of objects inside the object."""
+    value = data.get(name)
+    if not isinstance(value, list):
+        raise ValueError(f"{name} is no list")  # noqa: TRY004 - one kind for all bad JSON
+    return [as_object(item) for item in value]
+
+
 def as_object(value: object) -> Json:
     """The value, if it is a JSON object."""
     if not isinstance(value, dict):
@@ -136,14 +119,16 @@ def as_object(value: object) -> Json:
     return value
 
 
-def _fen(data: Json, name: str) -> int:
+def fen(data: Json, name: str) -> int:
+    """An amount in fen."""
     value = data.get(name)
     if type(value) is not int or not 0 <= value <= MAX_AMOUNT_FEN:
         raise ValueError(f"{name} is no amount in fen")
     return value
 
 
-def _moment(data: Json, name: str) -> datetime | None:
+def moment(data: Json, name: str) -> datetime | None:
+    """A moment with an offset, or None where it is absent, null or empty."""
     value = optional_text(data, name)
     if value is None:
         return None

@@ -30,7 +30,7 @@ _HEADERS = (
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 
 
-class Refusal(StrEnum):
+class Fault(StrEnum):
     """Why an answer or a notice is not believed."""
 
     MISSING_HEADER = "missing_header"
@@ -94,7 +94,7 @@ def find_fault(
     *,
     now: datetime,
     extra_keys: Mapping[str, RSAPublicKey] | None = None,
-) -> Refusal | None:
+) -> Fault | None:
     """Why these signed headers and body are not to be believed, or None if they are.
 
     `extra_keys` are certificates that the body itself brings, already opened with the APIv3 key.
@@ -106,27 +106,27 @@ def find_fault(
     serial = given["wechatpay-serial"]
     key = (extra_keys or {}).get(serial) or account.verifier(serial, now=now)
     if key is None:
-        return Refusal.UNKNOWN_SERIAL
+        return Fault.UNKNOWN_SERIAL
     message = lines(
         given["wechatpay-timestamp"].encode(), given["wechatpay-nonce"].encode("ascii"), body
     )
     signed = is_signed(key, message, given["wechatpay-signature"])
-    return None if signed else Refusal.BAD_SIGNATURE
+    return None if signed else Fault.BAD_SIGNATURE
 
 
-def _find_header_fault(given: Mapping[str, str], *, now: datetime) -> Refusal | None:
+def _find_header_fault(given: Mapping[str, str], *, now: datetime) -> Fault | None:
     if not all(given.get(name) for name in _HEADERS):
-        return Refusal.MISSING_HEADER
+        return Fault.MISSING_HEADER
     if given.get("wechatpay-signature-type", SCHEME) != SCHEME:
-        return Refusal.MISSING_HEADER
+        return Fault.MISSING_HEADER
     timestamp = given["wechatpay-timestamp"]
     if not _TIMESTAMP.fullmatch(timestamp):
-        return Refusal.STALE_TIMESTAMP
+        return Fault.STALE_TIMESTAMP
     if abs(now.timestamp() - int(timestamp)) >= MAX_SKEW_SECONDS:
-        return Refusal.STALE_TIMESTAMP
+        return Fault.STALE_TIMESTAMP
     if given["wechatpay-signature"].startswith(PROBE_PREFIX):
-        return Refusal.SIGNTEST
-    return None if given["wechatpay-nonce"].isascii() else Refusal.BAD_SIGNATURE
+        return Fault.SIGNTEST
+    return None if given["wechatpay-nonce"].isascii() else Fault.BAD_SIGNATURE
 
 
 def open_sealed(key: bytes, *, nonce: str, associated_data: str, ciphertext: str) -> bytes:

@@ -7,7 +7,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from services.wechat.accounts import CERTIFICATES_MAX_AGE, AccountUnreadable, load_account
+from services.channel import AccountUnreadable
+from services.wechat.accounts import CERTIFICATES_MAX_AGE, load_account
 from tests.services.wechat.platform import NOW, PUBLIC_KEY_ID, SERIAL, Platform
 
 

@@ -9,13 +9,12 @@ import httpx
 import orjson
 import pytest
 
-from domain.outcomes import Accepted, Rejected, Unknown
-from services.wechat import client
+from domain.channels import NoticeRefused, PaymentNotice, Transaction
+from domain.outcomes import Accepted, Refusal, Rejected, Unknown
+from services.wechat import wire
 from services.wechat.accounts import CERTIFICATES_MAX_AGE, REFRESH_INTERVAL, Account
-from services.wechat.answers import Transaction
 from services.wechat.client import WechatPay
-from services.wechat.notices import NoticeRefused, PaymentNotice
-from services.wechat.signing import Refusal, is_signed, lines
+from services.wechat.signing import Fault, is_signed, lines
 from tests.services.wechat.platform import NOW, PUBLIC_KEY_ID, SERIAL, TRANSACTION, Platform
 
 OUT_TRADE_NO = TRANSACTION["out_trade_no"]
@@ -77,13 +76,13 @@ async def test_the_wire_is_signed_byte_for_byte(platform: Platform) -> None:
     ("change", "reason"),
     [
         ({}, None),
-        ({"out_trade_no": "another"}, Refusal.WRONG_SHAPE),
-        ({"mchid": "1600000002"}, Refusal.WRONG_SHAPE),
-        ({"amount": {}}, Refusal.WRONG_SHAPE),
+        ({"out_trade_no": "another"}, Fault.WRONG_SHAPE),
+        ({"mchid": "1600000002"}, Fault.WRONG_SHAPE),
+        ({"amount": {}}, Fault.WRONG_SHAPE),
     ],
 )
 async def test_a_signed_answer_to_another_question_is_unknown(
-    platform: Platform, change: dict[str, Any], reason: Refusal | None
+    platform: Platform, change: dict[str, Any], reason: Fault | None
 ) -> None:
     body = orjson.dumps({**TRANSACTION, **change})
     outcome = await _query(_pay(_signed(platform, body)), platform.account())
@@ -117,9 +116,13 @@ async def test_an_unpaid_order_may_leave_out_what_it_has_not(platform: Platform)
         (
             400,
             b'{"code":"PARAM_ERROR","message":"x","detail":{"field":"/amount/total","value":"s"}}',
-            Rejected(code="PARAM_ERROR", message="/amount/total"),
+            Rejected(code="PARAM_ERROR", message="/amount/total", kind=Refusal.NEVER),
         ),
-        (404, b'{"code":"ORDER_NOT_EXIST"}', Rejected(code="ORDER_NOT_EXIST")),
+        (
+            404,
+            b'{"code":"ORDER_NOT_EXIST"}',
+            Rejected(code="ORDER_NOT_EXIST", kind=Refusal.NOT_FOUND),
+        ),
         (404, b"", Unknown(reason="http_404")),
         (403, b"<html>", Unknown(reason="http_403")),
         (403, b'{"code":"no code"}', Unknown(reason="http_403")),
@@ -129,8 +132,8 @@ async def test_an_unpaid_order_may_leave_out_what_it_has_not(platform: Platform)
         (500, b'{"code":"PARAM_ERROR"}', Unknown(reason="http_500")),
         (302, b"", Unknown(reason="http_302")),
         (202, b"{}", Unknown(reason="http_202")),
-        (204, b"", Unknown(reason=Refusal.WRONG_SHAPE)),
-        (200, b"no json", Unknown(reason=Refusal.WRONG_SHAPE)),
+        (204, b"", Unknown(reason=Fault.WRONG_SHAPE)),
+        (200, b"no json", Unknown(reason=Fault.WRONG_SHAPE)),
     ],
 )
 async def test_only_a_clear_no_is_a_no(
@@ -142,7 +145,7 @@ async def test_only_a_clear_no_is_a_no(
 
 async def test_an_endless_answer_is_cut(platform: Platform) -> None:
     outcome = await _query(
-        _pay(_signed(platform, b" " * (client.MAX_ANSWER_BYTES + 1))), platform.account()
+        _pay(_signed(platform, b" " * (wire.MAX_ANSWER_BYTES + 1))), platform.account()
     )
     assert outcome == Unknown(reason="answer_too_large")
 
@@ -154,7 +157,7 @@ async def test_a_slow_answer_is_unknown(
         await asyncio.sleep(30)
         return httpx.Response(204)
 
-    monkeypatch.setattr(client, "TOTAL_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(wire, "TOTAL_TIMEOUT_SECONDS", 0.05)
     assert await _query(_pay(answer), platform.account()) == Unknown(reason="timeout")
 
 
@@ -202,7 +205,7 @@ async def test_serials_nobody_knows_do_not_make_us_ask_for_ever(platform: Platfo
     pay = _pay(gateway, clock)
     account = platform.account(certificates=False)
     for _ in range(5):
-        assert await _query(pay, account) == Unknown(reason=Refusal.UNKNOWN_SERIAL)
+        assert await _query(pay, account) == Unknown(reason=Fault.UNKNOWN_SERIAL)
     assert gateway.asked == 1
     clock.now += REFRESH_INTERVAL
     gateway.serves = True
@@ -214,14 +217,14 @@ async def test_certificates_that_expired_are_not_kept(platform: Platform) -> Non
     body = platform.certificates_body(expires_at=NOW)
     account = platform.account(public_key_mode=False, certificates=False)
     outcome = await _pay(_signed(platform, body)).certificates(account)
-    assert outcome == Unknown(reason=Refusal.UNKNOWN_SERIAL)
+    assert outcome == Unknown(reason=Fault.UNKNOWN_SERIAL)
     assert account.verifier(SERIAL, now=NOW) is None
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"data": [1]}', b'{"data": [{"serial_no": "1"}]}'])
 async def test_certificates_of_wrong_shape_are_unknown(platform: Platform, body: bytes) -> None:
     outcome = await _pay(_signed(platform, body)).certificates(platform.account())
-    assert outcome == Unknown(reason=Refusal.WRONG_SHAPE)
+    assert outcome == Unknown(reason=Fault.WRONG_SHAPE)
 
 
 async def test_certificates_sealed_by_somebody_else_are_not_believed(platform: Platform) -> None:
@@ -229,7 +232,7 @@ async def test_certificates_sealed_by_somebody_else_are_not_believed(platform: P
     body = forger.certificates_body()
     account = platform.account(public_key_mode=False, certificates=False)
     outcome = await _pay(_signed(forger, body)).certificates(account)
-    assert outcome == Unknown(reason=Refusal.WRONG_SHAPE)
+    assert outcome == Unknown(reason=Fault.WRONG_SHAPE)
     assert account.verifier(SERIAL, now=NOW) is None
 
 
@@ -242,8 +245,8 @@ async def test_a_notice_of_an_unknown_serial_fetches_certificates_once(platform:
     notice = await pay.notice(account, platform.headers(body), body)
     assert isinstance(notice, PaymentNotice)
     stranger = platform.headers(body) | {"Wechatpay-Serial": "PUB_KEY_ID_7"}
-    with pytest.raises(NoticeRefused, match=Refusal.UNKNOWN_SERIAL):
+    with pytest.raises(NoticeRefused, match=Fault.UNKNOWN_SERIAL):
         await pay.notice(account, stranger, body)
-    with pytest.raises(NoticeRefused, match=Refusal.MISSING_HEADER):
+    with pytest.raises(NoticeRefused, match=Fault.MISSING_HEADER):
         await pay.notice(account, {}, body)
     assert gateway.asked == 1

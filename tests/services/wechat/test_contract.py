@@ -10,13 +10,20 @@ from typing import Any
 import httpx
 import pytest
 
-from domain.outcomes import Accepted, Outcome, Rejected, Unknown
-from services.wechat import client
+from domain.channels import (
+    Create,
+    NoticeRefused,
+    PaymentNotice,
+    RefundNotice,
+    RefundSaid,
+    TradeState,
+    Transaction,
+)
+from domain.outcomes import Accepted, Outcome, Refusal, Rejected, Unknown
+from services.wechat import wire
 from services.wechat.accounts import Account
-from services.wechat.answers import Prepay, RefundState, Transaction
 from services.wechat.client import WechatPay
-from services.wechat.notices import NoticeRefused, PaymentNotice, RefundNotice
-from services.wechat.signing import Refusal
+from services.wechat.signing import Fault
 from tests.services.wechat.gateway import NOTIFY_URL, Gateway, NoticeEar, free_ports
 from tests.services.wechat.platform import make_key
 
@@ -28,16 +35,16 @@ def _number(prefix: str = "T") -> str:
     return prefix + secrets.token_hex(12)
 
 
-def _order(out_trade_no: str, **changes: Any) -> dict[str, Any]:
-    return {
-        "method": "native",
-        "out_trade_no": out_trade_no,
-        "amount_fen": 2999,
-        "description": "订单",
-        "notify_url": NOTIFY_URL,
-        "expires_at": datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=15),
-        "openid": None,
-    } | changes
+def _order(out_trade_no: str, **changes: Any) -> Create:
+    order = Create(
+        method="native",
+        out_trade_no=out_trade_no,
+        amount_fen=2999,
+        description="订单",
+        notify_url=NOTIFY_URL,
+        expires_at=datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=15),
+    )
+    return replace(order, **changes)
 
 
 def _refund(out_trade_no: str, out_refund_no: str, **changes: Any) -> dict[str, Any]:
@@ -53,7 +60,7 @@ def _refund(out_trade_no: str, out_refund_no: str, **changes: Any) -> dict[str, 
 
 async def _paid(gateway: Gateway, pay: WechatPay, account: Account, ear: NoticeEar) -> str:
     out_trade_no = _number()
-    assert isinstance(await pay.create(account, **_order(out_trade_no)), Accepted)
+    assert isinstance(await pay.create(account, _order(out_trade_no)), Accepted)
     gateway.pay(account, out_trade_no)
     await ear.next()
     return out_trade_no
@@ -65,11 +72,15 @@ async def _query(pay: WechatPay, account: Account, out_trade_no: str) -> Transac
     return outcome.value
 
 
-async def _refund_ended(pay: WechatPay, account: Account, out_refund_no: str) -> RefundState:
+async def _refund_ended(
+    pay: WechatPay, account: Account, out_trade_no: str, out_refund_no: str
+) -> RefundSaid:
     for _ in range(REFUND_POLLS):
-        outcome = await pay.query_refund(account, out_refund_no=out_refund_no)
+        outcome = await pay.query_refund(
+            account, out_trade_no=out_trade_no, out_refund_no=out_refund_no
+        )
         assert isinstance(outcome, Accepted)
-        if outcome.value.status != "PROCESSING":
+        if outcome.value.state != "processing":
             return outcome.value
         await asyncio.sleep(REFUND_POLL_SECONDS)
     raise TimeoutError("the refund stays PROCESSING")
@@ -79,26 +90,24 @@ async def test_an_order_is_placed_paid_and_sent_home(
     gateway: Gateway, pay: WechatPay, account: Account, ear: NoticeEar
 ) -> None:
     out_trade_no, out_refund_no = _number(), _number("R")
-    created = await pay.create(account, **_order(out_trade_no))
+    created = await pay.create(account, _order(out_trade_no))
     assert isinstance(created, Accepted)
-    assert created.value.prepay_id is None
-    assert str(created.value.code_url).startswith("weixin://wxpay/bizpayurl")
+    assert list(created.value.handles) == ["code_url"]
+    assert created.value.handles["code_url"].startswith("weixin://wxpay/bizpayurl")
     unpaid = await _query(pay, account, out_trade_no)
-    assert (unpaid.trade_state, unpaid.transaction_id, unpaid.success_time) == (
-        "NOTPAY",
+    assert (unpaid.state, unpaid.transaction_id, unpaid.success_time) == (
+        TradeState.OPEN,
         None,
         None,
     )
 
     gateway.pay(account, out_trade_no)
     paid = await _query(pay, account, out_trade_no)
-    assert (paid.trade_state, paid.amount_fen, paid.currency) == ("SUCCESS", 2999, "CNY")
+    assert (paid.state, paid.amount_fen, paid.currency) == (TradeState.PAID, 2999, "CNY")
     assert (paid.mchid, paid.appid) == (account.mchid, account.appid)
     assert paid.success_time is not None
     assert abs(paid.success_time - datetime.now(UTC)) < timedelta(minutes=1)
     assert paid.transaction_id is not None
-    same = await pay.query_by_id(account, transaction_id=paid.transaction_id)
-    assert same == Accepted(value=paid)
     heard = await ear.next()
     notice = await pay.notice(account, heard.headers, heard.body)
     assert isinstance(notice, PaymentNotice)
@@ -106,33 +115,32 @@ async def test_an_order_is_placed_paid_and_sent_home(
 
     asked = await pay.refund(account, **_refund(out_trade_no, out_refund_no))
     assert isinstance(asked, Accepted)
-    assert asked.value.status == "PROCESSING"
-    ended = await _refund_ended(pay, account, out_refund_no)
-    assert ended == replace(asked.value, status="SUCCESS")
+    assert asked.value.state == "processing"
+    ended = await _refund_ended(pay, account, out_trade_no, out_refund_no)
+    assert ended == replace(asked.value, state="success")
     assert (ended.refund_fen, ended.total_fen) == (1000, 2999)
     heard = await ear.next()
     refunded = await pay.notice(account, heard.headers, heard.body)
     assert isinstance(refunded, RefundNotice)
     assert refunded.refund == ended
-    assert (await _query(pay, account, out_trade_no)).trade_state == "REFUND"
+    assert (await _query(pay, account, out_trade_no)).state is TradeState.PAID
 
 
 async def test_the_same_number_is_the_same_order(pay: WechatPay, account: Account) -> None:
-    order = _order("a|b*c-_" + secrets.token_hex(8), method="jsapi", openid="oUpF8uMuAJO_M2pxb1Q9z")
-    first = await pay.create(account, **order)
+    order = _order("a|b*c-_" + secrets.token_hex(8), method="jsapi", payer="oUpF8uMuAJO_M2pxb1Q9z")
+    first = await pay.create(account, order)
     assert isinstance(first, Accepted)
-    assert isinstance(first.value, Prepay)
-    assert first.value.prepay_id
-    assert await pay.create(account, **order) == first
-    other = await pay.create(account, **order | {"amount_fen": 3000})
-    assert other == Rejected(code="OUT_TRADE_NO_USED")
-    assert (await _query(pay, account, order["out_trade_no"])).amount_fen == 2999
+    assert first.value.handles["prepay_id"]
+    assert await pay.create(account, order) == first
+    other = await pay.create(account, replace(order, amount_fen=3000))
+    assert other == Unknown(reason="OUT_TRADE_NO_USED")
+    assert (await _query(pay, account, order.out_trade_no)).amount_fen == 2999
 
 
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"method": "jsapi", "openid": None}, "/payer/openid"),
+        ({"method": "jsapi", "payer": ""}, "/payer/openid"),
         ({"amount_fen": 0}, "/amount/total"),
         ({"out_trade_no": "short"}, "/out_trade_no"),
         ({"expires_at": datetime(2020, 1, 1, tzinfo=UTC)}, "/time_expire"),
@@ -142,34 +150,33 @@ async def test_the_same_number_is_the_same_order(pay: WechatPay, account: Accoun
 async def test_bad_parameters_are_named(
     pay: WechatPay, certificate_account: Account, changes: dict[str, Any], field: str
 ) -> None:
-    outcome = await pay.create(certificate_account, **_order(_number()) | changes)
-    assert outcome == Rejected(code="PARAM_ERROR", message=field)
+    outcome = await pay.create(certificate_account, replace(_order(_number()), **changes))
+    assert outcome == Rejected(code="PARAM_ERROR", message=field, kind=Refusal.NEVER)
 
 
 async def test_closing_is_repeatable_and_never_undoes_a_payment(
     gateway: Gateway, pay: WechatPay, account: Account, ear: NoticeEar
 ) -> None:
     order = _order(_number())
-    assert isinstance(await pay.create(account, **order), Accepted)
+    assert isinstance(await pay.create(account, order), Accepted)
     for _ in range(2):
-        closed = await pay.close(account, out_trade_no=order["out_trade_no"])
+        closed = await pay.close(account, out_trade_no=order.out_trade_no)
         assert closed == Accepted(value=None)
-    assert (await _query(pay, account, order["out_trade_no"])).trade_state == "CLOSED"
-    assert await pay.create(account, **order) == Rejected(code="ORDER_CLOSED")
+    assert (await _query(pay, account, order.out_trade_no)).state is TradeState.CLOSED
+    assert await pay.create(account, order) == Rejected(code="ORDER_CLOSED")
     paid = await _paid(gateway, pay, account, ear)
     assert isinstance(await pay.close(account, out_trade_no=paid), Rejected)
-    assert (await _query(pay, account, paid)).trade_state == "SUCCESS"
+    assert (await _query(pay, account, paid)).state is TradeState.PAID
 
 
 async def test_what_was_never_made_is_said_so(pay: WechatPay, account: Account) -> None:
     nothing = await pay.query(account, out_trade_no=_number())
-    assert nothing == Rejected(code="ORDER_NOT_EXIST")
-    nothing = await pay.query_by_id(account, transaction_id="4200" + "0" * 24)
-    assert nothing == Rejected(code="ORDER_NOT_EXIST")
-    nothing_refunded = await pay.query_refund(account, out_refund_no=_number("R"))
-    assert nothing_refunded == Rejected(code="RESOURCE_NOT_EXISTS")
+    assert nothing == Rejected(code="ORDER_NOT_EXIST", kind=Refusal.NOT_FOUND)
+    numbers = {"out_trade_no": _number(), "out_refund_no": _number("R")}
+    nothing_refunded = await pay.query_refund(account, **numbers)
+    assert nothing_refunded == Rejected(code="RESOURCE_NOT_EXISTS", kind=Refusal.NOT_FOUND)
     unpaid = await pay.refund(account, **_refund(_number(), _number("R")))
-    assert unpaid == Rejected(code="RESOURCE_NOT_EXISTS")
+    assert unpaid == Rejected(code="RESOURCE_NOT_EXISTS", kind=Refusal.NEVER)
 
 
 async def test_more_than_was_paid_is_never_sent_home(
@@ -189,10 +196,10 @@ async def test_more_than_was_paid_is_never_sent_home(
         ("http_502", "http_502"),
         ("http_429", "http_429"),
         ("http_202", "http_202"),
-        ("bad_signature", Refusal.BAD_SIGNATURE),
-        ("stale_timestamp", Refusal.STALE_TIMESTAMP),
-        ("wrong_serial", Refusal.UNKNOWN_SERIAL),
-        ("signtest", Refusal.SIGNTEST),
+        ("bad_signature", Fault.BAD_SIGNATURE),
+        ("stale_timestamp", Fault.STALE_TIMESTAMP),
+        ("wrong_serial", Fault.UNKNOWN_SERIAL),
+        ("signtest", Fault.SIGNTEST),
     ],
 )
 async def test_every_doubt_is_unknown_in_every_call(
@@ -202,11 +209,16 @@ async def test_every_doubt_is_unknown_in_every_call(
     fresh = _order(_number())
     asked = _refund(out_trade_no, out_refund_no)
     calls: list[tuple[str, Callable[[], Awaitable[Outcome[Any]]]]] = [
-        ("create", lambda: pay.create(account, **fresh)),
-        ("query", lambda: pay.query(account, out_trade_no=fresh["out_trade_no"])),
-        ("close", lambda: pay.close(account, out_trade_no=fresh["out_trade_no"])),
+        ("create", lambda: pay.create(account, fresh)),
+        ("query", lambda: pay.query(account, out_trade_no=fresh.out_trade_no)),
+        ("close", lambda: pay.close(account, out_trade_no=fresh.out_trade_no)),
         ("refund", lambda: pay.refund(account, **asked)),
-        ("refund_query", lambda: pay.query_refund(account, out_refund_no=out_refund_no)),
+        (
+            "refund_query",
+            lambda: pay.query_refund(
+                account, out_trade_no=out_trade_no, out_refund_no=out_refund_no
+            ),
+        ),
     ]
     for operation, call in calls:
         gateway.spoil(account, operation, fault)
@@ -223,9 +235,9 @@ async def test_a_create_that_was_committed_unseen_is_found_and_repeated(
 ) -> None:
     order = _order(_number())
     gateway.spoil(account, "create", "drop_after_commit")
-    assert isinstance(await pay.create(account, **order), Unknown)
-    assert (await _query(pay, account, order["out_trade_no"])).trade_state == "NOTPAY"
-    assert isinstance(await pay.create(account, **order), Accepted)
+    assert isinstance(await pay.create(account, order), Unknown)
+    assert (await _query(pay, account, order.out_trade_no)).state is TradeState.OPEN
+    assert isinstance(await pay.create(account, order), Accepted)
 
 
 async def test_a_refund_that_was_committed_unseen_happens_once(
@@ -235,7 +247,7 @@ async def test_a_refund_that_was_committed_unseen_happens_once(
     asked = _refund(out_trade_no, out_refund_no)
     gateway.spoil(account, "refund", "drop_after_commit")
     assert isinstance(await pay.refund(account, **asked), Unknown)
-    found = await pay.query_refund(account, out_refund_no=out_refund_no)
+    found = await pay.query_refund(account, out_trade_no=out_trade_no, out_refund_no=out_refund_no)
     assert isinstance(found, Accepted)
     again = await pay.refund(account, **asked)
     assert isinstance(again, Accepted)
@@ -246,10 +258,10 @@ async def test_a_refund_that_was_committed_unseen_happens_once(
 async def test_a_late_answer_is_unknown(
     gateway: Gateway, pay: WechatPay, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "TOTAL_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(wire, "TOTAL_TIMEOUT_SECONDS", 0.3)
     order = _order(_number())
     gateway.spoil(account, "create", "delay", delay_seconds=1.0)
-    assert await pay.create(account, **order) == Unknown(reason="timeout")
+    assert await pay.create(account, order) == Unknown(reason="timeout")
 
 
 async def test_nobody_there_is_unknown(account: Account) -> None:
@@ -273,7 +285,9 @@ async def test_certificates_exist_only_in_certificate_mode(
     with_certificates = gateway.merchant(certificates=True)
     assert await pay.certificates(with_certificates) == Accepted(value=None)
     without = gateway.merchant(certificates=False)
-    assert await pay.certificates(without) == Rejected(code="RESOURCE_NOT_EXISTS")
+    assert await pay.certificates(without) == Rejected(
+        code="RESOURCE_NOT_EXISTS", kind=Refusal.NOT_FOUND
+    )
 
 
 @pytest.mark.parametrize("fault", ["bad_signature", "stale_timestamp", "signtest", "http_500"])
@@ -282,10 +296,10 @@ async def test_certificates_in_doubt_are_not_kept(
 ) -> None:
     gateway.spoil(certificate_account, "certificates", fault)
     outcome = await pay.query(certificate_account, out_trade_no=_number())
-    assert outcome == Rejected(code="ORDER_NOT_EXIST")  # Refusals carry no signature.
+    assert isinstance(outcome, Rejected)  # Refusals carry no signature.
     assert isinstance(await pay.certificates(certificate_account), Unknown)
     order = _order(_number())
-    assert isinstance(await pay.create(certificate_account, **order), Accepted)
+    assert isinstance(await pay.create(certificate_account, order), Accepted)
 
 
 async def test_the_wrong_key_and_the_wrong_time_are_refused(
@@ -304,13 +318,13 @@ async def test_spoiled_notices_are_refused(
     gateway: Gateway, pay: WechatPay, account: Account, ear: NoticeEar, fault: str
 ) -> None:
     out_trade_no = _number()
-    assert isinstance(await pay.create(account, **_order(out_trade_no)), Accepted)
+    assert isinstance(await pay.create(account, _order(out_trade_no)), Accepted)
     gateway.spoil(account, "notify", fault)
     gateway.pay(account, out_trade_no)
     heard = await ear.next()
     with pytest.raises(NoticeRefused) as caught:
         await pay.notice(account, heard.headers, heard.body)
-    assert caught.value.reason == fault.replace("wrong_serial", Refusal.UNKNOWN_SERIAL)
+    assert caught.value.reason == fault.replace("wrong_serial", Fault.UNKNOWN_SERIAL)
 
 
 async def test_a_public_key_merchant_believes_notices_signed_by_certificate(
@@ -323,7 +337,7 @@ async def test_a_public_key_merchant_believes_notices_signed_by_certificate(
         given, public_key_id=public_key_mode.public_key_id, public_key=public_key_mode.public_key
     )
     out_trade_no = _number()
-    assert isinstance(await pay.create(both, **_order(out_trade_no)), Accepted)
+    assert isinstance(await pay.create(both, _order(out_trade_no)), Accepted)
     gateway.pay(both, out_trade_no)
     heard = await ear.next()
     assert not heard.headers["Wechatpay-Serial"].startswith("PUB_KEY_ID_")
@@ -337,8 +351,8 @@ async def test_another_merchants_notice_is_not_ours(
 ) -> None:
     out_trade_no = _number()
     stranger = gateway.merchant(certificates=account.public_key_id == "")
-    assert isinstance(await pay.create(stranger, **_order(out_trade_no)), Accepted)
+    assert isinstance(await pay.create(stranger, _order(out_trade_no)), Accepted)
     gateway.pay(stranger, out_trade_no)
     heard = await ear.next()
-    with pytest.raises(NoticeRefused, match=Refusal.BAD_ENCRYPTION):
+    with pytest.raises(NoticeRefused, match=Fault.BAD_ENCRYPTION):
         await pay.notice(account, heard.headers, heard.body)

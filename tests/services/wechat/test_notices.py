@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.wechat.notices import NoticeRefused, PaymentNotice, RefundNotice, read_notice
-from services.wechat.signing import Refusal
+from domain.channels import NoticeRefused, PaymentNotice, RefundNotice, TradeState
+from services.wechat.notices import read_notice
+from services.wechat.signing import Fault
 from tests.services.wechat.platform import NOW, REFUND, TRANSACTION, Platform
 
 JSON = st.recursive(
@@ -35,18 +36,18 @@ HEADER_NAMES = st.sampled_from(
 EVENTS = st.sampled_from(["TRANSACTION.SUCCESS", "REFUND.SUCCESS", "REFUND.ABNORMAL"])
 
 
-def _refusal(platform: Platform, body: bytes, headers: dict[str, str] | None = None) -> Refusal:
+def _refusal(platform: Platform, body: bytes, headers: dict[str, str] | None = None) -> Fault:
     given_headers = platform.headers(body) if headers is None else headers
     with pytest.raises(NoticeRefused) as caught:
         read_notice(platform.account(), given_headers, body, now=NOW)
-    return caught.value.reason
+    return Fault(caught.value.reason)
 
 
 def _read_or_refuse(platform: Platform, headers: dict[str, str], body: bytes) -> object:
     try:
         return read_notice(platform.account(), headers, body, now=NOW)
     except NoticeRefused as refused:
-        return refused.reason
+        return Fault(refused.reason)
 
 
 @pytest.mark.parametrize("kind", ["public_key", "certificate"])
@@ -61,7 +62,7 @@ def test_a_payment_is_read_without_its_payer(platform: Platform, kind: str) -> N
     assert transaction.appid == TRANSACTION["appid"]
     assert transaction.out_trade_no == TRANSACTION["out_trade_no"]
     assert transaction.transaction_id == TRANSACTION["transaction_id"]
-    assert transaction.trade_state == "SUCCESS"
+    assert transaction.state is TradeState.PAID
     assert (transaction.amount_fen, transaction.currency) == (2999, "CNY")
     assert transaction.success_time == datetime(2026, 11, 23, 4, 5, 5, tzinfo=UTC)
     assert TRANSACTION["payer"]["openid"] not in repr(notice)
@@ -72,36 +73,36 @@ def test_a_refund_is_no_payment(platform: Platform, status: str) -> None:
     body = platform.notice(f"REFUND.{status}", {**REFUND, "refund_status": status})
     notice = read_notice(platform.account(), platform.headers(body), body, now=NOW)
     assert isinstance(notice, RefundNotice)
-    assert notice.refund.status == status
+    assert notice.refund.state == status.lower()
     assert (notice.refund.out_refund_no, notice.refund.refund_id) == ("R1", REFUND["refund_id"])
     assert (notice.refund.refund_fen, notice.refund.total_fen) == (1000, 2999)
 
 
 def test_events_and_resources_that_do_not_belong_together_are_refused(platform: Platform) -> None:
     swapped = platform.notice("TRANSACTION.SUCCESS", REFUND)
-    assert _refusal(platform, swapped) is Refusal.WRONG_SHAPE
+    assert _refusal(platform, swapped) is Fault.WRONG_SHAPE
     swapped = platform.notice("REFUND.SUCCESS", TRANSACTION)
-    assert _refusal(platform, swapped) is Refusal.WRONG_SHAPE
+    assert _refusal(platform, swapped) is Fault.WRONG_SHAPE
 
 
 @pytest.mark.parametrize(
     ("event_type", "change", "refusal"),
     [
-        ("TRANSACTION.SUCCESS", {"mchid": "1600000002"}, Refusal.WRONG_PAYEE),
-        ("TRANSACTION.SUCCESS", {"mchid": 1600000001}, Refusal.WRONG_SHAPE),
-        ("TRANSACTION.SUCCESS", {"amount": {"total": 29.99}}, Refusal.WRONG_SHAPE),
-        ("TRANSACTION.SUCCESS", {"amount": {"total": -1}}, Refusal.WRONG_SHAPE),
-        ("TRANSACTION.SUCCESS", {"amount": {"total": True}}, Refusal.WRONG_SHAPE),
-        ("TRANSACTION.SUCCESS", {"amount": None}, Refusal.WRONG_SHAPE),
-        ("TRANSACTION.SUCCESS", {"transaction_id": ""}, Refusal.WRONG_SHAPE),
-        ("TRANSACTION.SUCCESS", {"out_trade_no": "a\x00b"}, Refusal.WRONG_SHAPE),
-        ("TRANSACTION.SUCCESS", {"out_trade_no": "a" * 1000}, Refusal.WRONG_SHAPE),
-        ("TRANSACTION.SUCCESS", {"success_time": "2026-11-23T12:05:05"}, Refusal.WRONG_SHAPE),
-        ("SECURITY_ECHO.SUCCESS", {}, Refusal.UNKNOWN_EVENT),
+        ("TRANSACTION.SUCCESS", {"mchid": "1600000002"}, Fault.WRONG_PAYEE),
+        ("TRANSACTION.SUCCESS", {"mchid": 1600000001}, Fault.WRONG_SHAPE),
+        ("TRANSACTION.SUCCESS", {"amount": {"total": 29.99}}, Fault.WRONG_SHAPE),
+        ("TRANSACTION.SUCCESS", {"amount": {"total": -1}}, Fault.WRONG_SHAPE),
+        ("TRANSACTION.SUCCESS", {"amount": {"total": True}}, Fault.WRONG_SHAPE),
+        ("TRANSACTION.SUCCESS", {"amount": None}, Fault.WRONG_SHAPE),
+        ("TRANSACTION.SUCCESS", {"transaction_id": ""}, Fault.WRONG_SHAPE),
+        ("TRANSACTION.SUCCESS", {"out_trade_no": "a\x00b"}, Fault.WRONG_SHAPE),
+        ("TRANSACTION.SUCCESS", {"out_trade_no": "a" * 1000}, Fault.WRONG_SHAPE),
+        ("TRANSACTION.SUCCESS", {"success_time": "2026-11-23T12:05:05"}, Fault.WRONG_SHAPE),
+        ("SECURITY_ECHO.SUCCESS", {}, Fault.UNKNOWN_EVENT),
     ],
 )
 def test_signed_nonsense_is_refused(
-    platform: Platform, event_type: str, change: dict[str, Any], refusal: Refusal
+    platform: Platform, event_type: str, change: dict[str, Any], refusal: Fault
 ) -> None:
     body = platform.notice(event_type, {**TRANSACTION, **change})
     assert _refusal(platform, body) is refusal
@@ -110,16 +111,16 @@ def test_signed_nonsense_is_refused(
 @pytest.mark.parametrize(
     ("change", "refusal"),
     [
-        ({"ciphertext": "AAAA"}, Refusal.BAD_ENCRYPTION),
-        ({"ciphertext": None}, Refusal.BAD_ENCRYPTION),
-        ({"nonce": "x"}, Refusal.BAD_ENCRYPTION),
-        ({"associated_data": "refund"}, Refusal.BAD_ENCRYPTION),
-        ({"algorithm": "AEAD_SM4_GCM"}, Refusal.BAD_ENCRYPTION),
-        ({"algorithm": {}}, Refusal.BAD_ENCRYPTION),
+        ({"ciphertext": "AAAA"}, Fault.BAD_ENCRYPTION),
+        ({"ciphertext": None}, Fault.BAD_ENCRYPTION),
+        ({"nonce": "x"}, Fault.BAD_ENCRYPTION),
+        ({"associated_data": "refund"}, Fault.BAD_ENCRYPTION),
+        ({"algorithm": "AEAD_SM4_GCM"}, Fault.BAD_ENCRYPTION),
+        ({"algorithm": {}}, Fault.BAD_ENCRYPTION),
     ],
 )
 def test_a_resource_that_does_not_open_is_refused(
-    platform: Platform, change: dict[str, Any], refusal: Refusal
+    platform: Platform, change: dict[str, Any], refusal: Fault
 ) -> None:
     envelope = orjson.loads(platform.notice("TRANSACTION.SUCCESS", TRANSACTION))
     envelope["resource"] |= change
@@ -128,19 +129,19 @@ def test_a_resource_that_does_not_open_is_refused(
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"\xff", b"[" * 5000, b"<xml></xml>"])
 def test_a_body_that_is_no_notice_is_refused(platform: Platform, body: bytes) -> None:
-    assert _refusal(platform, body) is Refusal.WRONG_SHAPE
+    assert _refusal(platform, body) is Fault.WRONG_SHAPE
 
 
 def test_another_merchants_notice_is_refused(platform: Platform) -> None:
     stranger = Platform(apiv3_key=b"f" * 32, certificate_key=platform.certificate_key)
     body = stranger.notice("TRANSACTION.SUCCESS", TRANSACTION)
-    assert _refusal(platform, body, stranger.headers(body)) is Refusal.BAD_ENCRYPTION
+    assert _refusal(platform, body, stranger.headers(body)) is Fault.BAD_ENCRYPTION
 
 
 def test_an_old_notice_is_refused(platform: Platform) -> None:
     body = platform.notice("TRANSACTION.SUCCESS", TRANSACTION)
     headers = platform.headers(body, at=NOW - timedelta(minutes=5))
-    assert _refusal(platform, body, headers) is Refusal.STALE_TIMESTAMP
+    assert _refusal(platform, body, headers) is Fault.STALE_TIMESTAMP
 
 
 @given(data=st.data())
@@ -150,7 +151,7 @@ def test_one_changed_bit_is_seen(platform: Platform, data: st.DataObject) -> Non
     headers = platform.headers(body)
     damaged = bytearray(body)
     damaged[data.draw(st.integers(0, len(body) - 1))] ^= 1 << data.draw(st.integers(0, 7))
-    assert _refusal(platform, bytes(damaged), headers) is Refusal.BAD_SIGNATURE
+    assert _refusal(platform, bytes(damaged), headers) is Fault.BAD_SIGNATURE
 
 
 @given(
@@ -166,13 +167,13 @@ def test_unsigned_bytes_are_always_refused(
 ) -> None:
     right = platform.headers(b"another body")
     mixed = headers | {name: value for name, value in right.items() if name in keep}
-    assert isinstance(_refusal(platform, body, mixed), Refusal)
+    assert isinstance(_refusal(platform, body, mixed), Fault)
 
 
 @given(body=st.binary(max_size=200) | JSON.map(orjson.dumps))
 @settings(max_examples=100, deadline=None)
 def test_signed_bytes_never_raise_anything_else(platform: Platform, body: bytes) -> None:
-    assert _refusal(platform, body) is Refusal.WRONG_SHAPE
+    assert _refusal(platform, body) is Fault.WRONG_SHAPE
 
 
 @given(
@@ -192,7 +193,7 @@ def test_sealed_json_never_raises_anything_else(
     resource = {**base, **changes} | ({} if amount is None else {"amount": amount})
     body = platform.notice(event_type, resource)
     outcome = _read_or_refuse(platform, platform.headers(body), body)
-    assert isinstance(outcome, PaymentNotice | RefundNotice | Refusal)
+    assert isinstance(outcome, PaymentNotice | RefundNotice | Fault)
 
 
 @given(change=st.dictionaries(st.sampled_from(["id", "event_type", "resource"]), JSON, min_size=1))
@@ -201,4 +202,4 @@ def test_envelopes_never_raise_anything_else(platform: Platform, change: dict[st
     envelope = orjson.loads(platform.notice("TRANSACTION.SUCCESS", TRANSACTION))
     body = orjson.dumps(envelope | change)
     outcome = _read_or_refuse(platform, platform.headers(body), body)
-    assert isinstance(outcome, PaymentNotice | Refusal)
+    assert isinstance(outcome, PaymentNotice | Fault)

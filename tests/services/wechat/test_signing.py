@@ -11,7 +11,7 @@ from cryptography.x509 import load_pem_x509_certificate
 
 from services.wechat.signing import (
     MAX_SKEW_SECONDS,
-    Refusal,
+    Fault,
     authorization,
     find_fault,
     is_signed,
@@ -112,24 +112,24 @@ def test_both_kinds_of_key_are_believed_at_once(platform: Platform, kind: str) -
 @pytest.mark.parametrize(
     ("name", "value", "refusal"),
     [
-        ("Wechatpay-Timestamp", "", Refusal.MISSING_HEADER),
-        ("Wechatpay-Nonce", "", Refusal.MISSING_HEADER),
-        ("Wechatpay-Signature", "", Refusal.MISSING_HEADER),
-        ("Wechatpay-Serial", "", Refusal.MISSING_HEADER),
-        ("Wechatpay-Signature-Type", "WECHATPAY2-SM2-WITH-SM3", Refusal.MISSING_HEADER),
-        ("Wechatpay-Timestamp", "١٢٣", Refusal.STALE_TIMESTAMP),
-        ("Wechatpay-Timestamp", "9" * 400, Refusal.STALE_TIMESTAMP),
-        ("Wechatpay-Nonce", "é\udc80", Refusal.BAD_SIGNATURE),
-        ("Wechatpay-Nonce", "another", Refusal.BAD_SIGNATURE),
-        ("Wechatpay-Signature", "WECHATPAY/SIGNTEST/aaaa", Refusal.SIGNTEST),
-        ("Wechatpay-Signature", "not base64", Refusal.BAD_SIGNATURE),
-        ("Wechatpay-Signature", "YWJj", Refusal.BAD_SIGNATURE),
-        ("Wechatpay-Serial", "7777", Refusal.UNKNOWN_SERIAL),
-        ("Wechatpay-Serial", "PUB_KEY_ID_1", Refusal.UNKNOWN_SERIAL),
+        ("Wechatpay-Timestamp", "", Fault.MISSING_HEADER),
+        ("Wechatpay-Nonce", "", Fault.MISSING_HEADER),
+        ("Wechatpay-Signature", "", Fault.MISSING_HEADER),
+        ("Wechatpay-Serial", "", Fault.MISSING_HEADER),
+        ("Wechatpay-Signature-Type", "WECHATPAY2-SM2-WITH-SM3", Fault.MISSING_HEADER),
+        ("Wechatpay-Timestamp", "١٢٣", Fault.STALE_TIMESTAMP),
+        ("Wechatpay-Timestamp", "9" * 400, Fault.STALE_TIMESTAMP),
+        ("Wechatpay-Nonce", "é\udc80", Fault.BAD_SIGNATURE),
+        ("Wechatpay-Nonce", "another", Fault.BAD_SIGNATURE),
+        ("Wechatpay-Signature", "WECHATPAY/SIGNTEST/aaaa", Fault.SIGNTEST),
+        ("Wechatpay-Signature", "not base64", Fault.BAD_SIGNATURE),
+        ("Wechatpay-Signature", "YWJj", Fault.BAD_SIGNATURE),
+        ("Wechatpay-Serial", "7777", Fault.UNKNOWN_SERIAL),
+        ("Wechatpay-Serial", "PUB_KEY_ID_1", Fault.UNKNOWN_SERIAL),
     ],
 )
 def test_damaged_headers_are_refused(
-    platform: Platform, name: str, value: str, refusal: Refusal
+    platform: Platform, name: str, value: str, refusal: Fault
 ) -> None:
     headers = platform.headers(b"{}") | {name: value}
     assert find_fault(platform.account(), headers, b"{}", now=NOW) is refusal
@@ -143,7 +143,7 @@ def test_five_minutes_of_skew_are_too_much(platform: Platform, sign: int) -> Non
     inside = NOW + sign * (bound - timedelta(seconds=1))
     # Two hours of age would also do away with the certificates, so only seconds are moved.
     assert find_fault(account, headers, b"{}", now=inside) is None
-    assert find_fault(account, headers, b"{}", now=NOW + sign * bound) is Refusal.STALE_TIMESTAMP
+    assert find_fault(account, headers, b"{}", now=NOW + sign * bound) is Fault.STALE_TIMESTAMP
 
 
 def test_a_204_signs_its_empty_body(platform: Platform) -> None:

@@ -1,0 +1,17 @@
+"""Any channel's handles of an open payment, in one document."""
+
+from alembic import op
+
+revision = "0004_channels"
+down_revision = "0003_spine"
+
+HANDLES = """
+ALTER TABLE payment_attempts ADD handles jsonb NOT NULL DEFAULT '{}'::jsonb;
+UPDATE payment_attempts SET handles = jsonb_strip_nulls(jsonb_build_object(
+    'prepay_id', nullif(prepay_id, ''), 'code_url', nullif(code_url, '')));
+ALTER TABLE payment_attempts DROP prepay_id, DROP code_url;
+"""
+
+
+def upgrade() -> None:
+    op.execute(HANDLES)

@@ -1,0 +1,253 @@
+"""One signed request to WeChat Pay and its verified answer; what is asked is said elsewhere."""
+
+import asyncio
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import httpx
+import orjson
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.x509 import load_pem_x509_certificate
+
+from domain.outcomes import Accepted, Outcome, Refusal, Rejected, Unknown
+from services.wechat.accounts import PUBLIC_KEY_PREFIX, Account
+from services.wechat.answers import Json, read_json, section, sections, text
+from services.wechat.signing import Fault, authorization, find_fault, open_sealed
+
+HOST = "https://api.mch.weixin.qq.com"
+CONNECT_TIMEOUT_SECONDS = 2.0
+TOTAL_TIMEOUT_SECONDS = 5.0
+DOWNLOAD_TIMEOUT_SECONDS = 60.0
+MAX_ANSWER_BYTES = 262_144
+MAX_DOWNLOAD_BYTES = 64 * 1024 * 1024
+USER_AGENT = "paotui/1"
+
+AMBIGUOUS_CODES = frozenset({"SYSTEM_ERROR", "FREQUENCY_LIMITED", "RATELIMIT_EXCEEDED"})
+"""Refusals after which it may have happened all the same."""
+NOT_FOUND_CODES = frozenset({"ORDER_NOT_EXIST", "RESOURCE_NOT_EXISTS", "NO_STATEMENT_EXIST"})
+NEVER_CODES = frozenset(
+    {
+        "PARAM_ERROR",
+        "INVALID_REQUEST",
+        "MCH_NOT_EXISTS",
+        "APPID_MCHID_NOT_MATCH",
+        "REFUND_FEE_MISMATCH",
+        "TRADE_OVERDUE",
+        "USER_ACCOUNT_ABNORMAL",
+    }
+)
+"""Refusals that no time mends."""
+
+T = TypeVar("T")
+_TIMEOUT = httpx.Timeout(TOTAL_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS)
+_CODE = re.compile(r"[A-Z][A-Z0-9_]{1,63}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """What came back over the wire, not yet believed."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+
+
+class Wire:
+    """Signs, sends and verifies; holds no state of its own.
+
+    Every call is one request, plus at most one for certificates every ten seconds. `Rejected`
+    holds the gateway's code and, at most, a pointer to the offending field.
+    """
+
+    def __init__(
+        self, http: httpx.AsyncClient, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._http = http
+        self._now = now
+
+    async def certificates(self, account: Account) -> Outcome[None]:
+        """Fetch the platform certificates anew; a payee in public-key mode may have none (404)."""
+        answer = await self._send(account, "GET", "/v3/certificates")
+        if not isinstance(answer, _Answer):
+            return answer
+        if answer.status != httpx.codes.OK:
+            return _read_refusal(answer)
+        now = self._now()
+        try:
+            keys = _open_certificates(account, answer.body, now=now)
+        except ValueError:
+            return Unknown(reason=Fault.WRONG_SHAPE)
+        fault = find_fault(account, answer.headers, answer.body, now=now, extra_keys=keys)
+        if fault is not None:
+            return Unknown(reason=fault)
+        account.certificates.keep(keys, now=now)
+        return Accepted(value=None)
+
+    async def _ask(
+        self,
+        account: Account,
+        method: str,
+        target: str,
+        content: Json | None = None,
+        *,
+        read: Callable[[Json], T],
+    ) -> Outcome[T]:
+        """One request and what is read of its answer; a ValueError of `read` is no answer."""
+        answer = await self._call(account, method, target, content)
+        if not isinstance(answer, Accepted):
+            return answer
+        try:
+            return Accepted(value=read(read_json(answer.value)))
+        except ValueError:
+            return Unknown(reason=Fault.WRONG_SHAPE)
+
+    async def _order(
+        self, account: Account, method: str, target: str, content: Json | None = None
+    ) -> Outcome[None]:
+        """One request whose answer says nothing but yes."""
+        answer = await self._call(account, method, target, content)
+        return Accepted(value=None) if isinstance(answer, Accepted) else answer
+
+    async def _call(
+        self, account: Account, method: str, target: str, content: Json | None = None
+    ) -> Outcome[bytes]:
+        """One request and a body that is verified, or why there is none."""
+        answer = await self._send(account, method, target, content)
+        if not isinstance(answer, _Answer):
+            return answer
+        if answer.status not in {httpx.codes.OK, httpx.codes.NO_CONTENT}:
+            return _read_refusal(answer)
+        fault = find_fault(account, answer.headers, answer.body, now=self._now())
+        if fault is Fault.UNKNOWN_SERIAL:
+            await self._learn(account, answer.headers.get("wechatpay-serial", ""))
+            fault = find_fault(account, answer.headers, answer.body, now=self._now())
+        return Unknown(reason=fault) if fault else Accepted(value=answer.body)
+
+    async def _download(self, account: Account, target: str) -> Outcome[bytes]:
+        """A file, whose answer WeChat Pay does not sign: hold it against a hash that it did."""
+        answer = await self._send(
+            account,
+            "GET",
+            target,
+            seconds=DOWNLOAD_TIMEOUT_SECONDS,
+            limit_bytes=MAX_DOWNLOAD_BYTES,
+        )
+        if not isinstance(answer, _Answer):
+            return answer
+        if answer.status != httpx.codes.OK:
+            return _read_refusal(answer)
+        return Accepted(value=answer.body)
+
+    async def _learn(self, account: Account, serial: str) -> None:
+        """Fetch certificates for a serial, unless somebody just did or it can't be one."""
+        if serial.startswith(PUBLIC_KEY_PREFIX):
+            return
+        async with account.certificates.lock:
+            now = self._now()
+            if account.verifier(serial, now=now) is None and account.certificates.may_ask(now=now):
+                await self.certificates(account)
+
+    async def _send(
+        self,
+        account: Account,
+        method: str,
+        target: str,
+        content: Json | None = None,
+        *,
+        seconds: float | None = None,
+        limit_bytes: int | None = None,
+    ) -> _Answer | Unknown:
+        body = b"" if content is None else orjson.dumps(content)
+        headers = {"Accept": "application/json", "User-Agent": USER_AGENT}
+        if content is not None:
+            headers["Content-Type"] = "application/json"
+        if account.public_key_id:
+            headers["Wechatpay-Serial"] = account.public_key_id
+        request = self._http.build_request(
+            method, HOST + target, content=body, headers=headers, timeout=_TIMEOUT
+        )
+        request.headers["Authorization"] = authorization(
+            account,
+            method=method,
+            target=request.url.raw_path,
+            body=body,
+            timestamp=int(self._now().timestamp()),
+            nonce=secrets.token_hex(16),
+        )
+        try:
+            async with asyncio.timeout(seconds or TOTAL_TIMEOUT_SECONDS):
+                return await self._exchange(request, limit_bytes or MAX_ANSWER_BYTES)
+        except TimeoutError:
+            return Unknown(reason="timeout")
+        except httpx.HTTPError as error:
+            return Unknown(reason=type(error).__name__)
+
+    async def _exchange(self, request: httpx.Request, limit_bytes: int) -> _Answer | Unknown:
+        response = await self._http.send(request, stream=True, follow_redirects=False)
+        try:
+            body = bytearray()
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > limit_bytes:
+                    return Unknown(reason="answer_too_large")
+        finally:
+            await response.aclose()
+        return _Answer(status=response.status_code, headers=response.headers, body=bytes(body))
+
+
+def expect(answer: T, **asked: object) -> T:
+    """A signed answer may still be the answer to another question: ValueError."""
+    if any(getattr(answer, name) != value for name, value in asked.items()):
+        raise ValueError("an answer about something else")
+    return answer
+
+
+def _read_refusal(answer: _Answer) -> Rejected | Unknown:
+    """An answer that isn't 200 or 204: certain only if it is a 4xx with an unambiguous code."""
+    uncertain = Unknown(reason=f"http_{answer.status}")
+    if not httpx.codes.is_client_error(answer.status) or answer.status == 429:
+        return uncertain
+    try:
+        data = read_json(answer.body)
+        code = text(data, "code")
+    except ValueError:
+        return uncertain
+    if code in AMBIGUOUS_CODES or not _CODE.fullmatch(code):
+        return uncertain
+    try:
+        # Other parts of a refusal may repeat what we sent.
+        field = text(section(data, "detail"), "field")
+    except ValueError:
+        field = ""
+    return Rejected(code=code, message=field, kind=_kind(code))
+
+
+def _kind(code: str) -> Refusal:
+    if code in NOT_FOUND_CODES:
+        return Refusal.NOT_FOUND
+    return Refusal.NEVER if code in NEVER_CODES else Refusal.LATER
+
+
+def _open_certificates(
+    account: Account, body: bytes, *, now: datetime
+) -> Mapping[str, RSAPublicKey]:
+    """The keys in the answer of `/v3/certificates`, without those that have expired."""
+    keys = {}
+    for item in sections(read_json(body), "data"):
+        sealed = section(item, "encrypt_certificate")
+        certificate = load_pem_x509_certificate(
+            open_sealed(
+                account.apiv3_key,
+                nonce=text(sealed, "nonce"),
+                associated_data=str(sealed.get("associated_data") or ""),
+                ciphertext=str(sealed.get("ciphertext")),
+            )
+        )
+        key = certificate.public_key()
+        if isinstance(key, RSAPublicKey) and now < certificate.not_valid_after_utc:
+            keys[text(item, "serial_no")] = key
+    return keys

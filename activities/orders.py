@@ -19,6 +19,7 @@ from domain.contracts.orders import (
     RiderStep,
     Step,
 )
+from domain.contracts.payments import StoreAttempt
 from domain.errors import ActionNotAllowed
 from domain.orders import (
     ACCEPTED,
@@ -51,10 +52,13 @@ class OrderActs:
             if placed.fresh:
                 await payments.store_attempt(
                     writer,
-                    order_id=order.order_id,
-                    attempt=1,
-                    channel=order.channel,
-                    method=order.method,
+                    StoreAttempt(
+                        order_id=order.order_id,
+                        attempt=1,
+                        channel=order.channel,
+                        method=order.method,
+                        wishes=order.wishes,
+                    ),
                 )
             return placed.done()
 

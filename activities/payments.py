@@ -8,8 +8,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.act import act
-from activities.gateways import Gateways
-from domain.channels import Create, TradeState
+from domain.channels import Create, TradeState, Transaction
 from domain.contracts import payments as contracts
 from domain.contracts.orders import Done, Step
 from domain.contracts.payments import Attempt, Found, OfOrder, Poll, Settle, Settled, StoreAttempt
@@ -17,8 +16,10 @@ from domain.errors import GatewayUnavailable, NotFound, PaymentRefused
 from domain.orders import Payment, Status
 from domain.outcomes import Accepted, Refusal, Rejected, Unknown
 from services import events, orders, payments, personal, refunds
+from services.channel import Channel
 from services.db import Database, Writer
 from services.events import Stream
+from services.gateways import Gateways
 from services.orders import Change, Changed
 from services.payments import Paying
 
@@ -36,13 +37,7 @@ class PaymentActs:
     async def store_attempt(self, attempt: StoreAttempt) -> Attempt:
         """Store a further attempt's number."""
         async with self.database.write() as writer:
-            number = await payments.store_attempt(
-                writer,
-                order_id=attempt.order_id,
-                attempt=attempt.attempt,
-                channel=attempt.channel,
-                method=attempt.method,
-            )
+            number = await payments.store_attempt(writer, attempt)
         return Attempt(order_id=attempt.order_id, out_trade_no=number)
 
     @act(contracts.OPEN)
@@ -50,7 +45,7 @@ class PaymentActs:
         """Create at the gateway; Unknown is raised as retryable, to be repeated as it was."""
         async with self.database.read() as reader:
             paying = await payments.paying(reader, attempt.out_trade_no)
-            openid = await personal.get(
+            payer = await personal.get(
                 reader,
                 site_id=paying.site_id,
                 subject=f"customer:{paying.customer_id}",
@@ -59,16 +54,18 @@ class PaymentActs:
             )
         if paying.state not in {"created", "unknown"}:
             return attempt
-        outcome = await self.gateways.wechat.create(
-            self.gateways.account(paying.keys_ref),
+        channel, account = self._at(paying)
+        outcome = await channel.create(
+            account,
             Create(
                 method=paying.method,
                 out_trade_no=paying.out_trade_no,
                 amount_fen=paying.amount_fen,
                 description=f"{paying.shop_name} #{paying.number}",
-                notify_url=self.gateways.notify_url(paying.account_id),
+                notify_url=self.gateways.notify_url(paying.channel, paying.account_id),
                 expires_at=paying.expires_at,
-                payer=openid["openid"] if openid else "",
+                payer=payer["openid"] if payer else "",
+                **paying.wishes,
             ),
         )
         async with self.database.write() as writer:
@@ -104,17 +101,35 @@ class PaymentActs:
             "nothing paid yet", type="not_paid_yet", next_retry_delay=timedelta(seconds=wait)
         )
 
+    @act(contracts.CAPTURE)
+    async def capture(self, order: OfOrder) -> Found:
+        """Take what the channel holds for the order; the fact of it is stored, not yet applied.
+
+        Raises PaymentRefused when the hold is gone for good.
+        """
+        async with self.database.read() as reader:
+            attempts = await payments.attempts(reader, order.order_id)
+        found = [await self._capture(paying) for paying in attempts if paying.state == "authorized"]
+        return Found(notice_ids=tuple(found))
+
     @act(contracts.CLOSE)
     async def close(self, order: OfOrder) -> Found:
-        """Close each open attempt at the gateway, then query until it is certain (law 3)."""
+        """Close or void each attempt at the gateway, query until certain (law 3).
+
+        What is held for an order that was delivered all the same is taken.
+        """
         async with self.database.read() as reader:
             attempts = await payments.attempts(reader, order.order_id)
         found = []
         for paying in attempts:
-            if paying.state in {"paid", "late", "frozen", "closed", "failed"}:
+            held = paying.state == "authorized"
+            if paying.state in payments.OVER or (held and order.keep_held):
                 continue
-            account = self.gateways.account(paying.keys_ref)
-            await self.gateways.wechat.close(account, out_trade_no=paying.out_trade_no)
+            if held and paying.order_status == Status.DELIVERED:
+                found.append(await self._capture(paying))
+                continue
+            channel, account = self._at(paying)
+            await channel.close(account, out_trade_no=paying.out_trade_no)
             notice_id = await self._ask(paying, sure=True)
             if notice_id is not None:
                 found.append(notice_id)
@@ -139,24 +154,34 @@ class PaymentActs:
             await payments.applied(writer, settle.notice_id, outcome)
             return _settled(done, outcome)
 
-    async def _ask(self, paying: Paying, *, sure: bool = False) -> int | None:
-        """What the gateway knows of an attempt, as a stored fact if money came.
+    def _at(self, paying: Paying) -> tuple[Channel[Any], Any]:
+        """The attempt's channel and its payee's keys there."""
+        channel = self.gateways.channel(paying.channel)
+        return channel, self.gateways.account(paying.channel, paying.keys_ref)
 
-        `sure`: anything but a certain «closed» or «never made» is raised as retryable.
-        """
-        outcome = await self.gateways.wechat.query(
-            self.gateways.account(paying.keys_ref), out_trade_no=paying.out_trade_no
+    async def _capture(self, paying: Paying) -> int:
+        channel, account = self._at(paying)
+        outcome = await channel.capture(
+            account, out_trade_no=paying.out_trade_no, amount_fen=paying.amount_fen
         )
         match outcome:
             case Accepted(value=transaction) if transaction.state is TradeState.PAID:
-                async with self.database.write() as writer:
-                    notice_id, _ = await payments.store_fact(
-                        writer,
-                        paying,
-                        event_id=f"query:{paying.out_trade_no}:{transaction.transaction_id}",
-                        fact=transaction.fact(),
-                    )
-                return notice_id
+                return await self._store(paying, transaction)
+            case Rejected(code=code, kind=Refusal.NEVER):
+                raise PaymentRefused(f"the payment channel said {code}", code=code)
+        raise GatewayUnavailable("the payment channel gave no certain answer")
+
+    async def _ask(self, paying: Paying, *, sure: bool = False) -> int | None:
+        """What the gateway knows of an attempt, as a stored fact if money came or is held.
+
+        `sure`: anything but money, a certain «closed» or «never made» is raised as retryable.
+        """
+        channel, account = self._at(paying)
+        outcome = await channel.query(account, out_trade_no=paying.out_trade_no)
+        news = {TradeState.PAID} if sure else {TradeState.PAID, TradeState.AUTHORIZED}
+        match outcome:
+            case Accepted(value=transaction) if transaction.state in news:
+                return await self._store(paying, transaction)
             case Accepted(value=transaction) if sure and transaction.state is not TradeState.CLOSED:
                 raise GatewayUnavailable(f"not closed yet: {transaction.state}")
             case Rejected(code=code, kind=kind) if sure and kind is not Refusal.NOT_FOUND:
@@ -165,30 +190,58 @@ class PaymentActs:
                 raise GatewayUnavailable("the payment channel gave no certain answer")
         return None
 
+    async def _store(self, paying: Paying, said: Transaction) -> int:
+        async with self.database.write() as writer:
+            notice_id, _ = await payments.store_fact(
+                writer,
+                paying,
+                event_id=f"{said.state}:{paying.out_trade_no}:{said.transaction_id}",
+                fact=said.fact(),
+            )
+        return notice_id
+
 
 async def _apply(
     writer: Writer, stream: Stream, paying: Paying, fact: dict[str, Any]
 ) -> tuple[str, Done]:
-    if paying.state in {"paid", "late", "frozen"}:
+    held = fact["state"] == TradeState.AUTHORIZED
+    if paying.state in payments.ARRIVED or (held and paying.state == "authorized"):
         repeated = Changed(stream=stream, fresh=False)
         refund_nos = await _refunds_of_late(writer, stream, paying.out_trade_no)
         return ("repeat", repeated.done(refund_nos))
     wrong = payments.mismatches(paying, fact)
     if wrong:
         return "frozen", await _freeze(writer, stream, paying, fact, wrong)
-    wanted = stream.view["status"] == Status.AWAITING_PAYMENT
-    await payments.book(writer, paying, fact, wanted=wanted)
-    await payments.took(writer, paying, fact, "paid" if wanted else "late")
-    if not wanted:
+    unpaid = stream.view["status"] == Status.AWAITING_PAYMENT
+    if held:
+        if not unpaid:
+            # Nothing was taken: closing the attempt gives it back.
+            return "unwanted", Changed(stream=stream, fresh=False).done()
+        return "authorized", await _authorize(writer, stream, paying, fact)
+    taken = paying.state == "authorized" and not orders.has_ended(stream)
+    await payments.book(writer, paying, fact, wanted=unpaid or taken)
+    await payments.took(writer, paying, fact, "paid" if unpaid or taken else "late")
+    if not (unpaid or taken):
         return "late", await _send_home(writer, stream, paying, fact)
+    return "paid", await _pay(writer, stream, paying, first=unpaid)
+
+
+async def _authorize(writer: Writer, stream: Stream, paying: Paying, fact: dict[str, Any]) -> Done:
+    """The customer's money is held: enough for the shop to be asked."""
+    await payments.took(writer, paying, fact, "authorized")
+    step = Step(order_id=paying.order_id, key="authorized", actor="gateway")
+    columns = {"status": Status.AWAITING_ACCEPTANCE, "payment": Payment.AUTHORIZED}
+    what = Change(type="order.authorized", data=columns, columns=columns)
+    return (await orders.change(writer, step, stream, what)).done()
+
+
+async def _pay(writer: Writer, stream: Stream, paying: Paying, *, first: bool) -> Done:
     step = Step(order_id=paying.order_id, key="paid", actor="gateway")
-    columns = {
-        "status": Status.AWAITING_ACCEPTANCE,
-        "payment": Payment.PAID,
-        "paid_fen": paying.amount_fen,
-    }
+    columns: dict[str, Any] = {"payment": Payment.PAID, "paid_fen": paying.amount_fen}
+    if first:
+        columns["status"] = Status.AWAITING_ACCEPTANCE
     what = Change(type="order.paid", data=columns, columns=columns | {"paid_at": events.NOW})
-    return "paid", (await orders.change(writer, step, stream, what)).done()
+    return (await orders.change(writer, step, stream, what)).done()
 
 
 async def _send_home(writer: Writer, stream: Stream, paying: Paying, fact: dict[str, Any]) -> Done:
@@ -253,4 +306,4 @@ def _settled(done: Done, outcome: str) -> Settled:
 def build(database: Database, gateways: Gateways) -> list[Callable[..., Any]]:
     """Every act of this file, ready to be registered."""
     acts = PaymentActs(database, gateways)
-    return [acts.store_attempt, acts.open, acts.poll, acts.close, acts.settle]
+    return [acts.store_attempt, acts.open, acts.poll, acts.capture, acts.close, acts.settle]

@@ -8,7 +8,6 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.act import act
-from activities.gateways import Gateways
 from domain.channels import RefundSaid as Said
 from domain.contracts import refunds as contracts
 from domain.contracts.orders import Step
@@ -25,7 +24,9 @@ from domain.ids import order_workflow
 from domain.orders import Payment
 from domain.outcomes import Accepted, Outcome, Refusal, Rejected, Unknown
 from services import events, facts, orders, refunds
+from services.channel import Channel
 from services.db import Database, Writer
+from services.gateways import Gateways
 from services.orders import Change
 from services.refunds import Refunding
 
@@ -47,21 +48,21 @@ class RefundActs:
         stored = await self._stored(refund.out_refund_no)
         if RefundState(stored.state) in REFUND_ENDS:
             return RefundSaid(state=stored.state)
-        account = self.gateways.account(stored.keys_ref)
+        channel, account = self._at(stored)
         if activity.info().attempt > 1 or stored.state == RefundState.PROCESSING:
-            known = await self.gateways.wechat.query_refund(
+            known = await channel.query_refund(
                 account, out_trade_no=stored.out_trade_no, out_refund_no=stored.out_refund_no
             )
             if not (isinstance(known, Rejected) and known.kind is Refusal.NOT_FOUND):
                 return await self._heard(stored, known)
-        outcome = await self.gateways.wechat.refund(
+        outcome = await channel.refund(
             account,
             out_trade_no=stored.out_trade_no,
             out_refund_no=stored.out_refund_no,
             refund_fen=stored.amount_fen,
             total_fen=stored.total_fen,
             reason=stored.reason,
-            notify_url=self.gateways.notify_url(stored.account_id),
+            notify_url=self.gateways.notify_url(stored.channel, stored.account_id),
         )
         if isinstance(outcome, Rejected) and outcome.kind is Refusal.NEVER:
             return RefundSaid(state=RefundState.ABNORMAL)
@@ -73,10 +74,9 @@ class RefundActs:
         stored = await self._stored(refund.out_refund_no)
         if RefundState(stored.state) in REFUND_ENDS:
             return RefundSaid(state=stored.state)
-        outcome = await self.gateways.wechat.query_refund(
-            self.gateways.account(stored.keys_ref),
-            out_trade_no=stored.out_trade_no,
-            out_refund_no=stored.out_refund_no,
+        channel, account = self._at(stored)
+        outcome = await channel.query_refund(
+            account, out_trade_no=stored.out_trade_no, out_refund_no=stored.out_refund_no
         )
         if isinstance(outcome, Accepted) and outcome.value.state != RefundState.PROCESSING:
             return RefundSaid(state=outcome.value.state)
@@ -121,6 +121,11 @@ class RefundActs:
                     },
                 )
         return RefundSaid(state=state)
+
+    def _at(self, stored: Refunding) -> tuple[Channel[Any], Any]:
+        """The refund's channel and its payee's keys there."""
+        channel = self.gateways.channel(stored.channel)
+        return channel, self.gateways.account(stored.channel, stored.keys_ref)
 
     async def _stored(self, out_refund_no: str) -> Refunding:
         async with self.database.read() as reader:

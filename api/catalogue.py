@@ -9,11 +9,12 @@ from api import cursors, replies, schemas, views
 from api.identity import Customer
 from api.market import market
 from api.parts import Held, utc_now
+from api.paying import ways
 from api.replies import reply
 from api.schemas import PAGE_ITEMS, Id
 from domain.prices import Wish
 from domain.shops import is_open
-from services import addresses, quotes, reads, shops
+from services import addresses, quotes, shops
 from services.quotes import Basket
 
 router = APIRouter(prefix="/v1")
@@ -81,7 +82,7 @@ async def make_quote(parts: Held, who: Customer, wanted: schemas.NewQuote) -> Re
     window = wanted.requested_window
     async with parts.database.read() as reader:
         now = await market(reader, who, wanted.shop_id, wanted.address_id)
-        linked = await reads.payer_linked(reader, who.site_id, who.subject)
+        offered = await ways(parts, reader, who, now.market.shop.merchant_id)
     quote = quotes.make(
         Basket(
             site_id=who.site_id,
@@ -96,4 +97,4 @@ async def make_quote(parts: Held, who: Customer, wanted: schemas.NewQuote) -> Re
     )
     async with parts.database.write() as writer:
         await quotes.store(writer, quote)
-    return reply(views.quote(quote, payer_linked=linked), 201)
+    return reply(views.quote(quote, offered), 201)

@@ -1,5 +1,7 @@
 """Where payment gateways post their notices: verified, stored, answered; applied by others."""
 
+from collections.abc import Mapping
+
 import structlog
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -13,7 +15,8 @@ from services import payments, reads, refunds
 from services.channel import AccountUnreadable
 
 router = APIRouter(prefix="/v1/notify", tags=["gateways"])
-WECHAT = "wechat"
+THANKS: Mapping[str, tuple[int, bytes]] = {"wechat": (204, b""), "alipay": (200, b"success")}
+"""How a channel wants to hear that its notice is stored; others take an empty 200."""
 BAD_SIGNATURE = 401
 BAD_NOTICE = 400
 SIGNED_WRONG = frozenset(
@@ -23,28 +26,29 @@ SIGNED_WRONG = frozenset(
 log = structlog.get_logger()
 
 
-@router.post("/wechat/{account_id}", status_code=204)
-async def take_wechat_notice(parts: Held, request: Request, account_id: Id) -> Response:
-    """A notice of WeChat Pay for one payee; 204 once it is stored for good."""
+@router.post("/{channel}/{account_id}")
+async def take_notice(parts: Held, request: Request, channel: Id, account_id: Id) -> Response:
+    """A channel's notice for one payee, answered as it wants once it is stored for good."""
     body = await request.body()
     async with parts.database.read() as reader:
         account = await reads.account(reader, account_id)
-    if account is None or account.channel != WECHAT:
-        return await _refuse(parts, account_id, "unknown_account", body)
+    if account is None or account.channel != channel:
+        return await _refuse(parts, channel, account_id, "unknown_account", body)
     try:
-        keys = parts.account(account.keys_ref)
+        keys = parts.gateways.account(channel, account.keys_ref)
     except AccountUnreadable:
         log.exception("account_unreadable", account_id=account_id)
         return reply({"code": "FAIL", "message": "try again later"}, 503)
     try:
-        notice = await parts.wechat.notice(keys, request.headers, body)
+        notice = await parts.gateways.channel(channel).notice(keys, request.headers, body)
     except NoticeRefused as refused:
-        return await _refuse(parts, account_id, refused.reason, body)
+        return await _refuse(parts, channel, account_id, refused.reason, body)
     try:
         await _store(parts, account_id, notice, body)
     except NotFound:
-        return await _refuse(parts, account_id, "unknown_number", body)
-    return Response(status_code=204)
+        return await _refuse(parts, channel, account_id, "unknown_number", body)
+    status, content = THANKS.get(channel, (200, b""))
+    return Response(content, status, media_type="text/plain" if content else None)
 
 
 async def _store(parts: Parts, account_id: str, notice: Notice, body: bytes) -> None:
@@ -72,11 +76,13 @@ async def _store(parts: Parts, account_id: str, notice: Notice, body: bytes) -> 
                 raise NotFound
 
 
-async def _refuse(parts: Parts, account_id: str, reason: str, body: bytes) -> Response:
+async def _refuse(
+    parts: Parts, channel: str, account_id: str, reason: str, body: bytes
+) -> Response:
     """Keep it for people to look at, and change nothing."""
     async with parts.database.write() as writer:
         await payments.quarantine(
-            writer, channel=WECHAT, account_id=account_id, reason=reason, body=body
+            writer, channel=channel, account_id=account_id, reason=reason, body=body
         )
     status = BAD_SIGNATURE if reason in SIGNED_WRONG else BAD_NOTICE
     return reply({"code": "FAIL", "message": "notice_refused"}, status)

@@ -11,6 +11,7 @@ from api.commands import act
 from api.identity import Customer, OfOrder, ensure_theirs
 from api.once import GivenKey, NeededKey, key_of, once, request_id
 from api.parts import Held
+from api.paying import ensure_offered, ways
 from api.replies import reply
 from api.schemas import PAGE_ITEMS, Id
 from domain import ids
@@ -101,9 +102,16 @@ async def open_payment(
     request = request_id(key)
 
     async def go(_: bool) -> Response:  # noqa: FBT001 - a callback's one word
-        await placing.ensure_payable(parts, who, wanted.method)
+        async with parts.database.read() as reader:
+            stream = await events.stream(reader, order_id)
+            offered = await ways(parts, reader, who, stream.merchant_id if stream else "")
+        ensure_offered(offered, wanted)
         command = OpenPayment(
-            actor=who.actor, request_id=request, channel=wanted.channel, method=wanted.method
+            actor=who.actor,
+            request_id=request,
+            channel=wanted.channel,
+            method=wanted.method,
+            wishes=wanted.wishes(),
         )
         await parts.durable.command(order_id, "open_payment", command, update_id=request)
         return await placing.payment(parts, who, order_id)

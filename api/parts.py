@@ -1,12 +1,8 @@
 """What the API's process holds: pools, clients and the hub, from its start to its end."""
 
-import ssl
 from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
 from typing import Annotated
 
-import httpx
 from fastapi import Depends, Request
 from starlette.requests import HTTPConnection
 
@@ -16,11 +12,8 @@ from api.hub import Hub
 from services import events
 from services.db import Database
 from services.events import Stream
+from services.gateways import Gateways
 from services.settings import Settings
-from services.wechat.accounts import Account
-from services.wechat.client import WechatPay
-
-GATEWAY_CONNECTIONS = 10
 
 
 class Parts:
@@ -32,18 +25,8 @@ class Parts:
         self.cache = Cache(settings.redis_url)
         self.durable = Durable(settings, self.database)
         self.hub = Hub(settings.redis_url, self.database)
-        self.http = httpx.AsyncClient(
-            proxy=settings.gateway_proxy or None,
-            verify=ssl.create_default_context(cafile=settings.gateway_ca or None),
-            limits=httpx.Limits(max_connections=GATEWAY_CONNECTIONS),
-            trust_env=False,
-        )
-        self.wechat = WechatPay(self.http)
-        self.account = cache(self._account)
+        self.gateways = Gateways(settings)
         self.handover_key = settings.token_key.get_secret_value().encode()
-
-    def _account(self, keys_ref: str) -> Account:
-        return self.wechat.load_account(self.settings.home / Path(keys_ref))
 
     async def refresh(self, order_id: str) -> Stream | None:
         """The order as committed, which the next read will not be older than."""
@@ -57,7 +40,7 @@ class Parts:
         """Give everything back."""
         await self.hub.close()
         await self.cache.close()
-        await self.http.aclose()
+        await self.gateways.close()
         await self.database.close()
 
 

@@ -5,23 +5,20 @@ from starlette.responses import Response
 from api import views
 from api.market import market
 from api.parts import Parts, utc_now
+from api.paying import ensure_offered, parameters, ways
 from api.replies import reply
 from api.schemas import NewOrder
 from domain.errors import (
     Invalid,
-    PayerNotLinked,
     PaymentRefused,
     QuoteChanged,
     Unavailable,
 )
 from domain.orders import Payment, Status
-from services import addresses, payments, quotes, reads
-from services.channel import AccountUnreadable
+from services import addresses, payments, quotes
 from services.identity import Identity
-from services.payments import Paying
 
 RETRY_SECONDS = 2
-JSAPI = "jsapi"
 
 
 async def place(
@@ -46,7 +43,7 @@ async def payment(parts: Parts, who: Identity, order_id: str) -> Response:
     if paying.state == "failed":
         raise PaymentRefused
     if paying.state == "opened":
-        return reply(answer | _parameters(parts, paying), 201)
+        return reply(answer | parameters(parts, paying), 201)
     pending = {
         "order_id": order_id,
         "status": stream.view["status"],
@@ -56,16 +53,7 @@ async def payment(parts: Parts, who: Identity, order_id: str) -> Response:
     return reply(pending, 202, {"Retry-After": str(RETRY_SECONDS)})
 
 
-async def ensure_payable(parts: Parts, who: Identity, method: str) -> None:
-    """Only a customer whom WeChat knows can pay inside WeChat: PayerNotLinked."""
-    if method == JSAPI:
-        async with parts.database.read() as reader:
-            if not await reads.payer_linked(reader, who.site_id, who.subject):
-                raise PayerNotLinked(payment_methods=["native"])
-
-
 async def _begin(parts: Parts, who: Identity, order_id: str, wanted: NewOrder) -> None:
-    await ensure_payable(parts, who, wanted.payment.method)
     async with parts.database.read() as reader:
         quote = await quotes.find(
             reader, site_id=who.site_id, customer_id=who.subject, quote_id=wanted.quote_id
@@ -73,6 +61,8 @@ async def _begin(parts: Parts, who: Identity, order_id: str, wanted: NewOrder) -
         if quote.address_id != wanted.address_id:
             raise Invalid("the quote is for another address: ask for a new one")
         here = await market(reader, who, quote.shop_id, quote.address_id)
+        offered = await ways(parts, reader, who, here.market.shop.merchant_id)
+    ensure_offered(offered, wanted.payment)
     changed = quotes.price_again(quote, here.market)
     async with parts.database.write() as writer:
         if changed is None:
@@ -86,9 +76,8 @@ async def _begin(parts: Parts, who: Identity, order_id: str, wanted: NewOrder) -
             )
         else:
             await quotes.store(writer, changed)
-            linked = await reads.payer_linked(writer, who.site_id, who.subject)
     if changed is not None:
-        raise QuoteChanged(quote=views.quote(changed, payer_linked=linked))
+        raise QuoteChanged(quote=views.quote(changed, offered))
     shop = here.market.shop
     order = quotes.order(
         quote,
@@ -96,6 +85,7 @@ async def _begin(parts: Parts, who: Identity, order_id: str, wanted: NewOrder) -
         order_id=order_id,
         channel=wanted.payment.channel,
         method=wanted.payment.method,
+        wishes=wanted.payment.wishes(),
         tableware=wanted.tableware,
         speed=here.site.speed,
         overrides=here.site.timers,
@@ -103,14 +93,3 @@ async def _begin(parts: Parts, who: Identity, order_id: str, wanted: NewOrder) -
         now=utc_now(),
     )
     await parts.durable.place(order, summary=f"{shop.name} #{order_id[-6:]}")
-
-
-def _parameters(parts: Parts, paying: Paying) -> dict[str, object]:
-    try:
-        account = parts.account(paying.keys_ref)
-    except AccountUnreadable as error:
-        raise Unavailable from error
-    given = parts.wechat.parameters(
-        account, method=paying.method, handles=paying.handles, now=utc_now()
-    )
-    return {"payment_parameters": given} if paying.method == JSAPI else given

@@ -1,9 +1,11 @@
 """Shapes of answers: from what services hold to what the public face shows."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
+from api.paying import Way
 from domain.prices import Item
 from domain.proof import handover_code
 from domain.shops import Shop
@@ -35,8 +37,8 @@ def item(one: Item) -> dict[str, Any]:
     return asdict(one)
 
 
-def quote(one: Quote, *, payer_linked: bool) -> dict[str, Any]:
-    """A quote, with the ways this customer may pay: inside WeChat first, where they can."""
+def quote(one: Quote, offered: Sequence[Way]) -> dict[str, Any]:
+    """A quote, with the ways this customer may pay."""
     return {
         "quote_id": one.quote_id,
         "expires_at": one.expires_at,
@@ -49,7 +51,10 @@ def quote(one: Quote, *, payer_linked: bool) -> dict[str, Any]:
         "total_fen": one.total_fen,
         "distance_meters": one.distance_meters,
         "promise_minutes": one.promise_minutes,
-        "payment_methods": ["jsapi", "native"] if payer_linked else ["native"],
+        "payment_methods": [
+            method for way in offered if way.channel == "wechat" for method in way.methods
+        ],
+        "payments": [asdict(way) for way in offered],
     }
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from temporalio import activity
 
-from activities.gateways import Gateways
 from domain.contracts import orders, payments
 from domain.contracts.act import Act
 from domain.contracts.orders import Done
@@ -19,6 +18,7 @@ from domain.contracts.payments import Settled
 from domain.orders import Kitchen, Payment, Status
 from services import process
 from services.db import Database
+from services.gateways import Gateways
 from services.settings import settings
 from workers.queues import ORDERS, Tools
 from workers.serve import worker

@@ -35,8 +35,10 @@ class BillKind(StrEnum):
 class Ability:
     """What a channel can do; an order's life follows this and never a channel's name."""
 
-    methods: frozenset[str]
-    """How the customer's device is spoken to: `jsapi`, `native`, `h5`, `wap`, `card`…"""
+    methods: tuple[str, ...]
+    """How the customer's device is spoken to, best first: `jsapi`, `native`, `wap`, `card`…"""
+    payer_methods: frozenset[str] = frozenset()
+    """Those of them for which the channel must know the payer."""
     holds: bool = False
     """Authorise at the order, capture at acceptance, void on cancel; else taken at once."""
     splits: bool = False

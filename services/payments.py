@@ -9,6 +9,7 @@ from sqlalchemy import Row, text
 
 from domain import ids
 from domain.books import journal
+from domain.contracts.payments import StoreAttempt
 from domain.errors import NotFound
 from domain.ledger import CURRENCY
 from services import events, facts, ledger
@@ -41,23 +42,38 @@ class Paying:
     state: str
     handles: dict[str, str]
     expires_at: datetime
+    order_status: str
+    wishes: dict[str, Any]
+    """Instalments, a saved method… as `domain.channels.Create` names them."""
 
+
+ARRIVED = frozenset({"paid", "late", "frozen"})
+"""States of attempts whose money came."""
+OVER = ARRIVED | {"closed", "failed"}
+"""States that nothing at the gateway changes any more."""
 
 _PAYING = """
 SELECT a.out_trade_no, a.order_id, a.site_id, o.customer_id, o.merchant_id,
   s.name AS shop_name, o.number, a.attempt, a.account_id, c.keys_ref, c.mchid, c.appid,
-  a.channel, a.method, a.amount_fen, a.state, a.handles, a.expires_at
+  a.channel, a.method, a.amount_fen, a.state, a.handles, a.expires_at,
+  o.status AS order_status, a.wishes
 FROM payment_attempts a JOIN orders o USING (order_id) JOIN shops s USING (shop_id)
 JOIN channel_accounts c ON c.account_id = a.account_id
 """
 _ONE = text(_PAYING + " WHERE a.out_trade_no = :out_trade_no")
 _ALL = text(_PAYING + " WHERE a.order_id = :order_id ORDER BY a.attempt LIMIT 20")
+_CHANNELS = text("""
+SELECT DISTINCT channel FROM channel_accounts
+WHERE site_id = :site_id AND merchant_id = :merchant_id
+""")
 _STORE = text("""
 INSERT INTO payment_attempts (out_trade_no, site_id, order_id, attempt, account_id, channel,
-  method, amount_fen, state, expires_at)
-SELECT :out_trade_no, o.site_id, o.order_id, :attempt, s.account_id, :channel, :method,
-  o.total_fen, 'created', o.pay_by
-FROM orders o JOIN shops s USING (shop_id) WHERE o.order_id = :order_id
+  method, wishes, amount_fen, state, expires_at)
+SELECT :out_trade_no, o.site_id, o.order_id, :attempt, c.account_id, :channel, :method,
+  CAST(:wishes AS jsonb), o.total_fen, 'created', o.pay_by
+FROM orders o JOIN channel_accounts c USING (site_id, merchant_id)
+WHERE o.order_id = :order_id AND c.channel = :channel
+ORDER BY c.account_id LIMIT 1
 ON CONFLICT (out_trade_no) DO NOTHING
 """)
 _OPENED = text("""
@@ -98,6 +114,12 @@ async def attempts(reader: Reader, order_id: str) -> list[Paying]:
     return [Paying(**row._mapping) for row in rows]  # noqa: SLF001
 
 
+async def channels(reader: Reader, site_id: str, merchant_id: str) -> set[str]:
+    """The channels at which a merchant is a payee."""
+    found = await reader.all(_CHANNELS, {"site_id": site_id, "merchant_id": merchant_id})
+    return {row.channel for row in found}
+
+
 async def payable(reader: Reader, order_id: str) -> Paying | None:
     """The newest attempt: what a customer may pay by, if its `state` is `opened`."""
     found = await attempts(reader, order_id)
@@ -112,19 +134,21 @@ async def paying(reader: Reader, out_trade_no: str) -> Paying:
     return Paying(**row._mapping)  # noqa: SLF001
 
 
-async def store_attempt(
-    writer: Writer, *, order_id: str, attempt: int, channel: str, method: str
-) -> str:
-    """Store an attempt's number before the gateway hears of it; a repeat changes nothing."""
-    number = ids.out_trade_no(order_id, attempt)
+async def store_attempt(writer: Writer, wanted: StoreAttempt) -> str:
+    """Store an attempt's number before the gateway hears of it; a repeat changes nothing.
+
+    The payee is the order's merchant at that channel.
+    """
+    number = ids.out_trade_no(wanted.order_id, wanted.attempt)
     await writer.run(
         _STORE,
         {
             "out_trade_no": number,
-            "order_id": order_id,
-            "attempt": attempt,
-            "channel": channel,
-            "method": method,
+            "order_id": wanted.order_id,
+            "attempt": wanted.attempt,
+            "channel": wanted.channel,
+            "method": wanted.method,
+            "wishes": dumps(wanted.wishes),
         },
     )
     return number

@@ -81,6 +81,14 @@ class SubjectErased(DomainError):
     problem = "action_not_allowed"
 
 
+async def refs(reader: Reader, *, site_id: str, subject: str, kind: str) -> set[str]:
+    """Of what there are values of this kind; none of them is opened."""
+    wanted = select(rows.c.ref).where(
+        rows.c.site_id == site_id, rows.c.subject == subject, rows.c.kind == kind
+    )
+    return {row.ref for row in await reader.all(wanted)}
+
+
 async def put(
     writer: Writer, *, site_id: str, subject: str, kind: str, ref: str, value: dict[str, Any]
 ) -> None:

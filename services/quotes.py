@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import text
 
 from domain import ids
-from domain.contracts.life import Order, Timers
+from domain.contracts.life import Order, PayWishes, Timers
 from domain.errors import FulfilmentUnavailable, Invalid, NotFound, QuoteExpired
 from domain.geo import Point
 from domain.prices import FeeRule, Item, Wish, delivery_fee, price
@@ -167,6 +167,7 @@ def order(
     order_id: str,
     channel: str,
     method: str,
+    wishes: PayWishes,
     tableware: int,
     speed: float,
     overrides: Mapping[str, Any],
@@ -192,6 +193,7 @@ def order(
         quote_id=quote.quote_id,
         channel=channel,
         method=method,
+        wishes=wishes,
         total_fen=quote.total_fen,
         auto_accept=shop.auto_accept,
         tableware=tableware,

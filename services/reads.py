@@ -82,9 +82,6 @@ _ACCOUNT = text("""
 SELECT account_id, site_id, channel, mchid, appid, keys_ref FROM channel_accounts
 WHERE account_id = :account_id
 """)
-_PAYER = text("""
-SELECT payer_linked FROM customers WHERE site_id = :site_id AND customer_id = :customer_id
-""")
 
 
 async def orders(
@@ -154,11 +151,6 @@ async def merchant_open(reader: Reader, site_id: str, merchant_id: str) -> list[
 async def account(reader: Reader, account_id: str) -> Row[Any] | None:
     """A payee: account_id, site_id, channel, mchid, appid, keys_ref."""
     return await reader.first(_ACCOUNT, {"account_id": account_id})
-
-
-async def payer_linked(reader: Reader, site_id: str, customer_id: str) -> bool:
-    """Whether the customer may pay inside WeChat."""
-    return bool(await reader.scalar(_PAYER, {"site_id": site_id, "customer_id": customer_id}))
 
 
 def _event(row: Row[Any]) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def _write(path: Path, content: bytes) -> None:
 def _row(section: str, row: Row, site_id: str) -> dict[str, Any]:
     out = {"site_id": site_id, **row}
     if section == "customers":
-        out["payer_linked"] = bool(out.pop("openid", None))
+        out.pop("openid", None)
     elif section == "channel_accounts":
         out.pop("keys", None)
         out |= {"channel": CHANNEL, "keys_ref": str(keys_ref(str(row["mchid"])))}

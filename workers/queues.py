@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 from activities import dispatch, orders, payments, refunds, support
-from activities.gateways import Gateways
 from services.db import Database
+from services.gateways import Gateways
 from workflows.dispatch import Dispatch
 from workflows.recover import Recover
 from workflows.refund import Refund

@@ -14,7 +14,6 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from activities.gateways import Gateways
 from activities.payments import PaymentActs
 from activities.refunds import RefundActs
 from domain.contracts.payments import Settle
@@ -22,6 +21,7 @@ from domain.contracts.refunds import EndRefund
 from domain.ids import refund_workflow
 from services import events, logs, metrics, outbox, process, snapshots
 from services.db import Database, Writer
+from services.gateways import Gateways
 from services.outbox import BATCH_ROWS, Fact, Message
 from services.settings import settings
 from workers.serve import check_database, window

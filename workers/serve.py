@@ -10,9 +10,9 @@ from sqlalchemy import text
 from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
-from activities.gateways import Gateways
 from services import health
 from services.db import Database
+from services.gateways import Gateways
 from services.settings import settings
 from workers.queues import Queue, Tools
 from workers.temporal import Telemetry, Workflows

@@ -234,6 +234,7 @@ class TakeawayOrder(OrderLife):
     # Acts ----------------------------------------------------------------------------------------
 
     async def _accept(self, command: Command) -> None:
+        await self._capture()
         now, timers = workflow.now(), self.timers
         ready_at = now + timedelta(seconds=timers.kitchen_seconds)
         search_from = max(now, ready_at - timedelta(seconds=timers.rider_ahead_seconds))

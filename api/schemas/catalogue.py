@@ -153,6 +153,15 @@ class PricedLine(Told):
     total_fen: int
 
 
+class Way(Told):
+    """A channel the customer may pay by."""
+
+    channel: str
+    methods: list[str]
+    instalments: list[int]
+    can_be_saved: bool
+
+
 class Quote(Told):
     """A price that holds until `expires_at`, if nothing changes."""
 
@@ -167,4 +176,5 @@ class Quote(Told):
     total_fen: int
     distance_meters: int
     promise_minutes: int
-    payment_methods: list[str]
+    payment_methods: list[str] = Field(description="Of WeChat Pay; see `payments` for all.")
+    payments: list[Way]

@@ -12,13 +12,27 @@ from api.schemas.base import (
     Told,
 )
 from api.schemas.catalogue import PricedLine
+from domain.contracts.life import PayWishes
 
 
 class Paying(Asked):
     """How the customer pays."""
 
-    channel: Literal["wechat"]
-    method: Literal["jsapi", "native"]
+    channel: Code
+    method: Code
+    instalments: Literal[0, 3, 6, 12] = Field(default=0, description="Periods; 0: all at once.")
+    fee_by_seller: bool = Field(default=False, description="Who bears the instalments' fee.")
+    save: bool = Field(default=False, description="Keep the method for next time: I consent.")
+    saved_method: Id | None = Field(default=None, description="Pay at once by this one.")
+
+    def wishes(self) -> PayWishes:
+        """All of it but channel and method."""
+        return PayWishes(
+            instalments=self.instalments,
+            fee_by_seller=self.fee_by_seller,
+            save=self.save,
+            saved_method=self.saved_method or "",
+        )
 
 
 class NewOrder(Asked):
@@ -71,7 +85,9 @@ class Order(Told):
 class PayableOrder(Order):
     """An order and what to pay it with; neither where nothing is to be paid any more."""
 
-    payment_parameters: dict[str, str] | None = None
+    payment_channel: str | None = None
+    payment_method: str | None = None
+    payment_parameters: dict[str, Any] | None = None
     code_url: str | None = None
 
 

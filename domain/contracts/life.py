@@ -47,6 +47,16 @@ def _divided(value: float | tuple[float, ...], speed: float) -> Any:  # noqa: AN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PayWishes:
+    """What a customer wishes beside channel and method, as `domain.channels.Create` names it."""
+
+    instalments: int = 0
+    fee_by_seller: bool = False
+    save: bool = False
+    saved_method: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """The input of `TakeawayOrder`: ids, amounts and times only."""
 
@@ -58,6 +68,7 @@ class Order:
     quote_id: str
     channel: str
     method: str
+    wishes: PayWishes = PayWishes()
     total_fen: int
     auto_accept: bool
     tableware: int
@@ -85,10 +96,11 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenPayment(Command):
-    """Pay again, or by another method."""
+    """Pay again, by another method, or through another channel."""
 
     channel: str
     method: str
+    wishes: PayWishes = PayWishes()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from domain.contracts.act import act
+from domain.contracts.life import PayWishes
 from domain.contracts.orders import Done
 
 
@@ -14,6 +15,7 @@ class StoreAttempt:
     attempt: int
     channel: str
     method: str
+    wishes: PayWishes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +28,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfOrder:
-    """All payment attempts of an order."""
+    """All payment attempts of an order; `keep_held`: but for what it was authorised with."""
 
     order_id: str
+    keep_held: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +59,11 @@ class Settle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled(Done):
-    """`outcome`: paid · late (sent home) · repeat · frozen (a person must look)."""
+    """What became of the fact."""
 
     outcome: str
+    """`paid`, `authorized`, `unwanted` (held, to be voided), `late` (sent home), `repeat` or
+    `frozen` (a person must look)."""
 
 
 STORE_ATTEMPT = act("payments.store_attempt", StoreAttempt, Attempt)
@@ -66,6 +71,8 @@ OPEN = act("payments.open", Attempt, Attempt)
 """Create at the gateway under the stored number. An unknown answer is a retryable failure."""
 POLL = act("payments.poll", Poll, Found)
 """Retryable until money is found; the caller's schedule-to-close is the payment deadline."""
+CAPTURE = act("payments.capture", OfOrder, Found)
+"""Take what a channel holds for the order, after its shop has accepted."""
 CLOSE = act("payments.close", OfOrder, Found)
-"""Close at the gateway, then query, each until certain; money that was faster is found."""
+"""Close or void at the gateway, query until certain; money that was faster is found."""
 SETTLE = act("payments.settle", Settle, Settled)

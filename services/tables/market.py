@@ -98,7 +98,6 @@ customers = Table(
     metadata,
     text_column("site_id", primary_key=True),
     text_column("customer_id", primary_key=True),
-    flag_column("payer_linked"),
 )
 addresses = Table(
     "addresses",

@@ -32,6 +32,7 @@ payment_attempts = Table(
     text_column("account_id"),
     text_column("channel"),
     text_column("method"),
+    json_column("wishes"),
     fen_column("amount_fen"),
     text_column("state"),
     text_column("transaction_id", server_default=""),

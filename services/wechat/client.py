@@ -37,7 +37,8 @@ class WechatPay(Wire):
 
     name = "wechat"
     ability = Ability(
-        methods=frozenset({"jsapi", "native", "h5"}),
+        methods=("jsapi", "native", "h5"),
+        payer_methods=frozenset({"jsapi"}),
         splits=True,
         refund_age=timedelta(days=365),
         refund_count=50,

@@ -10,10 +10,10 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.act import REGISTERED, act, failure
-from activities.gateways import Gateways
 from domain.contracts.act import ALL, Act
 from domain.errors import ActionNotAllowed, GatewayUnavailable
 from services.db import Database
+from services.gateways import Gateways
 from services.settings import Settings
 from workers.queues import QUEUES, Tools
 

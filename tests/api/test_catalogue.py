@@ -66,10 +66,10 @@ async def test_a_quote_is_the_servers_price(town: Town) -> None:
     assert quote["total_fen"] == 4_700 + 200 + 400
     assert quote["distance_meters"] == 1_112
     assert quote["promise_minutes"] == 10 + 5 + 10
-    assert quote["payment_methods"] == ["jsapi", "native"]
+    assert quote["payment_methods"] == ["jsapi", "native", "h5"]
     assert quote["expires_at"].endswith("Z")
     unlinked = await town.ask([{"item_id": "tea", "quantity": 1}], "bob")
-    assert unlinked.json()["payment_methods"] == ["native"]
+    assert unlinked.json()["payment_methods"] == ["native", "h5"]
 
 
 @pytest.mark.parametrize(

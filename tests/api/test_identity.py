@@ -20,7 +20,7 @@ PUBLIC = {
     "get_menu",
     "healthz",
     "readyz",
-    "take_wechat_notice",
+    "take_notice",
 }
 BY_TICKET = {"follow_order", "follow_merchant", "follow_rider"}
 PEOPLE = {Role.CUSTOMER, Role.MERCHANT, Role.SUPPORT, Role.OPERATIONS}

@@ -22,10 +22,12 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
-from sqlalchemy import insert, text
+from sqlalchemy import text
 
 from domain import ids
-from services import payments, tables
+from domain.contracts.life import PayWishes
+from domain.contracts.payments import StoreAttempt
+from services import payments
 from services.db import Database
 from services.settings import Settings
 from tests.api.town import Town
@@ -101,22 +103,9 @@ class Gateway:
 
 
 @pytest.fixture
-async def gateway(town: Town, told: Settings, database: Database) -> Gateway:
+async def gateway(town: Town, told: Settings) -> Gateway:
     """The town's payee, with keys."""
-    keys_ref = f"keys/{town.site_id}"
-    async with database.write() as writer:
-        await writer.run(
-            insert(tables.channel_accounts).values(
-                account_id=f"{town.site_id}-account",
-                site_id=town.site_id,
-                merchant_id=town.merchant_id,
-                channel="wechat",
-                mchid=MCHID,
-                appid=APPID,
-                keys_ref=keys_ref,
-            )
-        )
-    return Gateway(told.home, keys_ref)
+    return Gateway(told.home, f"keys/wechat/{town.site_id}")
 
 
 async def count(database: Database, town: Town, table: str) -> int:
@@ -137,7 +126,14 @@ async def test_a_true_notice_is_stored_once_and_told_once(
     order_id = (await town.order()).order_id
     async with database.write() as writer:
         number = await payments.store_attempt(
-            writer, order_id=order_id, attempt=1, channel="wechat", method="native"
+            writer,
+            StoreAttempt(
+                order_id=order_id,
+                attempt=1,
+                channel="wechat",
+                method="native",
+                wishes=PayWishes(),
+            ),
         )
     body = gateway.notice("event-1", number)
     path = f"/v1/notify/wechat/{town.site_id}-account"

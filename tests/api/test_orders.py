@@ -46,7 +46,7 @@ async def test_what_is_refused_before_the_workflow(town: Town, database: Databas
     jsapi = {"channel": "wechat", "method": "jsapi"}
     answer = await place(town, quote, "bob", payment=jsapi)
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/payer_not_linked")
-    assert answer.json()["payment_methods"] == ["native"]
+    assert answer.json()["payment_methods"] == ["native", "h5"]
     assert (await place(town, quote, "ann")).status_code == 404
     assert (await place(town, quote, "bob", address_id="another")).status_code == 422
     await town.set_item("tea", stock=0)
@@ -67,7 +67,7 @@ async def test_what_is_refused_before_the_workflow(town: Town, database: Databas
     [
         {"remark": "x" * 201},
         {"tableware": -1},
-        {"payment": {"channel": "cash", "method": "native"}},
+        {"payment": {"channel": "wechat", "method": "native", "instalments": 5}},
         {"quote_id": "a\0b"},
         {"total_fen": 1},
     ],

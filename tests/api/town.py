@@ -10,7 +10,7 @@ from sqlalchemy import insert, update
 
 from domain import ids
 from domain.contracts.life import Order, Timers
-from services import events, orders, tables
+from services import events, orders, personal, tables
 from services.db import Database
 from services.events import Event, Stream
 from services.identity import issue
@@ -53,6 +53,17 @@ class Town:
             (tables.sites, {"name": "Town", "speed": 2.0, "always_open": True}),
             (tables.zones, {"zone_id": "z"}),
             (
+                tables.channel_accounts,
+                {
+                    "account_id": f"{self.site_id}-account",
+                    "merchant_id": self.merchant_id,
+                    "channel": "wechat",
+                    "mchid": "1900000001",
+                    "appid": "wx0000000000000001",
+                    "keys_ref": f"keys/wechat/{self.site_id}",
+                },
+            ),
+            (
                 tables.shops,
                 {
                     "shop_id": self.shop_id,
@@ -77,13 +88,15 @@ class Town:
                 },
             ),
             (tables.items, self.simple("tea", stock=3)),
-            (tables.customers, {"customer_id": "ann", "payer_linked": True}),
+            (tables.customers, {"customer_id": "ann"}),
             (tables.customers, {"customer_id": "bob"}),
             (tables.riders, {"rider_id": "rod", "zone_id": "z"}),
         ]
         async with self.database.write() as writer:
             for table, row in rows:
                 await writer.run(insert(table).values(**site, **row))
+            ann = {"subject": "customer:ann", "kind": "openid", "ref": "wechat"}
+            await personal.put(writer, **site, **ann, value={"openid": "oAnn"})
         return self
 
     def simple(self, item_id: str, **more: Any) -> Json:

@@ -8,9 +8,9 @@ from pathlib import Path
 from temporalio import activity, workflow
 
 from activities.act import REGISTERED
-from activities.gateways import Gateways
 from domain.contracts import act
 from services.db import Database
+from services.gateways import Gateways
 from services.settings import Settings
 from workers.queues import QUEUES, Tools
 

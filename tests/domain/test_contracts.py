@@ -21,7 +21,16 @@ from domain.contracts import act
 from domain.contracts.life import Timers
 
 LEAVES = {str, int, float, bool, datetime}
-COUNTS = {"attempt", "notice_id", "notice_ids", "seq", "tableware", "ticks", "token"}
+COUNTS = {
+    "attempt",
+    "instalments",
+    "notice_id",
+    "notice_ids",
+    "seq",
+    "tableware",
+    "ticks",
+    "token",
+}
 """Whole numbers that count or name, and so carry no unit."""
 NUMBER_UNITS = ("_fen", "_seconds")
 TIME_ENDS = ("_at", "_by", "_from")

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from domain.contracts.life import PayWishes
 from domain.errors import QuoteExpired, SoldOut
 from domain.geo import Point
 from domain.prices import FeeRule, Item, Wish
@@ -90,6 +91,7 @@ def test_the_workflows_input_lives_as_fast_as_its_site() -> None:
         order_id="order",
         channel="wechat",
         method="native",
+        wishes=PayWishes(),
         tableware=1,
         speed=10,
         overrides={"offer_seconds": 50, "poll_seconds": [10, 20]},

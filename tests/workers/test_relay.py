@@ -12,9 +12,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import text
 
-from activities.gateways import Gateways
 from services import facts, outbox, snapshots
 from services.db import Database, Writer
+from services.gateways import Gateways
 from services.outbox import Fact
 from services.settings import Settings
 from tests.valkey import Valkey

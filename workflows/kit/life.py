@@ -106,6 +106,7 @@ class OrderLife(OrderActing):
                     attempt=self.attempts + 1,
                     channel=command.channel,
                     method=command.method,
+                    wishes=command.wishes,
                 ),
                 **policies.ROW,
             )
@@ -186,10 +187,37 @@ class OrderLife(OrderActing):
 
     async def _close_others(self) -> None:
         """Paid once: what else was opened is closed, and money that was faster goes home."""
-        of_order = OfOrder(order_id=self.order.order_id)
-        found = await acts.regular(payments.CLOSE, of_order, **policies.GATEWAY)
+        others = OfOrder(order_id=self.order.order_id, keep_held=True)
+        found = await acts.regular(payments.CLOSE, others, **policies.GATEWAY)
         async with self.lock:
             await self._settle_all(found)
+
+    async def _capture(self) -> None:
+        """Take what the channel holds, once; an unknown answer is settled in the background.
+
+        Raises when the hold is gone: the order ends.
+        """
+        if self.payment is not Payment.AUTHORIZED:
+            return
+        held = OfOrder(order_id=self.order.order_id)
+        try:
+            async with self.lock:
+                found = await acts.local(payments.CAPTURE, held, **policies.GATEWAY_ONCE)
+                await self._settle_all(found)
+        except FailureError as error:
+            if acts.is_final(error):
+                self.wish_end(CloseReason.PAYMENT_REFUSED, "gateway")
+                raise
+            self._spawn(self._insist_on_capture(held))
+
+    async def _insist_on_capture(self, held: OfOrder) -> None:
+        try:
+            found = await acts.regular(payments.CAPTURE, held, **policies.GATEWAY)
+        except FailureError:
+            self.wish_end(CloseReason.PAYMENT_REFUSED, "gateway")
+        else:
+            async with self.lock:
+                await self._settle_all(found)
 
     async def _poll(self) -> None:
         """One retrying activity asks the gateway until it finds money or the time is over."""
@@ -209,7 +237,10 @@ class OrderLife(OrderActing):
 
     async def _settle(self, notice_id: int) -> None:
         settle = Settle(order_id=self.order.order_id, notice_id=notice_id)
-        await self._take_all(await acts.local(payments.SETTLE, settle, **policies.ROW))
+        settled = await acts.local(payments.SETTLE, settle, **policies.ROW)
+        await self._take_all(settled)
+        if settled.outcome == "unwanted":
+            self._spawn(self._close_others())
 
     # Ending --------------------------------------------------------------------------------------
 
@@ -235,7 +266,7 @@ class OrderLife(OrderActing):
         """Cancel is close, query, and only then release (law 3)."""
         async with self.lock:
             found = Found()
-            if self.status is Status.AWAITING_PAYMENT:
+            if self.status is Status.AWAITING_PAYMENT or self.payment is Payment.AUTHORIZED:
                 of_order = OfOrder(order_id=self.order.order_id)
                 found = await acts.regular(payments.CLOSE, of_order, **policies.GATEWAY)
             in_time = ending.reason == CloseReason.PAYMENT_EXPIRED and bool(found.notice_ids)

@@ -1,4 +1,4 @@
-"""Any channel's handles of an open payment, in one document."""
+"""Any channel's handles of an open payment, and what was wished for it, as documents."""
 
 from alembic import op
 
@@ -10,6 +10,8 @@ ALTER TABLE payment_attempts ADD handles jsonb NOT NULL DEFAULT '{}'::jsonb;
 UPDATE payment_attempts SET handles = jsonb_strip_nulls(jsonb_build_object(
     'prepay_id', nullif(prepay_id, ''), 'code_url', nullif(code_url, '')));
 ALTER TABLE payment_attempts DROP prepay_id, DROP code_url;
+ALTER TABLE payment_attempts ADD wishes jsonb NOT NULL DEFAULT '{}'::jsonb;
+ALTER TABLE customers DROP payer_linked;
 """
 
 

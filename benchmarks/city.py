@@ -266,7 +266,6 @@ class City:
                     "shop_id": shop_id,
                     "merchant_id": "merchant",
                     "zone_id": "z",
-                    "account_id": account_id,
                     "name": "Kitchen",
                     **PLACE,
                     "delivery_area": AREA,

@@ -92,7 +92,6 @@ def city_of(instance: Instance, site_id: str, speed: float) -> dict[str, Any]:
             {
                 "shop_id": of(site_id, name),
                 "merchant_id": of(site_id, name),
-                "account_id": of(site_id, name),
                 "zone_id": ZONE_ID,
                 "name": name,
                 "delivery_area": area,

@@ -1,10 +1,12 @@
 """A city as JSON becomes rows and key folders; what lives on since is left as it is.
 
 {site, zones, merchants, channel_accounts, shops, items, customers, riders}: lists of rows by the
-names of their columns, `site_id` left out. A customer may carry an `openid`, an account `keys`.
+names of their columns, `site_id` left out. A customer may carry an `openid` (WeChat's name of them)
+and `payers` (other channels'), an account `keys`; an account without a `channel` is WeChat Pay's.
 """
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -36,11 +38,10 @@ LEFT_AS_IT_IS: dict[str, frozenset[str]] = {
 }
 """Columns that people change: planting a city again doesn't take their changes back."""
 ROWS_PER_STATEMENT = 500
-CHANNEL = "wechat"
-KEYS_FOLDER = Path("keys") / CHANNEL
-ACCOUNT_FIELDS = ("mchid", "appid", "serial_no", "apiv3_key", "public_key_id")
+WECHAT = "wechat"
 ACCOUNT_NAMES = {"account_id", "merchant_id", "mchid"}
-KEY_FIELDS = {"private_key.pem": "private_key_pem", "public_key.pem": "public_key_pem"}
+PEM = "_pem"
+_NUMBER = re.compile(r"[0-9A-Za-z_]{1,64}")
 
 
 class SeedWrong(ValueError):
@@ -61,15 +62,17 @@ async def plant(writer: Writer, city: Mapping[str, Any]) -> dict[str, int]:
         await _upsert(writer, table, rows, LEFT_AS_IT_IS.get(section, frozenset()))
         counts[section] = len(rows)
     for customer in city.get("customers", ()):
-        if customer.get("openid"):
-            await personal.put(
-                writer,
-                site_id=site_id,
-                subject=f"customer:{customer['customer_id']}",
-                kind="openid",
-                ref=CHANNEL,
-                value={"openid": customer["openid"]},
-            )
+        payers = {WECHAT: customer.get("openid"), **customer.get("payers", {})}
+        for channel, payer in payers.items():
+            if payer:
+                await personal.put(
+                    writer,
+                    site_id=site_id,
+                    subject=f"customer:{customer['customer_id']}",
+                    kind="openid",
+                    ref=channel,
+                    value={"openid": payer},
+                )
     return counts
 
 
@@ -89,21 +92,23 @@ def ensure_city(city: object) -> None:
 
 
 def keep_keys(home: Path, account: Row) -> None:
-    """Write a payee's keys where `keys_ref` says, readable by this user only."""
-    folder = home / keys_ref(str(account["mchid"]))
+    """Write a payee's keys where `keys_ref` says, readable by this user only.
+
+    What ends in `_pem` is a file of its own, all else is in `account.json`.
+    """
+    folder = home / keys_ref(account.get("channel", WECHAT), str(account["mchid"]))
     folder.mkdir(parents=True, mode=0o700, exist_ok=True)
-    fields = {"mchid": account["mchid"], **account["keys"]}
-    fields.setdefault("appid", account.get("appid"))
-    for name, field in KEY_FIELDS.items():
-        _write(folder / name, str(fields[field]).encode())
-    _write(folder / "account.json", orjson.dumps({name: fields[name] for name in ACCOUNT_FIELDS}))
+    fields = {"mchid": account["mchid"], "appid": account.get("appid"), **account["keys"]}
+    for name in [name for name in fields if name.endswith(PEM)]:
+        _write(folder / f"{name.removesuffix(PEM)}.pem", str(fields.pop(name)).encode())
+    _write(folder / "account.json", orjson.dumps(fields))
 
 
-def keys_ref(mchid: str) -> Path:
+def keys_ref(channel: str, mchid: str) -> Path:
     """The folder of a payee's keys, relative to the state folder."""
-    if not mchid.isalnum():
-        raise SeedWrong("an mchid is letters and digits")
-    return KEYS_FOLDER / mchid
+    if not _NUMBER.fullmatch(mchid) or not _NUMBER.fullmatch(channel):
+        raise SeedWrong("an mchid is letters, digits and _")
+    return Path("keys") / channel / mchid
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -118,9 +123,12 @@ def _row(section: str, row: Row, site_id: str) -> dict[str, Any]:
     out = {"site_id": site_id, **row}
     if section == "customers":
         out.pop("openid", None)
+        out.pop("payers", None)
     elif section == "channel_accounts":
         out.pop("keys", None)
-        out |= {"channel": CHANNEL, "keys_ref": str(keys_ref(str(row["mchid"])))}
+        out.setdefault("channel", WECHAT)
+        out.setdefault("appid", "")
+        out["keys_ref"] = str(keys_ref(out["channel"], str(row["mchid"])))
     return out
 
 

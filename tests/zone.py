@@ -50,7 +50,6 @@ class City:
                     shop_id=city.shop_id,
                     merchant_id="merchant",
                     zone_id=ZONE_ID,
-                    account_id="account",
                     name="Noodles",
                     lat=SHOP_LAT,
                     lng=SHOP_LNG,

@@ -8,6 +8,9 @@ METERS_PER_DEGREE = 111_195
 DELIVERY_METERS = 4_000
 CORNERS = 8
 
+PAYEES = {"wechat": "160000000"}
+"""Channels, and how the numbers of their payees begin."""
+
 SIZE = {
     "option_id": "size",
     "name": "份量",
@@ -58,8 +61,14 @@ def demo_city() -> dict[str, Any]:
         "zones": [{"zone_id": "westlake"}],
         "merchants": [{"merchant_id": f"demo-{name}", "name": name} for name in names],
         "channel_accounts": [
-            {"account_id": f"demo-{name}", "merchant_id": f"demo-{name}", "mchid": mchid}
-            for name, mchid in zip(names, ("1600000001", "1600000002", "1600000003"), strict=True)
+            {
+                "account_id": f"demo-{name}-{channel}",
+                "merchant_id": f"demo-{name}",
+                "channel": channel,
+                "mchid": f"{numbers}{number}",
+            }
+            for number, name in enumerate(names, 1)
+            for channel, numbers in PAYEES.items()
         ],
         "shops": shops,
         "items": [
@@ -85,7 +94,6 @@ def _shop(
     return {
         "shop_id": f"demo-{name}",
         "merchant_id": f"demo-{name}",
-        "account_id": f"demo-{name}",
         "zone_id": "westlake",
         "name": title,
         "lat": lat,

@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,26 @@ ENROL_AT_ONCE = 8
 ENROL_TIMEOUT_SECONDS = 60
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolment:
+    """Where the sandbox makes a channel's merchants, and what it calls their numbers."""
+
+    path: str
+    mchid: str
+    appid: str = ""
+    webhook: bool = False
+    """Notices go to an address told beforehand."""
+    has_habits: bool = False
+
+
+ENROLMENTS = {
+    "wechat": Enrolment(path="/control", mchid="mchid", appid="appid", has_habits=True),
+    "alipay": Enrolment(path="/control/alipay", mchid="seller_id", appid="app_id", has_habits=True),
+    "card": Enrolment(path="/control/card", mchid="account", webhook=True),
+    "bank": Enrolment(path="/control/bank", mchid="account"),
+}
+
+
 async def seed(city: dict[str, Any], known: Settings) -> str:
     """Enrol payees, keep their keys, upsert the rows; one line about what was done."""
     ensure_city(city)
@@ -29,7 +50,7 @@ async def seed(city: dict[str, Any], known: Settings) -> str:
     left_out = ""
     if any("keys" not in account for account in accounts):
         if known.sandbox_url:
-            await _enrol(accounts, known.sandbox_url, city["site"].get("speed", 1))
+            await _enrol(accounts, known, city["site"].get("speed", 1))
         else:
             left_out = "; payees left out: PAOTUI_SANDBOX_URL names no sandbox to make their keys"
             city = city | {"channel_accounts": [one for one in accounts if "keys" in one]}
@@ -45,24 +66,28 @@ async def seed(city: dict[str, Any], known: Settings) -> str:
     return f"seeded {city['site']['site_id']}: {listed}{left_out}"
 
 
-async def _enrol(accounts: list[dict[str, Any]], sandbox_url: str, speed: float) -> None:
-    """Have the gateway make merchants, and serve them at their site's speed."""
+async def _enrol(accounts: list[dict[str, Any]], known: Settings, speed: float) -> None:
+    """Have the gateways make merchants, and serve them at their site's speed."""
+    notices = f"{known.public_url.rstrip('/')}/v1/notify/card"
     gate = asyncio.Semaphore(ENROL_AT_ONCE)
     async with httpx.AsyncClient(
-        base_url=sandbox_url, timeout=ENROL_TIMEOUT_SECONDS, trust_env=False
+        base_url=known.sandbox_url, timeout=ENROL_TIMEOUT_SECONDS, trust_env=False
     ) as gateway:
 
         async def enrol(account: dict[str, Any]) -> None:
+            wish = ENROLMENTS[account.get("channel", "wechat")]
             async with gate:
-                mchid = account["mchid"]
-                wish = {"mchid": mchid, "name": account["account_id"]}
-                made = await gateway.post("/control/merchants", json=wish)
+                asked = {wish.mchid: account["mchid"]}
+                if wish.webhook:
+                    asked["webhook_url"] = f"{notices}/{account['account_id']}"
+                made = await gateway.post(f"{wish.path}/merchants", json=asked)
                 account["keys"] = made.raise_for_status().json()
-                account["appid"] = account["keys"]["appid"]
-                habits = await gateway.put(
-                    f"/control/merchants/{mchid}/settings", json={"speed": speed}
-                )
-                habits.raise_for_status()
+                account["appid"] = account["keys"].get(wish.appid, "")
+                if wish.has_habits:
+                    habits = await gateway.put(
+                        f"{wish.path}/merchants/{account['mchid']}/settings", json={"speed": speed}
+                    )
+                    habits.raise_for_status()
 
         await asyncio.gather(*(enrol(account) for account in accounts if "keys" not in account))
 

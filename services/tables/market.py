@@ -65,7 +65,6 @@ shops = Table(
     site_column(),
     text_column("merchant_id"),
     text_column("zone_id"),
-    text_column("account_id"),
     text_column("name"),
     float_column("lat"),
     float_column("lng"),

@@ -69,7 +69,6 @@ class Town:
                     "shop_id": self.shop_id,
                     "merchant_id": self.merchant_id,
                     "zone_id": "z",
-                    "account_id": f"{self.site_id}-account",
                     "name": "Noodles",
                     **PLACE,
                     "delivery_area": AREA,

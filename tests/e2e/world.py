@@ -89,7 +89,6 @@ class World:
                     "shop_id": self.shop_id,
                     "merchant_id": self.merchant_id,
                     "zone_id": "z",
-                    "account_id": self.account_id,
                     "name": "Test kitchen",
                     **PLACE,
                     "delivery_area": AREA,

@@ -18,7 +18,7 @@ def city_of(site_id: str) -> dict[str, Any]:
     for section, names in {
         "merchants": ("merchant_id",),
         "channel_accounts": ("account_id", "merchant_id"),
-        "shops": ("shop_id", "merchant_id", "account_id"),
+        "shops": ("shop_id", "merchant_id"),
         "items": ("shop_id",),
     }.items():
         for row in city[section]:

@@ -12,6 +12,7 @@ UPDATE payment_attempts SET handles = jsonb_strip_nulls(jsonb_build_object(
 ALTER TABLE payment_attempts DROP prepay_id, DROP code_url;
 ALTER TABLE payment_attempts ADD wishes jsonb NOT NULL DEFAULT '{}'::jsonb;
 ALTER TABLE customers DROP payer_linked;
+ALTER TABLE shops DROP account_id;
 """
 
 

@@ -1,13 +1,14 @@
 """The control interface: how tests, demos and people drive the outside world; plain HTTP JSON."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from sandbox.faults import FaultScript
+from sandbox.wechat.complaints import ProblemType
 from sandbox.wechat.customers import Payment
 from sandbox.wechat.merchants import Habits, RefundOutcome
 from sandbox.wechat.oracle import money_moved
@@ -30,6 +31,7 @@ class NewMerchant(_Body):
     certificates: bool = True
     mchid: str | None = Field(default=None, pattern=r"^[0-9]{8,32}$")
     appid: str | None = Field(default=None, pattern=r"^wx[0-9a-z]{16}$")
+    sp_mchid: str | None = Field(default=None, pattern=r"^[0-9]{8,32}$")
 
 
 class MerchantHabits(_Body):
@@ -38,6 +40,10 @@ class MerchantHabits(_Body):
     speed: float | None = Field(default=None, gt=0, le=1e6)
     refund_seconds: float | None = Field(default=None, ge=0)
     refund_outcome: RefundOutcome | None = None
+    fee_per_10000: int | None = Field(default=None, ge=0, le=10_000)
+    split_percent: int | None = Field(default=None, ge=0, le=100)
+    split_seconds: float | None = Field(default=None, ge=0)
+    bills_ready: bool | None = None
 
 
 class GeneralHabits(MerchantHabits):
@@ -63,12 +69,48 @@ class Resend(_Body):
     concurrent: bool = False
 
 
+class FailingReceiver(_Body):
+    """Why a receiver's shares are closed from now on; null: they are paid again."""
+
+    account: str
+    fail_reason: (
+        Literal[
+            "ACCOUNT_ABNORMAL",
+            "NO_RELATION",
+            "RECEIVER_HIGH_RISK",
+            "RECEIVER_REAL_NAME_NOT_VERIFIED",
+            "NO_AUTH",
+            "RECEIVER_RECEIPT_LIMIT",
+            "PAYER_ACCOUNT_ABNORMAL",
+        ]
+        | None
+    )
+
+
+class Complaint(_Body):
+    """What a customer complains about."""
+
+    mchid: str
+    out_trade_no: str
+    problem_type: ProblemType = "SERVICE_NOT_WORK"
+    detail: str = Field(default="餐品未送达", min_length=1, max_length=300)
+    phone: str = Field(default="13800000000", pattern=r"^[0-9]{11}$")
+
+
+class Echo(_Body):
+    """Where a merchant tests that it can read callbacks."""
+
+    mchid: str
+    notify_url: str
+
+
 def create_control(wechat: WeChatPay) -> APIRouter:
     """Make the routes under `/control` that drive WeChat Pay."""
     router = APIRouter(prefix="/control")
     router.include_router(_money_routes(wechat))
     router.include_router(_fault_routes(wechat))
     router.include_router(_habit_routes(wechat))
+    router.include_router(_event_routes(wechat))
     return router
 
 
@@ -77,6 +119,8 @@ def _money_routes(wechat: WeChatPay) -> APIRouter:
 
     @router.post("/merchants")
     async def make_merchant(body: NewMerchant) -> Json:
+        if body.sp_mchid is not None and wechat.merchants.find(body.sp_mchid) is None:
+            raise HTTPException(404, "no_such_merchant")
         merchant = await wechat.merchants.ensure(**body.model_dump())
         return {
             "mchid": merchant.mchid,
@@ -84,6 +128,7 @@ def _money_routes(wechat: WeChatPay) -> APIRouter:
             "serial_no": merchant.serial_no,
             "private_key_pem": merchant.private_key_pem,
             "apiv3_key": merchant.apiv3_key,
+            "app_secret": merchant.app_secret,
             "public_key_id": wechat.keys.public_key.serial,
             "public_key_pem": wechat.keys.public_key_pem,
         }
@@ -161,6 +206,37 @@ def _fault_routes(wechat: WeChatPay) -> APIRouter:
         if answers is None:
             raise HTTPException(404, "no_such_notification")
         return answers
+
+    return router
+
+
+def _event_routes(wechat: WeChatPay) -> APIRouter:
+    router = APIRouter()
+
+    @router.put("/receivers")
+    async def let_receiver_fail(body: FailingReceiver) -> Json:
+        wechat.splits.let_fail(body.account, body.fail_reason)
+        return body.model_dump()
+
+    @router.post("/complaints")
+    async def complain(body: Complaint) -> Json:
+        try:
+            return {"complaint_id": wechat.complaints.file(**body.model_dump())}
+        except WeChatError as error:
+            raise HTTPException(404, error.code) from error
+
+    @router.post("/notifications/echo")
+    async def echo(body: Echo) -> Json:
+        if wechat.merchants.find(body.mchid) is None:
+            raise HTTPException(404, "no_such_merchant")
+        wechat.notices.add(
+            mchid=body.mchid,
+            out_trade_no="",
+            notify_url=body.notify_url,
+            event_type="SECURITY_ECHO.SUCCESS",
+            resource={"mchid": body.mchid},
+        )
+        return {}
 
     return router
 

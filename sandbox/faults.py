@@ -29,6 +29,7 @@ Operation = Literal[
     "bill_download",
     "certificates",
     "disputes",
+    "shipping",
     "transfer",
     "transfer_query",
     "notify",

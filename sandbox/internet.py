@@ -72,7 +72,9 @@ class Authority:
         if certificate_path.exists() and key_path.exists():
             known = x509.load_pem_x509_certificate(certificate_path.read_bytes())
             fresh = known.not_valid_after_utc - datetime.now(UTC) > _RENEW_BEFORE
-            if fresh and known.issuer == self._certificate.subject:
+            named = known.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            complete = set(hosts) <= set(named.get_values_for_type(x509.DNSName))
+            if fresh and complete and known.issuer == self._certificate.subject:
                 return certificate_path, key_path
         key = ec.generate_private_key(ec.SECP256R1())
         names = [x509.DNSName(host) for host in hosts]

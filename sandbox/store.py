@@ -1,7 +1,7 @@
 """The sandbox's own SQLite database: its schema and its transactions, no rules."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -89,6 +89,14 @@ class Store:
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
             self._connection.execute(f"PRAGMA {pragma}")
         self._connection.executescript(_SCHEMA)
+
+    def extend(self, schema: str, columns: Iterable[tuple[str, str, str]] = ()) -> None:
+        """Make a part's own tables where they are missing, and (table, name, type) columns."""
+        self._connection.executescript(schema)
+        for table, name, kind in columns:
+            known = {row["name"] for row in self.all(f"PRAGMA table_info({table})")}
+            if name not in known:
+                self._connection.execute(f"ALTER TABLE {table} ADD {name} {kind}")
 
     def close(self) -> None:
         """Close the file; the store is of no use afterwards."""

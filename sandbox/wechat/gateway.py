@@ -1,11 +1,11 @@
 """The HTTP edge of WeChat Pay v3: who asks, is the request signed, and the signed answer."""
 
 import asyncio
+import gzip
 import json
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -13,20 +13,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sandbox.faults import BLEMISHES, Fault, FaultScript, Meeting, Operation
+from sandbox.wechat.bills import Download
+from sandbox.wechat.endpoints import Act, Call, Endpoint, endpoints
 from sandbox.wechat.keys import Signer
 from sandbox.wechat.merchants import Merchant
-from sandbox.wechat.orders import require_own_mchid
 from sandbox.wechat.protocol import (
     CHANNEL,
     CLOCK_SKEW_SECONDS,
     Json,
     WeChatError,
-    china_time,
     dump,
     is_signed,
     parameter_error,
     parse_authorization,
-    seal,
     signed_lines,
 )
 from sandbox.wechat.service import WeChatPay
@@ -43,38 +42,13 @@ _BREAKDOWNS: Mapping[Fault, tuple[int, str, str]] = {
 _ACCEPTED = {"code": "ACCEPTED", "message": "请求已受理，请使用原参数重新调用"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Call:
-    """One authenticated request."""
-
-    merchant: Merchant
-    path: Mapping[str, str]
-    query: Mapping[str, str]
-    body: bytes
-
-
-_Act = Callable[[_Call], Json | None]
-
-
 def create_gateway(wechat: WeChatPay) -> Starlette:
-    """Make the application of `api.mch.weixin.qq.com`."""
+    """Make the application of `api.mch.weixin.qq.com` and `api.weixin.qq.com`."""
     gateway = _Gateway(wechat)
-    orders = "/v3/pay/transactions"
-    refunds = "/v3/refund/domestic/refunds"
     return Starlette(
         routes=[
-            gateway.route("POST", f"{orders}/jsapi", "create", gateway.create_jsapi),
-            gateway.route("POST", f"{orders}/native", "create", gateway.create_native),
-            gateway.route("GET", f"{orders}/out-trade-no/{{out_trade_no}}", "query", gateway.query),
-            gateway.route("GET", f"{orders}/id/{{transaction_id}}", "query", gateway.query_by_id),
-            gateway.route(
-                "POST", f"{orders}/out-trade-no/{{out_trade_no}}/close", "close", gateway.close
-            ),
-            gateway.route("POST", refunds, "refund", gateway.refund),
-            gateway.route(
-                "GET", f"{refunds}/{{out_refund_no}}", "refund_query", gateway.query_refund
-            ),
-            gateway.route("GET", "/v3/certificates", "certificates", gateway.certificates),
+            *(gateway.route(endpoint) for endpoint in endpoints(wechat)),
+            *wechat.mini_programs.routes(),
         ],
         exception_handlers={404: _empty, 405: _empty},
     )
@@ -84,50 +58,9 @@ class _Gateway:
     def __init__(self, wechat: WeChatPay) -> None:
         self._wechat = wechat
 
-    def create_jsapi(self, call: _Call) -> Json:
-        return self._wechat.orders.create(call.merchant, "JSAPI", call.body)
-
-    def create_native(self, call: _Call) -> Json:
-        return self._wechat.orders.create(call.merchant, "NATIVE", call.body)
-
-    def query(self, call: _Call) -> Json:
-        _require_queried_mchid(call)
-        return self._wechat.orders.query(call.merchant, call.path["out_trade_no"])
-
-    def query_by_id(self, call: _Call) -> Json:
-        _require_queried_mchid(call)
-        return self._wechat.orders.query_by_transaction_id(
-            call.merchant, call.path["transaction_id"]
-        )
-
-    def close(self, call: _Call) -> None:
-        self._wechat.orders.close(call.merchant, call.path["out_trade_no"], call.body)
-
-    def refund(self, call: _Call) -> Json:
-        return self._wechat.refunds.create(call.merchant, call.body)
-
-    def query_refund(self, call: _Call) -> Json:
-        return self._wechat.refunds.query(call.merchant, call.path["out_refund_no"])
-
-    def certificates(self, call: _Call) -> Json:
-        if not call.merchant.certificates:
-            text = "无可用的平台证书，请在商户平台-API安全申请使用微信支付公钥"
-            raise WeChatError(404, "RESOURCE_NOT_EXISTS", text)
-        keys = self._wechat.keys
-        sealed = seal(call.merchant.apiv3_key, keys.certificate_pem, "certificate")
-        return {
-            "data": [
-                {
-                    "serial_no": keys.certificate.serial,
-                    "effective_time": china_time(keys.not_before.timestamp()),
-                    "expire_time": china_time(keys.not_after.timestamp()),
-                    "encrypt_certificate": sealed,
-                }
-            ]
-        }
-
-    def route(self, method: str, path: str, operation: Operation, act: _Act) -> Route:
+    def route(self, served: Endpoint) -> Route:
         """Wrap an act into authentication, faults and the signed answer."""
+        operation, act = served.operation, served.act
 
         async def endpoint(request: Request) -> Response:
             try:
@@ -141,11 +74,11 @@ class _Gateway:
             return await _faulty_answer(request, act, call, signer, fault)
 
         # Starlette adds HEAD to GET by itself; the gateway has none.
-        route = Route(path, endpoint, methods=[method])
-        route.methods = {method}
+        route = Route(served.path, endpoint, methods=[served.method])
+        route.methods = {served.method}
         return route
 
-    async def _authenticated(self, request: Request, operation: Operation) -> _Call:
+    async def _authenticated(self, request: Request, operation: Operation) -> Call:
         """Check a request as §1.2 orders: headers, clock, serial number, then the signature."""
         strict = operation in {"certificates", "refund", "refund_query"}
         for name in ("User-Agent", "Accept"):
@@ -169,7 +102,7 @@ class _Gateway:
         )
         if not is_signed(merchant.public_key, message, authorization.signature):
             raise _sign_error("错误的签名，验签失败")
-        return _Call(
+        return Call(
             merchant=merchant, path=request.path_params, query=request.query_params, body=body
         )
 
@@ -183,9 +116,9 @@ class _Gateway:
             return keys.certificate
         raise parameter_error("Wechatpay-Serial", wanted, "is no key of WeChat Pay", "header")
 
-    def _meeting(self, operation: Operation, call: _Call) -> Meeting:
-        numbers = _texts(call.body) | dict(call.path)
-        mchid = call.merchant.mchid
+    def _meeting(self, operation: Operation, call: Call) -> Meeting:
+        numbers = dict(call.query) | _texts(call.body) | dict(call.path)
+        mchid = numbers.get("sub_mchid", call.merchant.mchid)
         out_trade_no = numbers.get("out_trade_no")
         if out_trade_no is None and "transaction_id" in numbers:
             row = self._wechat.orders.find_paid(mchid, numbers["transaction_id"])
@@ -199,16 +132,24 @@ class _Gateway:
         )
 
 
-def _answer(act: _Act, call: _Call, signer: Signer, fault: FaultScript | None) -> Response:
+def _answer(act: Act, call: Call, signer: Signer, fault: FaultScript | None) -> Response:
     try:
         result = act(call)
     except WeChatError as error:
         return _refusal(error)
+    if isinstance(result, Download):
+        return _file(result)
     return _signed(200 if result is not None else 204, result, signer, fault)
 
 
+def _file(download: Download) -> Response:
+    """A bill, which is not signed: its hash was."""
+    content = gzip.compress(download.content) if download.gzipped else download.content
+    return Response(content, headers={"Request-ID": _request_id()}, media_type="text/plain")
+
+
 async def _faulty_answer(
-    request: Request, act: _Act, call: _Call, signer: Signer, fault: FaultScript
+    request: Request, act: Act, call: Call, signer: Signer, fault: FaultScript
 ) -> Response:
     await asyncio.sleep(fault.delay_seconds)
     answer = _answer(act, call, signer, fault) if fault.is_effective else Response()
@@ -264,13 +205,6 @@ def _texts(body: bytes) -> dict[str, str]:
     if not isinstance(parsed, dict):
         return {}
     return {name: value for name, value in parsed.items() if isinstance(value, str)}
-
-
-def _require_queried_mchid(call: _Call) -> None:
-    mchid = call.query.get("mchid")
-    if mchid is None:
-        raise parameter_error("/query/mchid", None, "is required", "query")
-    require_own_mchid(call.merchant, mchid)
 
 
 def _sign_error(message: str) -> WeChatError:

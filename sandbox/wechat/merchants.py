@@ -1,6 +1,7 @@
 """Merchants of WeChat Pay: their keys, and the habits they are served with; no orders."""
 
 import asyncio
+import hashlib
 import json
 import secrets
 import string
@@ -26,6 +27,14 @@ class Habits:
     refund_outcome: RefundOutcome = "SUCCESS"
     grey: float = 0.0
     """Share of callbacks signed with the public key, 0 to 1; never overridden per merchant."""
+    fee_per_10000: int = 60
+    """费率: the channel's fee of each payment, in ten thousandths."""
+    split_percent: int = 30
+    """最大分账比例: how much of a payment may be shared out."""
+    split_seconds: float = 2.0
+    """How long a split or its return is PROCESSING, before division by `speed`."""
+    bills_ready: bool = False
+    """Whether every day's bill is there at once; else from 10:00 on the next day."""
 
     def seconds(self, seconds: float) -> float:
         """Return a duration at this speed."""
@@ -34,7 +43,7 @@ class Habits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merchant:
-    """A direct merchant and what WeChat knows of it."""
+    """A merchant and what WeChat knows of it; with `sp_mchid`, one of a service provider's."""
 
     mchid: str
     appid: str
@@ -44,6 +53,12 @@ class Merchant:
     certificates: bool
     """False as for merchants opened since 2024-09: no platform certificate, public key only."""
     public_key: RSAPublicKey
+    sp_mchid: str | None
+
+    @property
+    def app_secret(self) -> str:
+        """The secret of its application, which is good for access tokens."""
+        return hashlib.sha256(self.apiv3_key.encode()).hexdigest()[:32]
 
 
 class Merchants:
@@ -62,6 +77,7 @@ class Merchants:
         appid: str | None = None,
         name: str = "",
         certificates: bool = True,
+        sp_mchid: str | None = None,
     ) -> Merchant:
         """Return the merchant of this number, made first if there is none."""
         found = self.find(mchid) if mchid else None
@@ -77,6 +93,7 @@ class Merchants:
             "private_key_pem": private_pem(key).decode(),
             "apiv3_key": "".join(secrets.choice(alphabet) for _ in range(32)),
             "certificates": int(certificates),
+            "sp_mchid": sp_mchid,
         }
         # Another caller may have made the same merchant while the key was being made.
         found = self.find(str(row["mchid"]))
@@ -106,8 +123,24 @@ class Merchants:
                 apiv3_key=row["apiv3_key"],
                 certificates=bool(row["certificates"]),
                 public_key=load_rsa_key(row["private_key_pem"].encode()).public_key(),
+                sp_mchid=row["sp_mchid"],
             )
         return self._known[mchid]
+
+    def keeper(self, mchid: str) -> Merchant:
+        """Whose keys are used for a payee: its own, or its service provider's."""
+        payee = self.get(mchid)
+        return self.get(payee.sp_mchid) if payee.sp_mchid else payee
+
+    def of_partner(self, sp_mchid: str) -> list[Merchant]:
+        """A service provider's merchants."""
+        rows = self._store.all("SELECT mchid FROM merchants WHERE sp_mchid = :sp", sp=sp_mchid)
+        return [self.get(row["mchid"]) for row in rows]
+
+    def by_appid(self, appid: str) -> Merchant | None:
+        """The first merchant of an application."""
+        row = self._store.one("SELECT mchid FROM merchants WHERE appid = :appid", appid=appid)
+        return self.get(row["mchid"]) if row else None
 
     def habits(self, mchid: str | None = None) -> Habits:
         """Return the habits in force, for everybody or for one merchant."""

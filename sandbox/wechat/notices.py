@@ -27,6 +27,9 @@ _SUMMARY = {
     "REFUND.SUCCESS": "退款成功",
     "REFUND.ABNORMAL": "退款异常",
     "REFUND.CLOSED": "退款关闭",
+    "COMPLAINT.CREATE": "产生新投诉",
+    "COMPLAINT.STATE_CHANGE": "投诉单状态变化",
+    "SECURITY_ECHO.SUCCESS": "回调自检",
 }
 
 
@@ -107,7 +110,7 @@ class Notices:
         self, *, mchid: str, number: str, is_refund: bool, count: int, concurrent: bool
     ) -> list[int | None] | None:
         """Send the latest callback of a number again; the answers, None if there is none."""
-        column = "out_refund_no = :number" if is_refund else "out_refund_no IS NULL"
+        column = "out_refund_no = :number" if is_refund else "event_type = 'TRANSACTION.SUCCESS'"
         row = self._store.one(
             f"SELECT * FROM notices WHERE mchid = :mchid AND {column}"  # noqa: S608
             " AND (out_refund_no IS NOT NULL OR out_trade_no = :number)"
@@ -173,7 +176,7 @@ class Notices:
         )
 
     async def _post(self, row: sqlite3.Row, blemish: Blemish | None = None) -> int | None:
-        merchant = self._merchants.get(row["mchid"])
+        merchant = self._merchants.keeper(row["mchid"])
         kind = row["event_type"].partition(".")[0].lower()
         sealed = seal(merchant.apiv3_key, row["resource"].encode(), kind)
         body = dump(

@@ -1,6 +1,7 @@
 """The oracle: money truly moved at the gateway, whatever anybody was told."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from sandbox.store import Store
@@ -23,8 +24,9 @@ def money_moved(
 ) -> dict[str, Any]:
     """Return the chosen orders with their charges and refunds, and the totals in fen.
 
-    `refunding_fen` is accepted but not ended: PROCESSING or ABNORMAL. `ValueError` above
-    `MAX_ORDERS` orders.
+    `refunding_fen` is accepted but not ended: PROCESSING or ABNORMAL. `split_fen` went to
+    receivers, of which `returned_fen` came back; `fee_fen` is the channel's in the end.
+    `ValueError` above `MAX_ORDERS` orders.
     """
     chosen = {"mchid": mchid, "out_trade_no": out_trade_no, "prefix": prefix}
     rows = store.all(
@@ -39,12 +41,15 @@ def money_moved(
         f"SELECT * FROM refunds WHERE {_CHOSEN} ORDER BY create_time",  # noqa: S608
         **chosen,
     ):
-        names = ("out_refund_no", "refund_id", "status", "amount_fen")
+        names = ("out_refund_no", "refund_id", "status", "amount_fen", "fee_fen")
         shown = {name: refund[name] for name in names}
         refunds_of[refund["mchid"], refund["out_trade_no"]].append(shown)
     orders = []
+    split = _by_order(store, "shares", "account <> mchid AND result = 'SUCCESS'", chosen)
+    returned = _by_order(store, "split_returns", "result = 'SUCCESS'", chosen)
     for row in rows:
-        refunds = refunds_of[row["mchid"], row["out_trade_no"]]
+        name = row["mchid"], row["out_trade_no"]
+        refunds = refunds_of[name]
         was_refunded = any(refund["status"] != "CLOSED" for refund in refunds)
         orders.append(
             {
@@ -56,6 +61,9 @@ def money_moved(
                 "paid_fen": row["paid_fen"],
                 "refunded_fen": _sum(refunds, {"SUCCESS"}),
                 "refunding_fen": _sum(refunds, {"PROCESSING", "ABNORMAL"}),
+                "fee_fen": row["fee_fen"] - sum(refund["fee_fen"] for refund in refunds),
+                "split_fen": split.get(name, 0),
+                "returned_fen": returned.get(name, 0),
                 "charges": row["charges"],
                 "refunds": refunds,
             }
@@ -65,6 +73,17 @@ def money_moved(
         "paid_fen": sum(order["paid_fen"] for order in orders),
         "refunded_fen": sum(order["refunded_fen"] for order in orders),
     }
+
+
+def _by_order(
+    store: Store, table: str, condition: str, chosen: Mapping[str, str | None]
+) -> dict[tuple[str, str], int]:
+    rows = store.all(
+        f"SELECT mchid, out_trade_no, sum(amount_fen) AS fen FROM {table}"  # noqa: S608
+        f" WHERE {_CHOSEN} AND {condition} GROUP BY mchid, out_trade_no",
+        **chosen,
+    )
+    return {(row["mchid"], row["out_trade_no"]): row["fen"] for row in rows}
 
 
 def _sum(refunds: list[dict[str, Any]], statuses: set[str]) -> int:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 
 CHANNEL = "wechat"
-GATEWAY_HOSTS = ("api.mch.weixin.qq.com", "api2.mch.weixin.qq.com")
+GATEWAY_HOSTS = ("api.mch.weixin.qq.com", "api2.mch.weixin.qq.com", "api.weixin.qq.com")
 SIGNATURE_TYPE = "WECHATPAY2-SHA256-RSA2048"
 CLOCK_SKEW_SECONDS = 300
 CHINA_TIME = timezone(timedelta(hours=8))

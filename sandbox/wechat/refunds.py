@@ -5,11 +5,13 @@ import time
 from typing import Literal
 
 from sandbox.store import Store
+from sandbox.wechat.flows import Flow, record, yuan
 from sandbox.wechat.merchants import Merchant, Merchants
-from sandbox.wechat.models import RefundBody, parse
+from sandbox.wechat.models import AbnormalRefundBody, RefundBody, parse
 from sandbox.wechat.notices import Notices
 from sandbox.wechat.orders import Orders
 from sandbox.wechat.protocol import Json, WeChatError, china_time, number, parameters_hash
+from sandbox.wechat.shared import shared_fen
 
 REFUND_WINDOW_SECONDS = 365 * 24 * 3600
 MAX_REFUNDS_PER_ORDER = 50
@@ -23,7 +25,7 @@ class RefundIsFinal(Exception):
 
 
 class Refunds:
-    """The gateway's refunds, keyed by merchant and the merchant's refund number."""
+    """The gateway's refunds, keyed by payee and the merchant's refund number."""
 
     def __init__(
         self, store: Store, orders: Orders, merchants: Merchants, notices: Notices
@@ -38,21 +40,22 @@ class Refunds:
         """Accept a refund as PROCESSING; the same number again is the same refund (§1.7)."""
         body, parameters = parse(RefundBody, raw)
         parameters_id = parameters_hash("refund", parameters)
+        payee = self._orders.payee(merchant, body.sub_mchid)
         now = time.time()
         with self._store.transaction():
-            known = self.find(merchant.mchid, body.out_refund_no)
+            known = self.find(payee.mchid, body.out_refund_no)
             if known is not None:
                 if known["parameters_hash"] != parameters_id:
                     raise WeChatError(
                         400, "REFUND_FEE_MISMATCH", "订单金额或退款金额与之前请求不一致"
                     )
                 return self.shown(known)
-            order = self._refundable(merchant, body, now)
-            habits = self._merchants.habits(merchant.mchid)
+            order = self._refundable(payee, body, now)
+            habits = self._merchants.habits(payee.mchid)
             self._store.insert(
                 "refunds",
                 {
-                    "mchid": merchant.mchid,
+                    "mchid": payee.mchid,
                     "out_refund_no": body.out_refund_no,
                     "refund_id": number("5030", now, 29),
                     "out_trade_no": order["out_trade_no"],
@@ -64,18 +67,42 @@ class Refunds:
                     "due_at": now + habits.seconds(habits.refund_seconds),
                 },
             )
-            accepted = self._existing(merchant.mchid, body.out_refund_no)
+            accepted = self._existing(payee.mchid, body.out_refund_no)
         self._notices.wake.set()
         return self.shown(accepted)
 
-    def query(self, merchant: Merchant, out_refund_no: str) -> Json:
+    def query(self, payee: Merchant, out_refund_no: str) -> Json:
         """Return the refund; RESOURCE_NOT_EXISTS."""
-        return self.shown(self._existing(merchant.mchid, out_refund_no))
+        return self.shown(self._existing(payee.mchid, out_refund_no))
+
+    def retry_abnormal(self, merchant: Merchant, refund_id: str, raw: bytes) -> Json:
+        """Send an ABNORMAL refund on its way again, to another account; it can now arrive."""
+        body, _ = parse(AbnormalRefundBody, raw)
+        payee = self._orders.payee(merchant, body.sub_mchid)
+        to_user = (body.bank_type, body.bank_account, body.real_name)
+        if body.type == "USER_BANK_CARD" and not all(to_user):
+            raise WeChatError(400, "PARAM_ERROR", "收款用户银行卡信息必填")
+        habits = self._merchants.habits(payee.mchid)
+        with self._store.transaction():
+            row = self._existing(payee.mchid, body.out_refund_no)
+            if row["refund_id"] != refund_id or row["status"] != "ABNORMAL":
+                raise WeChatError(400, "INVALID_REQUEST", "退款单不是异常状态")
+            self._store.run(
+                "UPDATE refunds SET status = 'PROCESSING', due_at = :due_at, retried = 1"
+                " WHERE mchid = :mchid AND out_refund_no = :number",
+                due_at=time.time() + habits.seconds(habits.refund_seconds),
+                mchid=payee.mchid,
+                number=body.out_refund_no,
+            )
+        self._notices.wake.set()
+        return self.query(payee, body.out_refund_no)
 
     def settle_due(self, now: float) -> float | None:
         """End the refunds whose time has come; when the next one is due, if any is."""
         for row in self._store.all("SELECT * FROM refunds WHERE due_at <= :now", now=now):
             outcome = self._merchants.habits(row["mchid"]).refund_outcome
+            if row["retried"] and outcome == "ABNORMAL":
+                outcome = "SUCCESS"
             with self._store.transaction():
                 self._end(row, outcome, now)
         due = self._store.one("SELECT min(due_at) AS due_at FROM refunds WHERE due_at IS NOT NULL")
@@ -122,6 +149,7 @@ class Refunds:
                 "settlement_refund": row["amount_fen"],
                 "settlement_total": order["paid_fen"],
                 "discount_refund": 0,
+                "refund_fee": row["fee_fen"],
                 "currency": "CNY",
             },
             "promotion_detail": [],
@@ -130,11 +158,11 @@ class Refunds:
             shown["success_time"] = china_time(row["success_time"])
         return shown
 
-    def _refundable(self, merchant: Merchant, body: RefundBody, now: float) -> sqlite3.Row:
+    def _refundable(self, payee: Merchant, body: RefundBody, now: float) -> sqlite3.Row:
         if body.transaction_id is not None:
-            order = self._orders.find_paid(merchant.mchid, body.transaction_id)
+            order = self._orders.find_paid(payee.mchid, body.transaction_id)
         elif body.out_trade_no is not None:
-            order = self._orders.find(merchant.mchid, body.out_trade_no)
+            order = self._orders.find(payee.mchid, body.out_trade_no)
         else:
             raise WeChatError(400, "PARAM_ERROR", "transaction_id 和 out_trade_no 必填其一")
         if order is None or body.out_trade_no not in {None, order["out_trade_no"]}:
@@ -149,16 +177,18 @@ class Refunds:
             "SELECT count(*) AS refunds, coalesce(sum(amount_fen), 0) AS fen,"
             " coalesce(max(create_time), 0) AS latest FROM refunds"
             " WHERE mchid = :mchid AND out_trade_no = :number AND status <> 'CLOSED'",
-            mchid=merchant.mchid,
+            mchid=payee.mchid,
             number=order["out_trade_no"],
         )
         if sums is None:
             raise LookupError("an aggregate always has a row")
         if sums["fen"] + body.amount.refund > order["paid_fen"]:
             raise WeChatError(400, "INVALID_REQUEST", "申请退款金额大于订单可退金额")
+        if sums["fen"] + body.amount.refund > order["paid_fen"] - shared_fen(self._store, order):
+            raise WeChatError(403, "NOT_ENOUGH", "基本账户余额不足，请先回退分账资金或充值")
         if sums["refunds"] >= MAX_REFUNDS_PER_ORDER:
             raise WeChatError(403, "RULE_LIMIT", "部分退款次数超过 50 次")
-        if now - sums["latest"] < self._merchants.habits(merchant.mchid).seconds(SPACING_SECONDS):
+        if now - sums["latest"] < self._merchants.habits(payee.mchid).seconds(SPACING_SECONDS):
             raise WeChatError(429, "FREQUENCY_LIMITED", "同一订单多次退款需间隔 1 分钟")
         return order
 
@@ -171,12 +201,15 @@ class Refunds:
             mchid=row["mchid"],
             number=row["out_refund_no"],
         )
+        if status == "SUCCESS":
+            self._give_back(row)
         if status == "PROCESSING" or row["notify_url"] is None:
             return
         ended = self.shown(self._existing(row["mchid"], row["out_refund_no"]))
         amount = ended["amount"]
+        sp_mchid, own = self._merchants.get(row["mchid"]).sp_mchid, {"mchid": row["mchid"]}
         resource = {
-            "mchid": row["mchid"],
+            **({"sp_mchid": sp_mchid, "sub_mchid": row["mchid"]} if sp_mchid else own),
             "out_trade_no": ended["out_trade_no"],
             "transaction_id": ended["transaction_id"],
             "out_refund_no": ended["out_refund_no"],
@@ -195,6 +228,36 @@ class Refunds:
             event_type=f"REFUND.{status}",
             resource=resource,
         )
+
+    def _give_back(self, row: sqlite3.Row) -> None:
+        """Let the money go, and the channel's fee come back pro rata."""
+        names = {"mchid": row["mchid"], "number": row["out_trade_no"]}
+        order = self._orders.existing(self._orders.find(row["mchid"], row["out_trade_no"]))
+        back = self._store.one(
+            "SELECT sum(amount_fen) AS fen, sum(fee_fen) AS fee_fen FROM refunds"
+            " WHERE mchid = :mchid AND out_trade_no = :number AND status = 'SUCCESS'",
+            **names,
+        )
+        if back is None:
+            raise LookupError("an aggregate always has a row")
+        due_fen = (order["fee_fen"] * back["fen"] * 2 + order["paid_fen"]) // (
+            2 * order["paid_fen"]
+        )
+        fee_fen = due_fen - back["fee_fen"]
+        self._store.run(
+            "UPDATE refunds SET fee_fen = :fee_fen WHERE refund_id = :refund_id",
+            fee_fen=fee_fen,
+            refund_id=row["refund_id"],
+        )
+        flow = Flow(
+            mchid=row["mchid"],
+            business_no=row["refund_id"],
+            kind="退款",
+            amount_fen=fee_fen - row["amount_fen"],
+            voucher_no=row["out_refund_no"],
+            note=f"退款总金额{yuan(row['amount_fen'])}元;含手续费{yuan(fee_fen)}元",
+        )
+        record(self._store, flow)
 
     def _existing(self, mchid: str, out_refund_no: str) -> sqlite3.Row:
         row = self.find(mchid, out_refund_no)

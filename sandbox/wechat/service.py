@@ -1,4 +1,4 @@
-"""WeChat Pay put together, and the clockwork that ends refunds and sends callbacks."""
+"""WeChat Pay put together, and the clockwork that ends refunds and splits and sends callbacks."""
 
 import asyncio
 import time
@@ -8,12 +8,19 @@ from sandbox.faults import Faults
 from sandbox.internet import Authority, PublicInternet
 from sandbox.settings import Settings
 from sandbox.store import Store
+from sandbox.wechat.bills import Bills
+from sandbox.wechat.combined import Combined
+from sandbox.wechat.complaints import Complaints
 from sandbox.wechat.customers import Cashier
 from sandbox.wechat.keys import PlatformKeys
 from sandbox.wechat.merchants import Merchants
 from sandbox.wechat.notices import Notices
 from sandbox.wechat.orders import Orders
 from sandbox.wechat.refunds import Refunds
+from sandbox.wechat.shipping import MiniPrograms
+from sandbox.wechat.split_returns import SplitReturns
+from sandbox.wechat.splits import Splits
+from sandbox.wechat.tables import COLUMNS, SCHEMA
 
 MAX_SLEEP_SECONDS = 30.0
 
@@ -31,6 +38,7 @@ class WeChatPay:
     ) -> None:
         """Wire the parts; nothing runs until `run`."""
         self.store = store
+        store.extend(SCHEMA, COLUMNS)
         self.keys = PlatformKeys(settings.home, authority)
         self.merchants = Merchants(store, settings.speed)
         self.faults = faults
@@ -41,18 +49,30 @@ class WeChatPay:
             faults=self.faults,
             internet=internet,
         )
-        self.orders = Orders(store, self.notices)
+        self.orders = Orders(store, self.merchants, self.notices)
+        self.combined = Combined(store, self.merchants, self.orders, self.notices)
         self.refunds = Refunds(store, self.orders, self.merchants, self.notices)
-        self.cashier = Cashier(orders=self.orders, merchants=self.merchants)
+        wake = self.notices.wake
+        self.splits = Splits(store, self.orders, self.merchants, wake)
+        self.split_returns = SplitReturns(store, self.orders, self.merchants, wake)
+        self.bills = Bills(store, self.merchants)
+        self.complaints = Complaints(store, self.orders, self.merchants, self.notices)
+        self.mini_programs = MiniPrograms(store, self.merchants, self.orders)
+        self.cashier = Cashier(orders=self.orders, combined=self.combined, merchants=self.merchants)
 
     async def run(self) -> None:
-        """End refunds and send callbacks when their time comes, until cancelled."""
+        """End refunds and splits and send callbacks when their time comes, until cancelled."""
         wake = self.notices.wake
         try:
             while True:
                 wake.clear()
                 now = time.time()
-                moments = [self.refunds.settle_due(now), self.notices.send_due(now)]
+                moments = [
+                    self.refunds.settle_due(now),
+                    self.splits.settle_due(now),
+                    self.split_returns.settle_due(now),
+                    self.notices.send_due(now),
+                ]
                 ahead = [moment - time.time() for moment in moments if moment is not None]
                 with suppress(TimeoutError):
                     async with asyncio.timeout(max(0.0, min([*ahead, MAX_SLEEP_SECONDS]))):

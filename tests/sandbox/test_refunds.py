@@ -33,6 +33,7 @@ def test_a_refund_is_processed_then_succeeds(
             "refund_id": again["refund_id"],
             "status": "SUCCESS",
             "amount_fen": 400,
+            "fee_fen": 2,
         }
     ]
     received = wait_for(lambda: server.got(merchant.notify_path)[1:] or None)[0]

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sandbox.faults import BLEMISHES, Fault, FaultScript, Meeting, Operation
+from sandbox.part import ABORT
 from sandbox.wechat.keys import Signer
 from sandbox.wechat.merchants import Merchant
 from sandbox.wechat.orders import require_own_mchid
@@ -31,8 +32,6 @@ from sandbox.wechat.protocol import (
 )
 from sandbox.wechat.service import WeChatPay
 
-ABORT = "sandbox.abort"
-"""Key in the ASGI scope of a function that cuts the connection."""
 MAX_BODY_BYTES = 64 * 1024
 
 _BREAKDOWNS: Mapping[Fault, tuple[int, str, str]] = {

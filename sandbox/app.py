@@ -12,16 +12,17 @@ from starlette.applications import Starlette
 from starlette.routing import Host
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from sandbox.alipay.part import create_part as create_alipay
 from sandbox.control import create_control
 from sandbox.faults import Faults
 from sandbox.internet import Authority, ConnectProxy, PublicInternet
-from sandbox.part import Part
+from sandbox.part import ABORT, Part
 from sandbox.people.control import create_people
 from sandbox.people.paying import at_cashier
 from sandbox.people.sessions import People
 from sandbox.settings import Settings
 from sandbox.store import Store
-from sandbox.wechat.gateway import ABORT, create_gateway
+from sandbox.wechat.gateway import create_gateway
 from sandbox.wechat.protocol import GATEWAY_HOSTS
 from sandbox.wechat.service import WeChatPay
 
@@ -60,6 +61,7 @@ def create_parts(
             controls=(control, control_of_people),
             run=wechat.run,
         ),
+        create_alipay(settings, store, authority, internet, faults),
     ]
 
 

@@ -67,6 +67,8 @@ class Fault(StrEnum):
     """Too many requests."""
     HTTP_202 = "http_202"
     """Accepted, outcome unknown: repeat with the same parameters."""
+    SYSTEM_ERROR = "system_error"
+    """The channel's own word for "I don't know", rightly signed: repeat or query."""
     BAD_SIGNATURE = Blemish.BAD_SIGNATURE.value
     """The answer or callback carries a wrong signature."""
     STALE_TIMESTAMP = Blemish.STALE_TIMESTAMP.value
@@ -83,6 +85,9 @@ class Fault(StrEnum):
 
 BLEMISHES = {fault: Blemish(fault.value) for fault in Fault if fault.value in set(Blemish)}
 """Faults that spoil a signature and change nothing else."""
+_BREAKDOWNS = frozenset(
+    {Fault.HTTP_500, Fault.HTTP_502, Fault.HTTP_429, Fault.HTTP_202, Fault.SYSTEM_ERROR}
+)
 _CALLBACKS_ONLY = frozenset({Fault.LOST, Fault.DUPLICATE})
 _CALLBACKS = frozenset({Fault.DELAY, *BLEMISHES, *_CALLBACKS_ONLY})
 _REQUESTS = frozenset(Fault) - _CALLBACKS_ONLY
@@ -100,7 +105,8 @@ class FaultScript(BaseModel):
     out_refund_no: str | None = None
     fault: Fault
     after_commit: bool | None = None
-    """For `http_*`: whether the effect happened; by default only under `http_202`."""
+    """For `http_*` and `system_error`: whether the effect happened; by default under `http_202`
+    and `system_error` only."""
     delay_seconds: float = Field(default=0.0, ge=0, le=MAX_DELAY_SECONDS)
     count: int = Field(default=2, ge=1, le=200)
     times: int | None = Field(default=1, ge=1)
@@ -117,8 +123,8 @@ class FaultScript(BaseModel):
     @property
     def is_effective(self) -> bool:
         """Whether the request takes effect in spite of the fault."""
-        if self.fault in {Fault.HTTP_500, Fault.HTTP_502, Fault.HTTP_429, Fault.HTTP_202}:
-            by_default = self.fault is Fault.HTTP_202
+        if self.fault in _BREAKDOWNS:
+            by_default = self.fault in {Fault.HTTP_202, Fault.SYSTEM_ERROR}
             return by_default if self.after_commit is None else self.after_commit
         return self.fault is not Fault.DROP_BEFORE
 

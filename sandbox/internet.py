@@ -223,6 +223,15 @@ class PublicInternet:
         self, url: str, *, content: bytes, headers: Mapping[str, str], timeout_seconds: float
     ) -> int | None:
         """POST to a public https URL; the status answered, or None when there was no answer."""
+        answer = await self.exchange(
+            url, content=content, headers=headers, timeout_seconds=timeout_seconds
+        )
+        return answer[0] if answer else None
+
+    async def exchange(
+        self, url: str, *, content: bytes, headers: Mapping[str, str], timeout_seconds: float
+    ) -> tuple[int, bytes] | None:
+        """POST the same way, for those who also read what was answered."""
         try:
             parts = httpx.URL(url)
             place = self._places.get(parts.host)
@@ -239,7 +248,7 @@ class PublicInternet:
                 )
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
             return None
-        return answer.status_code
+        return answer.status_code, answer.content
 
     async def close(self) -> None:
         """Close the connections kept open."""

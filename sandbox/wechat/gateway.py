@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sandbox.faults import BLEMISHES, Fault, FaultScript, Meeting, Operation
+from sandbox.part import ABORT
 from sandbox.wechat.bills import Download
 from sandbox.wechat.endpoints import Act, Call, Endpoint, endpoints
 from sandbox.wechat.keys import Signer
@@ -30,8 +31,6 @@ from sandbox.wechat.protocol import (
 )
 from sandbox.wechat.service import WeChatPay
 
-ABORT = "sandbox.abort"
-"""Key in the ASGI scope of a function that cuts the connection."""
 MAX_BODY_BYTES = 64 * 1024
 
 _BREAKDOWNS: Mapping[Fault, tuple[int, str, str]] = {

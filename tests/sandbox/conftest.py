@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.sandbox.alipay import AlipayMerchant
 from tests.sandbox.outside import PUBLIC_NAME, MerchantServer, SandboxProcess, TestMerchant
 
 
@@ -35,7 +36,7 @@ def sandbox(outside: tuple[SandboxProcess, MerchantServer]) -> Iterator[SandboxP
 @pytest.fixture
 def server(outside: tuple[SandboxProcess, MerchantServer]) -> MerchantServer:
     """The merchant's server, answering 204."""
-    outside[1].status = 204
+    outside[1].status, outside[1].body = 204, b""
     return outside[1]
 
 
@@ -43,5 +44,15 @@ def server(outside: tuple[SandboxProcess, MerchantServer]) -> MerchantServer:
 def merchant(sandbox: SandboxProcess) -> Iterator[TestMerchant]:
     """A merchant with platform certificate."""
     made = TestMerchant(sandbox)
+    yield made
+    made.http.close()
+
+
+@pytest.fixture
+def alipay(sandbox: SandboxProcess, server: MerchantServer) -> Iterator[AlipayMerchant]:
+    """A merchant of Alipay whose server takes callbacks for good."""
+    server.status, server.body = 200, b"success"
+    sandbox.call("PUT", "/alipay/settings", speed=60)
+    made = AlipayMerchant(sandbox)
     yield made
     made.http.close()

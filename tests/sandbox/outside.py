@@ -130,9 +130,10 @@ class Received:
 
 @dataclass
 class MerchantServer:
-    """The merchant's https server; it answers with `status` and remembers what came."""
+    """The merchant's https server; it answers `status` and `body` and remembers what came."""
 
     status: int = 204
+    body: bytes = b""
     received: list[Received] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -144,8 +145,9 @@ class MerchantServer:
                 got = Received(path=self.path, headers=dict(self.headers.items()), body=body)
                 outer.received.append(got)
                 self.send_response(outer.status)
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Length", str(len(outer.body)))
                 self.end_headers()
+                self.wfile.write(outer.body)
 
             def log_message(self, *_: Any) -> None:
                 """Stay quiet."""

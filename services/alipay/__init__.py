@@ -1,0 +1,1 @@
+"""Alipay's open gateway, spoken as a payee: trades, refunds, shares, bills, notices; no rules."""

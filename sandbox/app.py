@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.routing import Host
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from sandbox.card.part import create_part as create_card
 from sandbox.control import create_control
 from sandbox.faults import Faults
 from sandbox.internet import Authority, ConnectProxy, PublicInternet
@@ -60,6 +61,7 @@ def create_parts(
             controls=(control, control_of_people),
             run=wechat.run,
         ),
+        create_card(settings, store, authority, internet, faults),
     ]
 
 

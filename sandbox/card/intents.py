@@ -58,7 +58,8 @@ class Intents:
                 "description": wish.description,
                 "metadata": wish.metadata,
                 "payment_method": wish.payment_method,
-                "payment_method_types": wish.payment_method_types,
+                "allowed_payment_method_types": wish.allowed_payment_method_types,
+                "payment_method_types": wish.allowed_payment_method_types,
                 "setup_future_usage": wish.setup_future_usage,
                 "status": "requires_confirmation"
                 if wish.payment_method

@@ -86,7 +86,7 @@ class CreateIntent(Confirm):
     customer: str | None = None
     description: Text | None = None
     metadata: Metadata = {}
-    payment_method_types: list[Literal["card"]] = ["card"]
+    allowed_payment_method_types: list[Literal["card"]] = ["card"]
 
     @model_validator(mode="before")
     @classmethod
@@ -144,7 +144,10 @@ def read(model: type[Params], given: Json) -> Params:
         first = error.errors(include_url=False)[0]
         head, *rest = (str(step) for step in first["loc"]) if first["loc"] else ("",)
         param = head + "".join(f"[{step}]" for step in rest)
-        if first["type"] == "extra_forbidden":
+        if param == "payment_method_types":
+            # Since 2026-09-30.endive (docs.stripe.com/changelog/endive).
+            message, code = f"{param} is no longer supported.", f"{param}_no_longer_supported"
+        elif first["type"] == "extra_forbidden":
             message, code = f"Received unknown parameter: {param}", "parameter_unknown"
         elif first["type"] == "missing":
             message, code = f"Missing required param: {param}.", "parameter_missing"

@@ -17,7 +17,9 @@ def _numbered(body: str) -> str:
 @given(body=BODIES, before=AROUND, after=AROUND, data=st.data())
 def test_every_card_number_is_seen(body: str, before: str, after: str, data: st.DataObject) -> None:
     number = _numbered(body)
-    written = number[0] + "".join(data.draw(st.sampled_from(["", " ", "-"])) + d for d in number[1:])
+    written = number[0] + "".join(
+        data.draw(st.sampled_from(["", " ", "-"])) + d for d in number[1:]
+    )
     assert looks_like_card_number(f"{before} x{written}x {after}")
 
 

@@ -6,17 +6,16 @@ list of intents, which is never behind, finds the rest.
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import stripe
 from stripe.params import (
     BalanceTransactionListParams,
     PaymentIntentCreateParams,
-    PaymentIntentListParams,
 )
 
 from domain.channels import (
@@ -30,40 +29,37 @@ from domain.channels import (
     SplitSaid,
     Transaction,
 )
-from domain.outcomes import Accepted, Outcome, Refusal, Rejected, Unknown
+from domain.outcomes import Accepted, Outcome, Rejected, Unknown
 from services.card.accounts import Account, load_account
 from services.card.answers import (
     CURRENCY,
     REPLAYED,
-    UNEXPECTED_STATE,
     Json,
     SavedMethod,
     as_object,
-    data_of,
     items,
     read_funds,
     read_intent,
     read_opened,
     read_refund,
-    read_refusal,
     read_saved,
     read_trade,
-    section,
     text,
 )
+from services.card.calls import (
+    NOT_THERE,
+    PAGE_ITEMS,
+    call,
+    find_id,
+    find_intent,
+    find_refund,
+    read_answer,
+)
 from services.card.notices import read_notice
-from services.card.wire import Wire, make_client
+from services.card.wire import Wire
 
 CHINA = timezone(timedelta(hours=8))
-PAGE_ITEMS = 100
-MAX_LOOKUP_PAGES = 20
 MAX_BILL_PAGES = 1000
-SEARCH_LAG = timedelta(hours=1)
-"""A search is behind by a minute, and by an hour in an outage (Stripe's documentation)."""
-
-T = TypeVar("T")
-Ask = Callable[[stripe.StripeClient], Awaitable[stripe.StripeObject]]
-_NOT_THERE = Rejected(code="resource_missing", kind=Refusal.NOT_FOUND)
 
 
 class Cards:
@@ -110,16 +106,17 @@ class Cards:
             params["confirm"] = True
             if order.return_url:
                 params["return_url"] = order.return_url
-        made = await self._call(
+        made = await call(
+            self._wire,
             account,
             lambda client: client.v1.payment_intents.create_async(
                 params, {"idempotency_key": order.out_trade_no}
             ),
         )
         if made == Unknown(reason=REPLAYED):
-            found = await self._find(account, order.out_trade_no, None)
+            found = await self._intent(account, order.out_trade_no, None)
             made = found if isinstance(found, Accepted) else made
-        return _read(made, read_opened)
+        return read_answer(made, read_opened)
 
     def parameters(
         self,
@@ -140,8 +137,8 @@ class Cards:
         self, account: Account, *, out_trade_no: str, handles: Mapping[str, str] | None = None
     ) -> Outcome[Transaction]:
         """Ask for a payment by our number."""
-        found = await self._find(account, out_trade_no, handles)
-        return _read(found, lambda intent: read_intent(account.account, intent))
+        found = await self._intent(account, out_trade_no, handles)
+        return read_answer(found, lambda intent: read_intent(account.account, intent))
 
     async def close(
         self, account: Account, *, out_trade_no: str, handles: Mapping[str, str] | None = None
@@ -150,7 +147,8 @@ class Cards:
         intent = await self._id(account, out_trade_no, handles)
         if not isinstance(intent, Accepted):
             return intent
-        closed = await self._call(
+        closed = await call(
+            self._wire,
             account,
             lambda client: client.v1.payment_intents.cancel_async(intent.value),
             is_done=lambda found: found.get("status") == "canceled",
@@ -169,14 +167,15 @@ class Cards:
         intent = await self._id(account, out_trade_no, handles)
         if not isinstance(intent, Accepted):
             return intent
-        captured = await self._call(
+        captured = await call(
+            self._wire,
             account,
             lambda client: client.v1.payment_intents.capture_async(
                 intent.value, {"amount_to_capture": amount_fen}
             ),
             is_done=lambda found: found.get("amount_received") == amount_fen,
         )
-        return _read(captured, lambda found: read_intent(account.account, found))
+        return read_answer(captured, lambda found: read_intent(account.account, found))
 
     async def refund(
         self,
@@ -194,10 +193,11 @@ class Cards:
         intent = await self._id(account, out_trade_no, handles)
         if not isinstance(intent, Accepted):
             return intent
-        known = await self._refund_of(account, intent.value, out_refund_no)
-        if known != _NOT_THERE:
+        known = await find_refund(self._wire, account, intent.value, out_refund_no)
+        if known != NOT_THERE:
             return known
-        asked = await self._call(
+        asked = await call(
+            self._wire,
             account,
             lambda client: client.v1.refunds.create_async(
                 {
@@ -213,7 +213,7 @@ class Cards:
                 {"idempotency_key": out_refund_no},
             ),
         )
-        return _read(asked, read_refund)
+        return read_answer(asked, read_refund)
 
     async def query_refund(
         self,
@@ -227,7 +227,7 @@ class Cards:
         intent = await self._id(account, out_trade_no, handles)
         if not isinstance(intent, Accepted):
             return intent
-        return await self._refund_of(account, intent.value, out_refund_no)
+        return await find_refund(self._wire, account, intent.value, out_refund_no)
 
     async def bill(self, account: Account, *, kind: BillKind, day: date) -> Outcome[Bill]:
         """China's business day out of the balance transactions; `LATER` until the day has ended."""
@@ -254,28 +254,32 @@ class Cards:
 
     async def make_customer(self, account: Account, *, reference: str) -> Outcome[str]:
         """The id that cards are saved under; `reference` is ours, and the same gives the same."""
-        made = await self._call(
+        made = await call(
+            self._wire,
             account,
             lambda client: client.v1.customers.create_async(
                 {"metadata": {"reference": reference}}, {"idempotency_key": f"customer/{reference}"}
             ),
         )
-        return _read(made, lambda customer: text(customer, "id"))
+        return read_answer(made, lambda customer: text(customer, "id"))
 
     async def saved_methods(self, account: Account, *, payer: str) -> Outcome[list[SavedMethod]]:
         """A customer's saved cards, newest first; no card number is among what is known."""
-        listed = await self._call(
+        listed = await call(
+            self._wire,
             account,
             lambda client: client.v1.customers.payment_methods.list_async(
                 payer, {"type": "card", "limit": PAGE_ITEMS}
             ),
         )
-        return _read(listed, read_saved)
+        return read_answer(listed, read_saved)
 
     async def forget_method(self, account: Account, *, token: str) -> Outcome[None]:
         """Forget a saved card; repeatable."""
-        return _read(
-            await self._call(account, lambda client: client.v1.payment_methods.detach_async(token)),
+        return read_answer(
+            await call(
+                self._wire, account, lambda client: client.v1.payment_methods.detach_async(token)
+            ),
             lambda _: None,
         )
 
@@ -285,21 +289,15 @@ class Cards:
 
     query_split = unfreeze = return_split = query_return = split
 
-    async def _refund_of(
-        self, account: Account, intent: str, out_refund_no: str
-    ) -> Outcome[RefundSaid]:
-        listed = await self._call(
-            account,
-            lambda client: client.v1.refunds.list_async(
-                {"payment_intent": intent, "limit": PAGE_ITEMS}
-            ),
-        )
-        if not isinstance(listed, Accepted):
-            return listed
-        for refund in items(listed.value):
-            if section(refund, "metadata").get("out_refund_no") == out_refund_no:
-                return _read(Accepted(value=refund), read_refund)
-        return Unknown(reason="too_many_refunds") if listed.value.get("has_more") else _NOT_THERE
+    async def _intent(
+        self, account: Account, out_trade_no: str, handles: Mapping[str, str] | None
+    ) -> Outcome[Json]:
+        return await find_intent(self._wire, account, out_trade_no, handles, now=self._now())
+
+    async def _id(
+        self, account: Account, out_trade_no: str, handles: Mapping[str, str] | None
+    ) -> Outcome[str]:
+        return await find_id(self._wire, account, out_trade_no, handles, now=self._now())
 
     async def _bill_page(
         self,
@@ -322,88 +320,7 @@ class Cards:
             digest.update((page.last_response.body if page.last_response else "").encode())
             return page
 
-        return _read(await self._call(account, ask), items)
-
-    async def _id(
-        self, account: Account, out_trade_no: str, handles: Mapping[str, str] | None
-    ) -> Outcome[str]:
-        if handles and "payment_intent" in handles:
-            return Accepted(value=handles["payment_intent"])
-        found = await self._find(account, out_trade_no, None)
-        return _read(found, lambda intent: text(intent, "id"))
-
-    async def _find(
-        self, account: Account, out_trade_no: str, handles: Mapping[str, str] | None
-    ) -> Outcome[Json]:
-        """The intent of our number: by its handle, else by search, else among the latest ones."""
-        if handles and "payment_intent" in handles:
-            found = await self._call(
-                account,
-                lambda client: client.v1.payment_intents.retrieve_async(handles["payment_intent"]),
-            )
-            return _read(found, lambda intent: _expect(intent, out_trade_no))
-        query = f'metadata["out_trade_no"]:"{out_trade_no}"'
-        searched = await self._call(
-            account,
-            lambda client: client.v1.payment_intents.search_async({"query": query, "limit": 1}),
-        )
-        if not isinstance(searched, Accepted) or searched.value.get("data"):
-            return _read(searched, lambda page: _expect(items(page)[0], out_trade_no))
-        since = int((self._now() - SEARCH_LAG).timestamp())
-        params: PaymentIntentListParams = {"created": {"gte": since}, "limit": PAGE_ITEMS}
-        for _ in range(MAX_LOOKUP_PAGES):
-            page = _read(
-                await self._call(
-                    account, lambda client: client.v1.payment_intents.list_async(params)
-                ),
-                items,
-            )
-            if not isinstance(page, Accepted):
-                return page
-            for intent in page.value:
-                if (intent.get("metadata") or {}).get("out_trade_no") == out_trade_no:
-                    return Accepted(value=intent)
-            if len(page.value) < PAGE_ITEMS:
-                return _NOT_THERE
-            params["starting_after"] = str(page.value[-1].get("id"))
-        return Unknown(reason="too_many_payments")
-
-    async def _call(
-        self,
-        account: Account,
-        ask: Ask,
-        *,
-        is_done: Callable[[Json], bool] = lambda _: False,
-    ) -> Outcome[Json]:
-        """One request; a refusal that shows the intent as `is_done` wants it is an acceptance."""
-        try:
-            return Accepted(value=data_of(await ask(make_client(self._wire, account))))
-        except stripe.StripeError as error:
-            refusal = read_refusal(error)
-            if isinstance(refusal, Rejected) and refusal.code == UNEXPECTED_STATE:
-                body: Any = error.json_body
-                intent = body["error"].get("payment_intent")
-                if isinstance(intent, dict) and is_done(intent):
-                    return Accepted(value=intent)
-            return refusal
-        except ValueError:
-            return Unknown(reason="wrong_shape")
-
-
-def _read(answer: Outcome[Any], read: Callable[[Any], T]) -> Outcome[T]:
-    if not isinstance(answer, Accepted):
-        return answer
-    try:
-        return Accepted(value=read(answer.value))
-    except (ValueError, KeyError, TypeError):
-        return Unknown(reason="wrong_shape")
-
-
-def _expect(intent: Json, out_trade_no: str) -> Json:
-    """An answer may still be the answer to another question."""
-    if section(intent, "metadata").get("out_trade_no") != out_trade_no:
-        raise ValueError("an answer about something else")
-    return intent
+        return read_answer(await call(self._wire, account, ask), items)
 
 
 def _bill(kind: BillKind, moved: list[Json], sha256: str) -> Outcome[Bill]:

@@ -27,6 +27,9 @@ logging.getLogger("stripe").setLevel(logging.WARNING)
 class _NoAnswer(stripe.APIConnectionError):
     """Nothing came back that could be read: the SDK's own error, never to be retried by it."""
 
+    def __init__(self) -> None:
+        super().__init__("no answer")  # type: ignore[no-untyped-call]
+
 
 class Wire(stripe.HTTPClient):
     """One request over httpx; no answer is `stripe.APIConnectionError`, from what went wrong."""

@@ -13,6 +13,7 @@ from starlette.routing import Host
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sandbox.alipay.part import create_part as create_alipay
+from sandbox.card.part import create_part as create_card
 from sandbox.control import create_control
 from sandbox.faults import Faults
 from sandbox.internet import Authority, ConnectProxy, PublicInternet
@@ -62,6 +63,7 @@ def create_parts(
             run=wechat.run,
         ),
         create_alipay(settings, store, authority, internet, faults),
+        create_card(settings, store, authority, internet, faults),
     ]
 
 

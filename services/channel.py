@@ -31,8 +31,9 @@ class Channel(Protocol, Generic[Keys]):
 
     Every call is one request within `TOTAL_TIMEOUT_SECONDS` and gives one of three results. A
     create or refund is repeated under the same number with the same parameters; a repeated create
-    whose refusal says nothing about the first one is `Unknown`. A call that a channel's `ability`
-    does not name raises NotImplementedError.
+    whose refusal says nothing about the first one is `Unknown`. `handles` are those of the create,
+    where they are known: some channels then need not look a payment up. A call that a channel's
+    `ability` does not name raises NotImplementedError.
     """
 
     name: str
@@ -52,16 +53,25 @@ class Channel(Protocol, Generic[Keys]):
         """What the customer's device needs to pay, signed where the channel wants it."""
         ...
 
-    async def query(self, account: Keys, *, out_trade_no: str) -> Outcome[Transaction]:
+    async def query(
+        self, account: Keys, *, out_trade_no: str, handles: Mapping[str, str] | None = None
+    ) -> Outcome[Transaction]:
         """Ask for a payment by our number; `not_found` if it was never made there."""
         ...
 
-    async def close(self, account: Keys, *, out_trade_no: str) -> Outcome[None]:
+    async def close(
+        self, account: Keys, *, out_trade_no: str, handles: Mapping[str, str] | None = None
+    ) -> Outcome[None]:
         """Close an unpaid payment, void a held one; repeatable. Query next."""
         ...
 
     async def capture(
-        self, account: Keys, *, out_trade_no: str, amount_fen: int
+        self,
+        account: Keys,
+        *,
+        out_trade_no: str,
+        amount_fen: int,
+        handles: Mapping[str, str] | None = None,
     ) -> Outcome[Transaction]:
         """Take what is held, or less of it; the rest is released. Repeatable."""
         ...
@@ -76,12 +86,18 @@ class Channel(Protocol, Generic[Keys]):
         total_fen: int,
         reason: str,
         notify_url: str,
+        handles: Mapping[str, str] | None = None,
     ) -> Outcome[RefundSaid]:
         """Ask for a refund; accepted is not refunded: follow its state."""
         ...
 
     async def query_refund(
-        self, account: Keys, *, out_trade_no: str, out_refund_no: str
+        self,
+        account: Keys,
+        *,
+        out_trade_no: str,
+        out_refund_no: str,
+        handles: Mapping[str, str] | None = None,
     ) -> Outcome[RefundSaid]:
         """Ask for a refund; after `not_found` repeat it under the same number."""
         ...

@@ -1,0 +1,1 @@
+"""International cards by Stripe's PaymentIntents, spoken as a payee; no rule of ours on money."""

@@ -1,0 +1,1 @@
+"""Tests of our clients against checks that others have made."""

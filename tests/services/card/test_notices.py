@@ -1,0 +1,260 @@
+"""Webhooks: the right ones are read, and whatever else comes is refused by name."""
+
+import asyncio
+import dataclasses
+import json
+import random
+import secrets
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import stripe
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.channels import (
+    Create,
+    DisputeNotice,
+    Notice,
+    NoticeRefused,
+    PaymentNotice,
+    RefundNotice,
+    TradeState,
+)
+from services.card.accounts import Account
+from services.card.client import Cards
+from services.card.notices import read_notice
+from tests.sandbox.outside import wait_for
+from tests.services.card.conftest import Payee
+
+FORGED = 60
+ACCOUNT = Account(
+    account="acct_1",
+    publishable_key="pk_test_1",
+    secret_key="sk_test_1",
+    webhook_secret="whsec_1",
+)
+INTENT: dict[str, Any] = {
+    "id": "pi_1",
+    "object": "payment_intent",
+    "amount": 2999,
+    "amount_received": 2000,
+    "currency": "cny",
+    "status": "succeeded",
+    "last_payment_error": None,
+    "metadata": {"out_trade_no": "n1"},
+}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+
+
+def _event(kind: str = "payment_intent.succeeded", **changes: Any) -> dict[str, Any]:
+    event = {
+        "id": "evt_1",
+        "object": "event",
+        "created": 1_700_000_000,
+        "data": {"object": INTENT},
+        "type": kind,
+    }
+    return event | changes
+
+
+def _intent(**changes: Any) -> dict[str, Any]:
+    return _event(data={"object": INTENT | changes})
+
+
+def _header(body: bytes, *, secret: str = ACCOUNT.webhook_secret, age: int = 0) -> str:
+    return stripe.WebhookSignature.generate_signature_header(
+        body.decode(), secret, int(time.time()) - age
+    )
+
+
+def _read(event: Any, **signed: Any) -> Notice:
+    body = json.dumps(event).encode()
+    return read_notice(ACCOUNT, {"stripe-signature": _header(body, **signed)}, body)
+
+
+def _refusal(event: Any, **signed: Any) -> str:
+    with pytest.raises(NoticeRefused) as caught:
+        _read(event, **signed)
+    return caught.value.reason
+
+
+def test_a_payment_is_read() -> None:
+    notice = _read(_event())
+    assert isinstance(notice, PaymentNotice)
+    paid = notice.transaction
+    assert (notice.event_id, paid.state, paid.amount_fen) == ("evt_1", TradeState.PAID, 2000)
+    assert (paid.mchid, paid.out_trade_no, paid.transaction_id) == ("acct_1", "n1", "pi_1")
+    assert paid.success_time == datetime.fromtimestamp(1_700_000_000, UTC)
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (_event("invoice.paid"), "unknown_event"),
+        (_event(account="acct_2"), "wrong_payee"),
+        (_event(id=""), "wrong_shape"),
+        (_event(created="now"), "wrong_shape"),
+        (_event(created=10**18), "wrong_shape"),
+        (_event(data={"object": []}), "wrong_shape"),
+        (_event("refund.updated"), "wrong_shape"),
+        (_event("charge.refunded"), "wrong_shape"),
+        (_event("charge.dispute.created"), "wrong_shape"),
+        (_intent(status="paid"), "wrong_shape"),
+        (_intent(status=["succeeded"]), "wrong_shape"),
+        (_intent(amount_received=20.0), "wrong_shape"),
+        (_intent(amount_received=-1), "wrong_shape"),
+        (_intent(amount_received=True), "wrong_shape"),
+        (_intent(amount_received=10**12), "wrong_shape"),
+        (_intent(metadata={}), "wrong_shape"),
+        (_intent(metadata={"out_trade_no": "a\x00b"}), "wrong_shape"),
+        (_intent(currency=None), "wrong_shape"),
+        ([], "wrong_shape"),
+    ],
+)
+def test_signed_nonsense_is_refused(event: Any, reason: str) -> None:
+    assert _refusal(event) == reason
+
+
+def _forgeries() -> Iterator[tuple[str, bytes, dict[str, str]]]:
+    """Generate named forgeries from a seed: of each right webhook one thing is wrong."""
+    dice = random.Random(7)  # noqa: S311 (no secret)
+    right = json.dumps(_event()).encode()
+    header = _header(right)
+    stamp, _, mac = header.partition(",v1=")
+    ways = {
+        "no header": {},
+        "empty": {"Stripe-Signature": ""},
+        "no time": {"Stripe-Signature": f"v1={mac}"},
+        "no signature": {"Stripe-Signature": stamp},
+        "other scheme": {"Stripe-Signature": f"{stamp},v0={mac}"},
+        "not ascii": {"Stripe-Signature": f"{stamp},v1=é"},
+        "no number": {"Stripe-Signature": f"t=x,v1={mac}"},
+        "huge time": {"Stripe-Signature": f"t={'9' * 5000},v1={mac}"},
+        "negative time": {"Stripe-Signature": f"t=-1,v1={mac}"},
+        "swapped case": {"Stripe-Signature": f"{stamp},v1={mac.upper()}"},
+        "no equals": {"Stripe-Signature": "t,v1"},
+        "commas": {"Stripe-Signature": "," * 999},
+    }
+    for name, headers in ways.items():
+        yield name, right, headers
+    for number in range(FORGED):
+        place = dice.randrange(len(right))
+        flipped = bytes([right[place] ^ (1 << dice.randrange(8))])
+        body = right[:place] + flipped + right[place + 1 :]
+        yield f"bit {number}", body, {"Stripe-Signature": header}
+    for number in range(10):
+        age = 301 + dice.randrange(10**6)
+        yield f"old {number}", right, {"Stripe-Signature": _header(right, age=age)}
+        secret = f"whsec_{dice.randrange(10**9)}"
+        yield f"secret {number}", right, {"Stripe-Signature": _header(right, secret=secret)}
+
+
+def test_every_forgery_is_refused() -> None:
+    seen = {}
+    for name, body, headers in _forgeries():
+        with pytest.raises(NoticeRefused) as caught:
+            read_notice(ACCOUNT, headers, body)
+        seen[name] = caught.value.reason
+    assert len(seen) >= 40
+    assert set(seen.values()) == {"missing_header", "bad_signature", "stale_timestamp"}
+    assert {reason for name, reason in seen.items() if name.startswith("old")} == {
+        "stale_timestamp"
+    }
+
+
+@given(header=st.text(max_size=200), body=st.binary(max_size=200))
+def test_any_bytes_are_refused(header: str, body: bytes) -> None:
+    with pytest.raises(NoticeRefused):
+        read_notice(ACCOUNT, {"Stripe-Signature": header}, body)
+
+
+@given(event=JSON, said=JSON, kind=st.sampled_from(["payment_intent.x", "refund.updated"]))
+def test_random_json_is_refused_though_signed(event: Any, said: Any, kind: str) -> None:
+    for signed in (event, _event(kind, data={"object": said})):
+        _refusal(signed)
+
+
+def test_five_minutes_are_allowed() -> None:
+    assert isinstance(_read(_event(), age=290), PaymentNotice)
+    assert _refusal(_event(), age=310) == "stale_timestamp"
+
+
+async def _heard(cards: Cards, payee: Payee, count: int) -> list[Notice]:
+    server, path = payee.server, payee.path
+    await asyncio.to_thread(wait_for, lambda: len(server.got(path)) >= count)
+    got = server.got(path)
+    assert len(got) == count
+    return [await cards.notice(payee.account, one.headers, one.body) for one in got]
+
+
+async def test_a_life_as_it_is_told(cards: Cards, payee: Payee) -> None:
+    order = Create(
+        method="card",
+        out_trade_no=secrets.token_hex(13),
+        amount_fen=2999,
+        description="外卖",
+        notify_url="",
+        expires_at=datetime.now(UTC) + timedelta(minutes=15),
+    )
+    number = order.out_trade_no
+    await cards.create(payee.account, order)
+    payee.pay(number, "declined:insufficient_funds")
+    payee.pay(number)
+    await cards.capture(payee.account, out_trade_no=number, amount_fen=2999)
+    await cards.refund(
+        payee.account,
+        out_trade_no=number,
+        out_refund_no="r1",
+        refund_fen=999,
+        total_fen=2999,
+        reason="",
+        notify_url="",
+    )
+    dispute = payee.control("/disputes", account=payee.account.account, out_trade_no=number)
+    payee.control(f"/disputes/{dispute['id']}/lose", account=payee.account.account)
+    notices = await _heard(cards, payee, 7)
+    payments = {n.transaction.state: n for n in notices if isinstance(n, PaymentNotice)}
+    assert set(payments) == {TradeState.OPEN, TradeState.AUTHORIZED, TradeState.PAID}
+    assert payments[TradeState.OPEN].transaction.failure_code == "insufficient_funds"
+    assert {n.transaction.out_trade_no for n in payments.values()} == {number}
+    (refunded,) = [n.refund for n in notices if isinstance(n, RefundNotice)]
+    assert (refunded.out_refund_no, refunded.state) == ("r1", "success")
+    assert (refunded.refund_fen, refunded.total_fen) == (999, 2999)
+    disputes = [n for n in notices if isinstance(n, DisputeNotice)]
+    assert {n.state for n in disputes} == {"open", "lost"}
+    assert {(n.kind, n.amount_fen, n.dispute_id) for n in disputes} == {
+        ("chargeback", 2000, dispute["id"])
+    }
+    assert {n.transaction_id for n in disputes} == {
+        payments[TradeState.PAID].transaction.transaction_id
+    }
+    assert all(n.due_at is not None and n.data == {"reason": "fraudulent"} for n in disputes)
+
+
+async def test_a_webhook_for_another_is_refused(cards: Cards, payee: Payee) -> None:
+    order = Create(
+        method="card",
+        out_trade_no=secrets.token_hex(13),
+        amount_fen=1,
+        description="外卖",
+        notify_url="",
+        expires_at=datetime.now(UTC),
+    )
+    await cards.create(payee.account, order)
+    payee.spoil("notify", "stale_timestamp")
+    payee.pay(order.out_trade_no)
+    await asyncio.to_thread(wait_for, lambda: payee.server.got(payee.path) or None)
+    (stale,) = payee.server.got(payee.path)
+    with pytest.raises(NoticeRefused, match="stale_timestamp"):
+        await cards.notice(payee.account, stale.headers, stale.body)
+    other = dataclasses.replace(payee.account, webhook_secret="whsec_2")
+    with pytest.raises(NoticeRefused, match="bad_signature"):
+        await cards.notice(other, stale.headers, stale.body)

@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.routing import Host
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from sandbox.bank.part import create_part as create_bank
 from sandbox.control import create_control
 from sandbox.faults import Faults
 from sandbox.internet import Authority, ConnectProxy, PublicInternet
@@ -60,6 +61,7 @@ def create_parts(
             controls=(control, control_of_people),
             run=wechat.run,
         ),
+        create_bank(settings, store, authority, internet, faults),
     ]
 
 
@@ -141,6 +143,7 @@ def _config(
         log_level="warning",
         access_log=False,
         server_header=False,
+        date_header=False,  # the bank signs its own
         timeout_keep_alive=75,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         ssl_certfile=tls_files[0] if tls_files else None,

@@ -84,6 +84,7 @@ class Statements:
                     "out_trade_no": row["out_trade_no"],
                     "transaction_id": row["transaction_id"],
                     "out_refund_no": row["out_refund_no"],
+                    "refund_id": row["refund_id"],
                     "amount": row["amount_fen"],
                     "fee": 0,
                     "state": row["status"],

@@ -95,7 +95,13 @@ class Bank:
         """`confirm_url` for a wallet, `code_url` for e-CNY; nothing where it is paid already."""
         return {name: handles[name] for name in HANDLES[1:] if name in handles}
 
-    async def query(self, account: Account, *, out_trade_no: str) -> Outcome[Transaction]:
+    async def query(
+        self,
+        account: Account,
+        *,
+        out_trade_no: str,
+        handles: Mapping[str, str] | None = None,  # noqa: ARG002 - our number is enough
+    ) -> Outcome[Transaction]:
         """Ask for a payment by our number."""
         return await self._wire.ask(
             account,
@@ -115,13 +121,24 @@ class Bank:
             read=lambda data: text(data, "consent"),
         )
 
-    async def close(self, account: Account, *, out_trade_no: str) -> Outcome[None]:
+    async def close(
+        self,
+        account: Account,
+        *,
+        out_trade_no: str,
+        handles: Mapping[str, str] | None = None,  # noqa: ARG002 - our number is enough
+    ) -> Outcome[None]:
         """Close an unpaid payment; repeatable."""
         answer = await self._wire.fetch(account, "POST", f"{_payment_path(out_trade_no)}/close")
         return Accepted(value=None) if isinstance(answer, Accepted) else answer
 
     async def capture(
-        self, account: Account, *, out_trade_no: str, amount_fen: int
+        self,
+        account: Account,
+        *,
+        out_trade_no: str,
+        amount_fen: int,
+        handles: Mapping[str, str] | None = None,
     ) -> Outcome[Transaction]:
         """Not at this bank: its payments are taken at once."""
         raise NotImplementedError
@@ -136,6 +153,7 @@ class Bank:
         total_fen: int,
         reason: str,
         notify_url: str,
+        handles: Mapping[str, str] | None = None,  # noqa: ARG002 - our number is enough
     ) -> Outcome[RefundSaid]:
         """Ask for a refund; accepted is not refunded: follow its state."""
         body: Json = {
@@ -162,6 +180,7 @@ class Bank:
         *,
         out_trade_no: str,
         out_refund_no: str,
+        handles: Mapping[str, str] | None = None,  # noqa: ARG002 - our number is enough
     ) -> Outcome[RefundSaid]:
         """Ask for a refund; after `not_found` repeat it under the same number."""
 

@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sandbox.alipay.part import create_part as create_alipay
 from sandbox.card.part import create_part as create_card
+from sandbox.bank.part import create_part as create_bank
 from sandbox.control import create_control
 from sandbox.faults import Faults
 from sandbox.internet import Authority, ConnectProxy, PublicInternet
@@ -64,6 +65,7 @@ def create_parts(
         ),
         create_alipay(settings, store, authority, internet, faults),
         create_card(settings, store, authority, internet, faults),
+        create_bank(settings, store, authority, internet, faults),
     ]
 
 
@@ -145,6 +147,7 @@ def _config(
         log_level="warning",
         access_log=False,
         server_header=False,
+        date_header=False,  # the bank signs its own
         timeout_keep_alive=75,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         ssl_certfile=tls_files[0] if tls_files else None,

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -65,16 +65,14 @@ class Authority:
             self._certificate.public_bytes(serialization.Encoding.PEM)
         )
 
-    def server_files(self, file_name: str, hosts: Iterable[str]) -> tuple[Path, Path]:
+    def server_files(self, file_name: str, hosts: Collection[str]) -> tuple[Path, Path]:
         """Return (certificate, key) files for the hosts, made or renewed where needed."""
         certificate_path = self._tls / f"{file_name}.pem"
         key_path = self._tls / f"{file_name}.key"
         if certificate_path.exists() and key_path.exists():
             known = x509.load_pem_x509_certificate(certificate_path.read_bytes())
             fresh = known.not_valid_after_utc - datetime.now(UTC) > _RENEW_BEFORE
-            named = known.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-            complete = set(hosts) <= set(named.get_values_for_type(x509.DNSName))
-            if fresh and complete and known.issuer == self._certificate.subject:
+            if fresh and known.issuer == self._certificate.subject and _names(known) == {*hosts}:
                 return certificate_path, key_path
         key = ec.generate_private_key(ec.SECP256R1())
         names = [x509.DNSName(host) for host in hosts]
@@ -148,6 +146,11 @@ class Authority:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
             .sign(self._key, hashes.SHA256())
         )
+
+
+def _names(certificate: x509.Certificate) -> set[str]:
+    found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    return set(found.value.get_values_for_type(x509.DNSName))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

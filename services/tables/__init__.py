@@ -1,5 +1,11 @@
 """Every table of the platform as SQLAlchemy Core; migrations make them, services fill them."""
 
+from services.tables.credit import (
+    credit_grants,
+    credit_hold_parts,
+    credit_holds,
+    credit_refunds,
+)
 from services.tables.delivery import delivery_tasks, offers
 from services.tables.market import (
     addresses,
@@ -30,6 +36,10 @@ from services.tables.telling import facts, outbox, tickets
 __all__ = [
     "addresses",
     "channel_accounts",
+    "credit_grants",
+    "credit_hold_parts",
+    "credit_holds",
+    "credit_refunds",
     "customers",
     "delivery_tasks",
     "facts",

@@ -1,0 +1,205 @@
+"""What the bank tells us, read strictly out of its JSON; whether it is signed is not asked here.
+
+Everything raises ValueError where the JSON isn't what the protocol describes.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+import orjson
+
+from domain.channels import (
+    Bill,
+    BillKind,
+    BillRow,
+    FundRow,
+    RefundSaid,
+    ShareResult,
+    ShareState,
+    SplitSaid,
+    TradeState,
+    Transaction,
+)
+from domain.contracts.refunds import REFUND_ENDS, RefundState
+
+MAX_TEXT_CHARACTERS = 512
+MAX_AMOUNT_FEN = 2**53
+CURRENCY = "CNY"
+HANDLES = ("payment_id", "confirm_url", "code_url")
+
+Json = dict[str, Any]
+
+
+def read_json(body: bytes) -> Json:
+    """The object that a body holds."""
+    return as_object(orjson.loads(body))
+
+
+def read_handles(data: Json) -> dict[str, str]:
+    """What an open payment is reached by."""
+    return {name: text(data, name) for name in HANDLES if name in data}
+
+
+def read_transaction(data: Json, *, account: str, out_trade_no: str | None = None) -> Transaction:
+    """A payment, in an answer or a notice; of that account, and of that number where given."""
+    expect(data, account=account, out_trade_no=out_trade_no)
+    state = TradeState(text(data, "state").lower())
+    paid = state is TradeState.PAID
+    return Transaction(
+        mchid=account,
+        appid="",
+        out_trade_no=text(data, "out_trade_no"),
+        transaction_id=(text if paid else optional_text)(data, "transaction_id"),
+        state=state,
+        amount_fen=fen_of(data, "amount"),
+        success_time=_moment(text(data, "paid_at")) if paid else None,
+        failure_code=optional_text(data, "failure_code") or "",
+    )
+
+
+def read_refund(data: Json, *, account: str, out_refund_no: str | None = None) -> RefundSaid:
+    """A refund, in an answer or a notice."""
+    expect(data, account=account, out_refund_no=out_refund_no)
+    state = RefundState(text(data, "state").lower())
+    if state not in {RefundState.PROCESSING, *REFUND_ENDS}:
+        raise ValueError("no state of a refund at the bank")
+    return RefundSaid(
+        out_refund_no=text(data, "out_refund_no"),
+        refund_id=text(data, "refund_id"),
+        state=state.value,
+        refund_fen=fen_of(data, "amount"),
+        total_fen=fen_of(data, "total"),
+    )
+
+
+def read_split(
+    data: Json, *, account: str, out_order_no: str, out_return_no: str | None = None
+) -> SplitSaid:
+    """A split or the return of one."""
+    expect(data, account=account, out_order_no=out_order_no, out_return_no=out_return_no)
+    return SplitSaid(
+        out_order_no=out_order_no,
+        finished=text(data, "state") == "FINISHED",
+        results=tuple(
+            ShareResult(
+                receiver=text(share, "account"),
+                amount_fen=fen_of(share, "amount"),
+                state=ShareState(text(share, "state").lower()),
+                reason=optional_text(share, "reason") or "",
+            )
+            for share in objects(data, "receivers")
+        ),
+    )
+
+
+def read_statement(body: bytes, *, account: str, kind: BillKind, day: date) -> Bill:
+    """A day's statement; its summary, the last line, must agree with the rows before it."""
+    *rows, last = [as_object(orjson.loads(line)) for line in body.splitlines()] or [{}]
+    said = as_object(last.get("summary"))
+    expect(said, account=account, kind=kind.value, day=day.isoformat(), currency=CURRENCY)
+    if fen(said, "rows") != len(rows) or said.get("amount") != sum(_moved(row) for row in rows):
+        raise ValueError("the summary is of other rows")
+    sha256 = hashlib.sha256(body).hexdigest()
+    if kind is BillKind.TRADE:
+        return Bill(kind=kind, sha256=sha256, trades=tuple(_bill_row(row) for row in rows))
+    return Bill(kind=kind, sha256=sha256, funds=tuple(_fund_row(row) for row in rows))
+
+
+def expect(data: Json, **asked: str | None) -> None:
+    """A signed answer may still be the answer to another question."""
+    for name, value in asked.items():
+        if value is not None and text(data, name) != value:
+            raise ValueError(f"an answer about another {name}")
+
+
+def text(data: Json, name: str) -> str:
+    """A non-empty printable string: what is read here may be stored."""
+    value = data.get(name)
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT_CHARACTERS:
+        raise ValueError(f"{name} is no text")
+    if not value.isprintable():
+        raise ValueError(f"{name} is not printable")
+    return value
+
+
+def optional_text(data: Json, name: str) -> str | None:
+    """The same, or None where it is absent, null or empty."""
+    return text(data, name) if data.get(name) not in (None, "") else None
+
+
+def objects(data: Json, name: str) -> Sequence[Json]:
+    """The objects of a list."""
+    value = data.get(name)
+    if not isinstance(value, list):
+        raise ValueError(f"{name} is no list")  # noqa: TRY004 - one kind of error for all bad JSON
+    return [as_object(entry) for entry in value]
+
+
+def as_object(value: object) -> Json:
+    """The value, if it is a JSON object."""
+    if not isinstance(value, dict):
+        raise ValueError("not an object")  # noqa: TRY004 - one kind of error for all bad JSON
+    return value
+
+
+def fen_of(data: Json, name: str) -> int:
+    """An amount with its currency."""
+    amount = as_object(data.get(name))
+    expect(amount, currency=CURRENCY)
+    return fen(amount, "value")
+
+
+def fen(data: Json, name: str) -> int:
+    """A whole number from zero."""
+    value = data.get(name)
+    if type(value) is not int or not 0 <= value <= MAX_AMOUNT_FEN:
+        raise ValueError(f"{name} is no amount in fen")
+    return value
+
+
+def _moved(row: Json) -> int:
+    value = row.get("amount")
+    if type(value) is not int or abs(value) > MAX_AMOUNT_FEN:
+        raise ValueError("no amount")
+    return value
+
+
+def _bill_row(row: Json) -> BillRow:
+    kind, state = text(row, "type"), text(row, "state").lower()
+    if kind not in {"payment", "refund"}:
+        raise ValueError("neither payment nor refund")
+    # Money of an abnormal refund has left the account, and nobody has it yet.
+    states = {"success": "success", "processing": "processing", "abnormal": "processing"}
+    return BillRow(
+        out_trade_no=text(row, "out_trade_no"),
+        transaction_id=text(row, "transaction_id"),
+        kind=kind,
+        amount_fen=fen(row, "amount"),
+        fee_fen=fen(row, "fee"),
+        state=states.get(state, "failed"),
+        out_refund_no=text(row, "out_refund_no") if kind == "refund" else "",
+        at=_moment(text(row, "at")),
+    )
+
+
+def _fund_row(row: Json) -> FundRow:
+    return FundRow(
+        flow_id=text(row, "flow_id"),
+        business_no=text(row, "business_no"),
+        kind=text(row, "type"),
+        amount_fen=_moved(row),
+        balance_fen=fen(row, "balance"),
+        at=_moment(text(row, "at")),
+    )
+
+
+def _moment(value: str) -> datetime:
+    moment = datetime.fromisoformat(value)
+    if moment.tzinfo is None:
+        raise ValueError("a time without offset")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("a time out of range") from error

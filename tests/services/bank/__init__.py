@@ -1,0 +1,1 @@
+"""Tests of the bank's client, against the real sandbox process."""

@@ -76,6 +76,14 @@ async def get_timeline(
     return replies.page(lines, more)
 
 
+@router.get("/orders/{order_id}/money", response_model=schemas.Money)
+async def get_money(parts: Held, who: Supporter, order_id: Id) -> Response:
+    """Where an order's money is: attempts, refunds, and every journal with its entries."""
+    await _order(parts, who, order_id)
+    async with parts.database.read() as reader:
+        return reply(await reads.money(reader, who.site_id, order_id))
+
+
 @router.post("/orders/{order_id}/interventions", response_model=schemas.Done)
 async def intervene(
     parts: Held,

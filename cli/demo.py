@@ -11,6 +11,7 @@ import click
 import httpx
 
 from cli import city, people
+from cli.money import show_money
 from cli.report import Report
 from services.settings import Settings, settings
 
@@ -25,6 +26,15 @@ NORTH_OF_SHOP = 0.0055
 """Degrees, about 600 m: where the customer lives."""
 RIDER_STEP = 0.0015
 SHOWN = ("status", "payment", "kitchen", "delivery", "close_reason")
+WAYS: dict[str, dict[str, Any]] = {
+    "wechat": {"channel": "wechat"},
+    "alipay": {"channel": "alipay", "method": "native"},
+    "huabei": {"channel": "alipay", "method": "native", "instalments": 3},
+    "card": {"channel": "card"},
+    "balance": {"channel": "bank", "method": "wallet"},
+    "ecny": {"channel": "bank", "method": "ecny"},
+}
+"""What `--channel` says, as a customer pays by it."""
 MERCHANT = {"accepts_after_seconds": 2, "cooks_seconds": 4}
 RIDER = {
     "answers_after_seconds": 1,
@@ -35,21 +45,22 @@ RIDER = {
 
 
 @click.command()
-def demo() -> None:
-    """Drive one order of the demo city from tap to delivered and print its timeline."""
-    drive_demo()
+@click.option("--channel", type=click.Choice(list(WAYS)), default="wechat", show_default=True)
+def demo(*, channel: str) -> None:
+    """Drive one order of the demo city from tap to delivered; print its timeline and its money."""
+    drive_demo(channel, money=True)
 
 
-def drive_demo() -> None:
+def drive_demo(channel: str = "wechat", *, money: bool = False) -> None:
     """Drive one order; raises click's exceptions when it doesn't get there."""
     settings.cache_clear()  # `paotui up` has just written where the parts are
     try:
-        asyncio.run(_drive(settings(), Report()))
+        asyncio.run(_drive(settings(), Report(), channel, money=money))
     except httpx.HTTPError as error:
         raise click.ClickException(f"the demo could not reach the stack: {error!r}") from error
 
 
-async def _drive(known: Settings, report: Report) -> None:
+async def _drive(known: Settings, report: Report, channel: str, *, money: bool) -> None:
     people.need_stack(known)
     headers = {"Authorization": f"Bearer {people.token(SITE_ID, 'customer', CUSTOMER_ID)}"}
     async with (
@@ -65,11 +76,13 @@ async def _drive(known: Settings, report: Report) -> None:
         await _gather(group, shops)
         report.say(f"one order at {shop['name']}, from tap to delivered:")
         began = time.monotonic()
-        order_id = await _place(api, group, shop)
+        order_id = await _place(api, group, shop, WAYS[channel])
         async for event in _events(api, order_id):
             report.say(_line(event))
         seconds = time.monotonic() - began
         report.say(f"order {order_id} was delivered after {seconds:.1f} s")
+        if money:
+            await show_money(known, report, SITE_ID, order_id)
         if known.temporal_ui_url:
             workflow = quote(f"order/{order_id}", safe="")
             namespace = known.temporal_namespace
@@ -96,7 +109,9 @@ async def _gather(group: people.People, shops: list[dict[str, Any]]) -> None:
         await group.add("rider", f"rider-{number + 1}", RIDER | {"start": start})
 
 
-async def _place(api: httpx.AsyncClient, group: people.People, shop: dict[str, Any]) -> str:
+async def _place(
+    api: httpx.AsyncClient, group: people.People, shop: dict[str, Any], way: dict[str, Any]
+) -> str:
     menu = await _get(api, f"/v1/shops/{shop['shop_id']}/menu")
     item = next(item for item in menu["items"] if item["available"] and item["stock"] != 0)
     choices = {
@@ -110,6 +125,7 @@ async def _place(api: httpx.AsyncClient, group: people.People, shop: dict[str, A
         "lines": [{"item_id": item["item_id"], "quantity": 1, "choices": choices}],
         "place": {"lat": shop["lat"] + NORTH_OF_SHOP, "lng": shop["lng"]},
         "key": uuid.uuid4().hex,
+        **way,
     }
     seen = await group.order(wish, wait_seconds=BOUND_SECONDS / 2)
     if not seen["order_id"]:

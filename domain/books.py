@@ -98,6 +98,13 @@ CHART: Mapping[str, Chart] = {
         meaning="ordered from the bank, not yet confirmed",
         normal=Side.CREDIT,
     ),
+    "credit": Chart(
+        code="customer:{customer_id}:credit",
+        name="平台余额",
+        meaning="credit that a customer has and may spend, never cash; held parts included",
+        normal=Side.CREDIT,
+        keeping=Keeping.LOCKED,
+    ),
     "in_flight": Chart(
         code="refund:{channel}:in_flight",
         name="退款在途",
@@ -161,6 +168,27 @@ RULES: Mapping[str, Rule] = {
             ("held", "commission", "commission_fen"),
             ("held", "delivery", "delivery_fen"),
         ),
+    ),
+    "credit_granted": Rule(
+        key="credit/{grant_id}/granted",
+        meaning="the platform gives credit: compensation for an order, or a gift",
+        legs=(("expense", "credit", "amount_fen"),),
+    ),
+    "credit_spent": Rule(
+        key="credit/{hold_id}/spent",
+        meaning="held credit pays its order",
+        legs=(("credit", "held", "amount_fen"),),
+    ),
+    "credit_refunded": Rule(
+        key="credit/{refund_id}/refunded",
+        meaning="spent credit goes back to its customer as credit; `payer` bears it",
+        legs=(("payer", "credit", "amount_fen"),),
+    ),
+    "credit_expired": Rule(
+        # A grant expires again when a hold on it is released later.
+        key="credit/{grant_id}/expired/{times}",
+        meaning="what was left of a grant expired: undoes that much of the gift",
+        legs=(("credit", "expense", "amount_fen"),),
     ),
     "rider_earned": Rule(
         key="order/{order_id}/rider_earned",

@@ -13,14 +13,14 @@ from starlette.routing import Host
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sandbox.alipay.part import create_part as create_alipay
-from sandbox.card.part import create_part as create_card
 from sandbox.bank.part import create_part as create_bank
+from sandbox.card.part import create_part as create_card
 from sandbox.control import create_control
 from sandbox.faults import Faults
 from sandbox.internet import Authority, ConnectProxy, PublicInternet
 from sandbox.part import ABORT, Part
 from sandbox.people.control import create_people
-from sandbox.people.paying import at_cashier
+from sandbox.people.paying import at_cashiers
 from sandbox.people.sessions import People
 from sandbox.settings import Settings
 from sandbox.store import Store
@@ -54,13 +54,11 @@ def create_parts(
     """Make every part of the outside world; nothing runs until their `run`."""
     faults = Faults(store)
     wechat = WeChatPay(settings, store, authority, internet, faults)
-    control = create_control(wechat)
-    control_of_people = create_people(People(at_cashier(wechat.cashier)))
     return [
         Part(
             hosts=GATEWAY_HOSTS,
             gateway=create_gateway(wechat),
-            controls=(control, control_of_people),
+            controls=(create_control(wechat),),
             run=wechat.run,
         ),
         create_alipay(settings, store, authority, internet, faults),
@@ -70,10 +68,11 @@ def create_parts(
 
 
 def create_control_app(parts: list[Part]) -> FastAPI:
-    """Make the control interface of all parts."""
+    """Make the control interface of all parts, and of the people who pay through it."""
     app = FastAPI(title="Sandbox control", docs_url=None, redoc_url=None)
     for control in (control for part in parts for control in part.controls):
         app.include_router(control)
+    app.include_router(create_people(People(at_cashiers(lambda: app))))
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:

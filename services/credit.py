@@ -13,9 +13,10 @@ from typing import Any
 from sqlalchemy import Row, text
 
 from domain import credit
+from domain.books import journal
 from domain.credit import CreditNotHeld, CreditRefundTooMuch, CreditTooLow, Part
 from domain.errors import IdempotencyConflict, NotFound
-from domain.ledger import Account, Journal
+from domain.ledger import Journal
 from services.db import Reader, Writer
 
 GRANTS_MAX = 1_000
@@ -129,7 +130,8 @@ async def grant(writer: Writer, wanted: Grant) -> Journal:
     fields = {name: getattr(wanted, name) for name in Grant.__slots__}
     if not await writer.run(_GRANT, fields):
         _require_same(await writer.first(_GRANTED, fields), fields)
-    return credit.credit_granted(
+    return journal(
+        "credit_granted",
         site_id=wanted.site_id,
         customer_id=wanted.customer_id,
         order_id=wanted.order_id,
@@ -161,18 +163,18 @@ async def hold(writer: Writer, wanted: Hold, *, now: datetime) -> None:
         await writer.run(_PART, taken | {"hold_id": wanted.hold_id, "line": line})
 
 
-async def capture(writer: Writer, hold_id: str, *, payee: Account) -> Journal:
+async def capture(writer: Writer, hold_id: str) -> Journal:
     """Spend what is held; raises CreditNotHeld after a release, NotFound."""
     held = await _lock(writer, hold_id)
     if held.state == "released":
         raise CreditNotHeld
     await writer.run(_STATE, {"hold_id": hold_id, "state": "captured"})
-    return credit.credit_spent(
+    return journal(
+        "credit_spent",
         site_id=held.site_id,
         customer_id=held.customer_id,
         order_id=held.order_id,
         hold_id=hold_id,
-        payee=payee,
         amount_fen=held.amount_fen,
     )
 
@@ -191,7 +193,7 @@ async def release_if_held(writer: Writer, hold_id: str) -> None:
 
 
 async def refund(
-    writer: Writer, wanted: Refund, *, payer: Account, now: datetime, renewed_until: datetime
+    writer: Writer, wanted: Refund, *, payer: str, now: datetime, renewed_until: datetime
 ) -> Journal:
     """Give spent credit back to its grants, those that live longest first.
 
@@ -212,7 +214,8 @@ async def refund(
         raise CreditNotHeld
     else:
         await _give_back(writer, held, wanted, now=now, renewed_until=renewed_until)
-    return credit.credit_refunded(
+    return journal(
+        "credit_refunded",
         site_id=held.site_id,
         customer_id=held.customer_id,
         order_id=held.order_id,
@@ -225,12 +228,13 @@ async def refund(
 async def expire(writer: Writer, *, now: datetime) -> Sequence[Journal]:
     """End what is left of grants whose time is over, at most EXPIRY_PAGE; ask until none is."""
     return [
-        credit.credit_expired(
+        journal(
+            "credit_expired",
             site_id=row.site_id,
             customer_id=row.customer_id,
             order_id=row.order_id,
             grant_id=row.grant_id,
-            expired_before_fen=row.expired_fen,
+            times=str(row.expired_fen),
             amount_fen=row.left_fen,
         )
         for row in await writer.all(_EXPIRE, {"now": now, "limit": EXPIRY_PAGE})

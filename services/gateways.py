@@ -11,12 +11,15 @@ from typing import Any
 import httpx
 
 from domain.errors import NotFound
+from services.alipay.client import Alipay
+from services.bank.client import Bank
+from services.card.client import Cards
 from services.channel import Channel
 from services.settings import Settings
 from services.wechat.client import WechatPay
 
 POOL = httpx.Limits(max_connections=50, max_keepalive_connections=20)
-CHANNELS = (WechatPay,)
+CHANNELS = (WechatPay, Alipay, Cards, Bank)
 
 
 class Gateways:

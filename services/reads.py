@@ -78,6 +78,23 @@ SELECT s.* FROM orders o JOIN order_streams s USING (order_id)
 WHERE o.site_id = :site_id AND o.merchant_id = :merchant_id AND o.ended_at IS NULL
 ORDER BY o.placed_at DESC LIMIT :limit
 """)
+_ATTEMPTS = text("""
+SELECT out_trade_no, channel, method, account_id, amount_fen, state, transaction_id, failure_code,
+  created_at, paid_at
+FROM payment_attempts WHERE order_id = :order_id ORDER BY attempt
+""")
+_REFUNDS = text("""
+SELECT out_refund_no, out_trade_no, cause, source, reason, amount_fen, state, refund_id,
+  created_at, ended_at
+FROM refunds WHERE order_id = :order_id ORDER BY created_at, out_refund_no
+""")
+_JOURNALS = text("""
+SELECT j.key, j.event, j.outcome, j.posted_at, coalesce(jsonb_agg(jsonb_build_object(
+    'account', e.account, 'side', e.side, 'amount_fen', e.amount_fen) ORDER BY e.line)
+  FILTER (WHERE e.line IS NOT NULL), '[]'::jsonb) AS entries
+FROM ledger_journals j LEFT JOIN ledger_entries e ON e.journal_id = j.id
+WHERE j.site_id = :site_id AND j.order_id = :order_id GROUP BY j.id ORDER BY j.id
+""")
 _ACCOUNT = text("""
 SELECT account_id, site_id, channel, mchid, appid, keys_ref FROM channel_accounts
 WHERE account_id = :account_id
@@ -146,6 +163,16 @@ async def merchant_open(reader: Reader, site_id: str, merchant_id: str) -> list[
         _MERCHANT_OPEN, {"site_id": site_id, "merchant_id": merchant_id, "limit": LIVE_ORDERS}
     )
     return [Stream(**row._mapping) for row in rows]  # noqa: SLF001
+
+
+async def money(reader: Reader, site_id: str, order_id: str) -> dict[str, list[dict[str, Any]]]:
+    """An order's money: its `attempts`, `refunds` and `journals` with their entries, as booked."""
+    asked = {"site_id": site_id, "order_id": order_id}
+    found = {"attempts": _ATTEMPTS, "refunds": _REFUNDS, "journals": _JOURNALS}
+    return {
+        name: [dict(row._mapping) for row in await reader.all(statement, asked)]  # noqa: SLF001
+        for name, statement in found.items()
+    }
 
 
 async def account(reader: Reader, account_id: str) -> Row[Any] | None:

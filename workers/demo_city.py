@@ -8,7 +8,12 @@ METERS_PER_DEGREE = 111_195
 DELIVERY_METERS = 4_000
 CORNERS = 8
 
-PAYEES = {"wechat": "160000000"}
+PAYEES = {
+    "wechat": "160000000",
+    "alipay": "208800000000000",
+    "card": "acct_demo",
+    "bank": "6200000",
+}
 """Channels, and how the numbers of their payees begin."""
 
 SIZE = {
@@ -81,7 +86,11 @@ def demo_city() -> dict[str, Any]:
             _item("demo-tea", "osmanthus-jelly", "桂花冻", 1_200, stock=40),
         ],
         "customers": [
-            {"customer_id": "customer-1", "openid": "oDemo0000000000000000000001"},
+            {
+                "customer_id": "customer-1",
+                "openid": "oDemo0000000000000000000001",
+                "payers": {"bank": "wallet-demo-1"},
+            },
             {"customer_id": "customer-2", "openid": None},
         ],
         "riders": [{"rider_id": f"rider-{n}", "zone_id": "westlake"} for n in range(1, 7)],

@@ -17,6 +17,8 @@ ORACLE_TIMEOUT_SECONDS = 60
 PATIENCE_SECONDS = 15.0
 """What a gateway has done and we have not heard of yet is no broken law for so long."""
 AGAIN_SECONDS = 1.0
+ORACLES = tuple(f"/control/{channel}oracle" for channel in ("", "alipay/", "card/", "bank/"))
+"""Where the sandbox tells what truly moved at each channel, WeChat Pay's first."""
 
 
 async def verify(site_id: str) -> list[Verdict]:
@@ -38,11 +40,17 @@ async def _ask(database: Database, site_id: str) -> list[Verdict]:
     sandbox_url = settings().sandbox_url
     if sandbox_url:
         async with httpx.AsyncClient(timeout=ORACLE_TIMEOUT_SECONDS) as http:
-            moved = (await http.get(f"{sandbox_url}/control/oracle")).raise_for_status().json()
+            moved = [
+                order
+                for path in ORACLES
+                for order in (await http.get(f"{sandbox_url}{path}"))
+                .raise_for_status()
+                .json()["orders"]
+            ]
     async with database.snapshot() as reader:
         verdicts = await laws.check(reader, site_id)
         if sandbox_url:
-            verdicts.append(await laws.compare(reader, moved["orders"], site_id))
+            verdicts.append(await laws.compare(reader, moved, site_id))
     return verdicts
 
 

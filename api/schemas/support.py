@@ -65,6 +65,62 @@ class Timeline(Told):
     next_cursor: str | None
 
 
+class Attempt(Told):
+    """A try to pay at a channel."""
+
+    out_trade_no: str
+    channel: str
+    method: str
+    account_id: str
+    amount_fen: int
+    state: str
+    transaction_id: str
+    failure_code: str
+    created_at: datetime
+    paid_at: datetime | None
+
+
+class Refund(Told):
+    """Money on its way back, or there."""
+
+    out_refund_no: str
+    out_trade_no: str
+    cause: str
+    source: str
+    reason: str
+    amount_fen: int
+    state: str
+    refund_id: str
+    created_at: datetime
+    ended_at: datetime | None
+
+
+class Entry(Told):
+    """A leg of a journal; `side` is D (借) or C (贷)."""
+
+    account: str
+    side: Literal["D", "C"]
+    amount_fen: int
+
+
+class Journal(Told):
+    """What one event moved in the books."""
+
+    key: str
+    event: str
+    outcome: Literal["applied", "declined"]
+    posted_at: datetime
+    entries: list[Entry]
+
+
+class Money(Told):
+    """Where an order's money is."""
+
+    attempts: list[Attempt]
+    refunds: list[Refund]
+    journals: list[Journal]
+
+
 class LiveTicket(Told):
     """A pass for one live connection, as `?ticket=`."""
 

@@ -27,8 +27,8 @@ from sandbox.bank.protocol import (
 )
 from sandbox.bank.service import Bank
 from sandbox.faults import BLEMISHES, Fault, FaultScript, Meeting, Operation
+from sandbox.part import ABORT
 from sandbox.store import Value
-from sandbox.wechat.gateway import ABORT
 from sandbox.wechat.protocol import Json, dump
 
 MAX_BODY_BYTES = 512 * 1024

@@ -28,8 +28,8 @@ from sandbox.card.wire import (
     shown,
 )
 from sandbox.faults import Fault, FaultScript, Meeting, Operation
+from sandbox.part import ABORT
 from sandbox.store import Store
-from sandbox.wechat.gateway import ABORT
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_KEY_CHARACTERS = 255

@@ -152,7 +152,11 @@ class CustomerPersona:
             "address_id": address_id,
             "remark": wish.remark,
             "tableware": wish.tableware,
-            "payment": {"channel": "wechat", "method": wish.method or quote["payment_methods"][0]},
+            "payment": {
+                "channel": wish.channel,
+                "method": wish.method or _first_method(quote, wish.channel),
+                "instalments": wish.instalments,
+            },
         }
         while True:
             answer = await self._line.post("/v1/orders", body, key=wish.key)
@@ -247,6 +251,12 @@ class CustomerPersona:
 
     async def _made(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         return _body(await self._line.post(path, body))
+
+
+def _first_method(quote: dict[str, Any], channel: str) -> str:
+    """The best way to pay at a channel; "none" where it is not offered, which the API refuses."""
+    offered = {way["channel"]: way["methods"] for way in quote["payments"]}
+    return str(offered.get(channel, ["none"])[0])
 
 
 async def _end(seen: OrderSeen, longest_seconds: float) -> None:

@@ -111,8 +111,10 @@ class OrderWish(Told):
     """The Idempotency-Key; asking again under it asks for the same order."""
     remark: str = Field(default="", max_length=200)
     tableware: int = Field(default=0, ge=0, le=20)
-    method: Literal["jsapi", "native"] | None = None
-    """None: the first that the quote offers."""
+    channel: str = "wechat"
+    method: str | None = None
+    """None: the first that the quote offers at the channel."""
+    instalments: Literal[0, 3, 6, 12] = 0
     clicked_at: AwareDatetime | None = None
     """When the day says that they tap; None: now. Waits of the kitchen count from here."""
     ready_after_seconds: Seconds | None = None

@@ -64,7 +64,8 @@ class Alipay:
 
     name = "alipay"
     ability = Ability(
-        methods=frozenset(PRODUCTS),
+        methods=tuple(PRODUCTS),
+        payer_methods=frozenset({"jsapi"}),
         splits=True,
         instalments=(3, 6, 12),
         refund_age=timedelta(days=365),

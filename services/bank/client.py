@@ -52,7 +52,12 @@ class Bank:
     """A licensed partner: customers' wallets there, and e-CNY (数字人民币) that it accepts."""
 
     name = "bank"
-    ability = Ability(methods=frozenset({"wallet", "ecny"}), splits=True, saves=True)
+    ability = Ability(
+        methods=("wallet", "ecny"),
+        payer_methods=frozenset({"wallet"}),
+        splits=True,
+        saves=True,
+    )
 
     def __init__(
         self, http: httpx.AsyncClient, now: Callable[[], datetime] = lambda: datetime.now(UTC)

@@ -71,7 +71,7 @@ class Cards:
     """
 
     name = "card"
-    ability = Ability(methods=frozenset({"card"}), holds=True, saves=True)
+    ability = Ability(methods=("card",), holds=True, saves=True)
 
     def __init__(
         self, http: httpx.AsyncClient, now: Callable[[], datetime] = lambda: datetime.now(UTC)

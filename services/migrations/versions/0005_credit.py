@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0005_credit"
-down_revision = "0003_spine"
+down_revision = "0004_channels"
 
 TABLES = """
 CREATE TABLE credit_grants (

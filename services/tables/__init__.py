@@ -25,7 +25,8 @@ from services.tables.ordering import (
     request_keys,
     shop_days,
 )
-from services.tables.telling import facts, outbox, tickets
+from services.tables.telling import facts, outbox
+from services.tables.tickets import ticket_entries, ticket_evidence, tickets
 
 __all__ = [
     "addresses",
@@ -54,6 +55,8 @@ __all__ = [
     "shop_days",
     "shops",
     "sites",
+    "ticket_entries",
+    "ticket_evidence",
     "tickets",
     "zones",
 ]

@@ -13,7 +13,7 @@ MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
 REMINDERS_MAX = 50
 """Of one run of a ticket's workflow; who ignores so many is shown by the gauge of overdue ones."""
 ENTRIES_MAX = 400
-"""What people may write on one ticket: messages, evidence, assignments."""
+"""What people may write on one ticket in one run: messages, evidence, assignments."""
 EVIDENCE_MAX = 10
 EVIDENCE_BYTES_MAX = 5 * 1024 * 1024
 

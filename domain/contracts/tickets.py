@@ -93,7 +93,7 @@ class WatchTicket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TicketSettled:
-    """Nobody needs to look any more; `outcome` is empty where a person was faster."""
+    """Nobody needs to look any more; where a person was faster, their outcome stands."""
 
     outcome: str
 

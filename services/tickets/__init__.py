@@ -4,6 +4,7 @@ A ticket's row is written by whoever opens it and afterwards by the acts of its 
 """
 
 from services.tickets.changes import Entry, add_evidence, change, open_ticket
+from services.tickets.customers import complain
 from services.tickets.following import (
     PAGE_ROWS,
     counts,
@@ -30,6 +31,7 @@ __all__ = [
     "Ticket",
     "add_evidence",
     "change",
+    "complain",
     "counts",
     "drop_evidence",
     "entries",

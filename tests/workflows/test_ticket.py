@@ -102,7 +102,7 @@ async def test_silence_is_reminded_of_and_escalated_once(
 ) -> None:
     handle = await follow("late", speed=FAST, watched=False)
     async with asyncio.timeout(SOON_SECONDS):
-        while "escalated" not in (seen := await entries(database, handle)):
+        while "escalated" not in (seen := await entries(database, handle)):  # noqa: ASYNC110  rows
             await asyncio.sleep(0.05)
     assert seen[:3] == ["reminded", "reminded", "reminded"]
     done = ResolveTicket(outcome="solved", **SUE)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from domain import ledger, orders
+from domain import ledger, orders, tickets
 from domain.contracts.refunds import RefundState
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,7 +21,7 @@ ENUMS: list[type[StrEnum]] = [
     kind
     for kind in vars(orders).values()
     if inspect.isclass(kind) and issubclass(kind, StrEnum) and kind.__module__ == orders.__name__
-] + [RefundState]
+] + [RefundState, tickets.State, tickets.Owner, tickets.Outcome]
 MEMBERS = [member for kind in ENUMS for member in kind]
 CHINESE = re.compile(r"[一-鿿]+")
 

@@ -15,8 +15,7 @@ from api.parts import Held, Parts
 from api.replies import reply
 from api.schemas import Code, Id
 from api.schemas.tickets import TicketId
-from api.tickets import PHOTO_ANSWER as PHOTO
-from api.tickets import add_message, find, page_of, papers, photo, shown, tell
+from api.tickets import PHOTO_ANSWER, add_message, find, page_of, papers, photo, shown, tell
 from domain.contracts.life import Command
 from domain.contracts.tickets import AssignTicket, EscalateTicket, ResolveTicket
 from domain.tickets import Owner, State
@@ -50,7 +49,7 @@ async def get_support_ticket(parts: Held, who: Supporter, ticket_id: TicketId) -
     return reply(_line(ticket) | await papers(parts, ticket, all_of_it=True))
 
 
-@router.get("/{ticket_id}/evidence/{evidence_id}", response_class=Response, responses=PHOTO)
+@router.get("/{ticket_id}/evidence/{evidence_id}", response_class=Response, responses=PHOTO_ANSWER)
 async def get_support_evidence(
     parts: Held, who: Supporter, ticket_id: TicketId, evidence_id: Id
 ) -> Response:

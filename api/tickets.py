@@ -19,7 +19,7 @@ from domain import ids
 from domain.contracts.life import Command
 from domain.contracts.tickets import TicketEvidence, TicketMessage, TicketNow
 from domain.errors import DomainError, Kind
-from domain.tickets import State
+from domain.tickets import State, ensure_open
 from services import events, tickets
 from services.identity import Identity
 from services.tickets import Entry, Filter, Line, Ticket
@@ -98,6 +98,7 @@ async def add_ticket_evidence(
 ) -> Response:
     """Show a photo: the body is a JPEG, PNG or WebP of at most 5 MB, whatever type it claims."""
     ticket = await _mine(parts, who, ticket_id)
+    ensure_open(ticket.state)  # before five megabytes are read and stored for nothing
     content = await request.body()
     async with parts.database.write() as writer:
         evidence_id = await tickets.keep_evidence(writer, ticket, content)

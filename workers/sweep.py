@@ -66,6 +66,7 @@ class Sweep:
             self.refunds,
             self.new_tickets,
             self.tickets,
+            self.ticket_counts,
             self.notices,
             self.leftovers,
         )
@@ -122,9 +123,13 @@ class Sweep:
         """Tickets come as rows of other acts: here each gets the workflow that follows it."""
         async with self._database.read() as reader:
             page = await tickets.unfollowed(reader)
-            counts = await tickets.counts(reader)
         for ticket in page:
             await self._start_ticket(ticket)
+
+    async def ticket_counts(self) -> None:
+        """What waits for people, as this process's metrics show it."""
+        async with self._database.read() as reader:
+            counts = await tickets.counts(reader)
         metrics.TICKETS_OPEN.clear()
         metrics.TICKETS_OVERDUE.clear()
         for kind, (waiting, overdue) in counts.items():

@@ -280,6 +280,7 @@ async def test_a_ticket_of_any_transaction_gets_its_workflow_and_is_counted(
     handle = client.get_workflow_handle(ticket_workflow(ticket_id))
     first = await handle.describe()
     assert (first.status, first.workflow_type) == (WorkflowExecutionStatus.RUNNING, "Ticket")
+    await sweep.ticket_counts()
     assert b'paotui_tickets_open{kind="customer"}' in metrics.exposition()
     async with database.read() as reader:
         assert ticket_id not in [one.ticket_id for one in await tickets.unfollowed(reader)]

@@ -134,6 +134,19 @@ async def test_people_answer_until_it_is_resolved(follow: Follow, database: Data
     assert await entries(database, handle) == ["assigned", "message", "escalated", "resolved"]
 
 
+async def test_too_many_words_are_refused_but_never_the_end(
+    follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("domain.tickets.ENTRIES_MAX", 2)
+    handle = await follow("customer")
+    for name in ("m1", "m2"):
+        await handle.execute_update(Ticket.message, TicketMessage(message_id=name, **SUE))
+    third = TicketMessage(message_id="m3", **SUE)
+    assert await refused(handle.execute_update(Ticket.message, third)) == "action_not_allowed"
+    await handle.execute_update(Ticket.resolve, ResolveTicket(outcome="rejected", **SUE))
+    assert (await ended(handle)).outcome == "rejected"
+
+
 async def test_what_has_settled_itself_needs_nobody(
     follow: Follow, database: Database, site_id: str
 ) -> None:

@@ -20,6 +20,8 @@ from api import (
     orders,
     rider,
     support,
+    support_tickets,
+    tickets,
 )
 from api.errors import on_http, on_invalid, on_refusal
 from api.limits import Limits
@@ -62,7 +64,16 @@ def create_app(settings: Settings) -> FastAPI:
         },
     )
     hot.add(app, PROBLEMS)
-    for module in (catalogue, orders, merchant, rider, support, live):
+    for module in (
+        catalogue,
+        orders,
+        merchant,
+        rider,
+        support,
+        tickets,
+        support_tickets,
+        live,
+    ):
         app.include_router(module.router, responses=PROBLEMS)
     app.include_router(notify.router, responses={422: PROBLEMS[422], 503: PROBLEMS[503]})
     app.include_router(health.router)

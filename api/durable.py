@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from temporalio.client import (
@@ -27,7 +27,9 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain import errors, ids
-from domain.contracts.life import Answer, Intervene, Order, State
+from domain.contracts.life import Answer, Intervene, Order
+from domain.contracts.life import State as OrderState
+from domain.contracts.tickets import TicketNow, TicketOf
 from domain.errors import (
     ActionNotAllowed,
     DomainError,
@@ -36,6 +38,7 @@ from domain.errors import (
     Unavailable,
 )
 from domain.orders import Status
+from domain.tickets import State
 from services import events
 from services.db import Database
 from services.settings import Settings
@@ -59,6 +62,8 @@ FACTS: dict[str, type[DomainError]] = {
 } | {PaymentRefused.problem: PaymentRefused}
 """Problem name → fact. Out of a workflow a gateway's word is certain: it refused."""
 
+Given = TypeVar("Given")
+
 log = structlog.get_logger()
 
 
@@ -74,7 +79,6 @@ class Durable:
 
     async def place(self, order: Order, *, summary: str) -> Answer:
         """Start the order's life and wait for its first answer; a repeat gets the same one."""
-        client = await self._connected()
         start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
             "TakeawayOrder",
             order,
@@ -94,22 +98,9 @@ class Durable:
             f"order `{order.order_id}`",
         )
         try:
-            async with _named():
-                answer: Answer = await client.execute_update_with_start_workflow(
-                    "place",
-                    start_workflow_operation=start,
-                    id=order.order_id,
-                    result_type=Answer,
-                    rpc_timeout=WAIT,
-                )
-                return answer
+            return await self._begin(start, "place", (), update_id=order.order_id, gives=Answer)
         except _Gone:
             raise await self._ended(order.order_id) from None
-        finally:
-            # The SDK keeps the start's failure in a future that warns unless somebody looks.
-            with contextlib.suppress(Exception, asyncio.CancelledError):
-                async with asyncio.timeout(0):
-                    await start.workflow_handle()
 
     async def placed(self, order_id: str) -> bool:
         """Whether there was an earlier `place`, whose answer is waited for; raises its refusal."""
@@ -138,17 +129,47 @@ class Durable:
         except _Gone:
             raise await self._ended(order_id) from None
 
+    async def ticket(
+        self, ticket_id: int, row: TicketOf | None, name: str, arg: object, *, update_id: str
+    ) -> TicketNow:
+        """Send a command to a ticket's workflow, which begins by it if nobody started it yet.
+
+        `row`: its input; None: the ticket is over, and only what was done before is answered.
+        """
+        workflow_id = ids.ticket_workflow(ticket_id)
+        try:
+            if row is None:
+                handle = (await self._connected()).get_workflow_handle(workflow_id)
+                async with _named():
+                    over: TicketNow = await handle.execute_update(
+                        name, arg, id=update_id, result_type=TicketNow, rpc_timeout=WAIT
+                    )
+                    return over
+            start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+                "Ticket",
+                row,
+                id=workflow_id,
+                task_queue=ORDERS_QUEUE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+            )
+            return await self._begin(start, name, (arg,), update_id=update_id, gives=TicketNow)
+        except _Gone:
+            raise ActionNotAllowed("the ticket is resolved", state=State.RESOLVED) from None
+
     async def intervene(self, order_id: str, envelope: Intervene) -> Answer:
         """Support's hand."""
         update_id = ids.derive("intervene", order_id, envelope.actor, envelope.request_id)
         return await self.command(order_id, "intervene", envelope, update_id=update_id)
 
-    async def state(self, order_id: str) -> State | None:
+    async def state(self, order_id: str) -> OrderState | None:
         """What the workflow believes; None where there is none any more."""
         client = await self._connected()
         handle = client.get_workflow_handle(ids.order_workflow(order_id))
         try:
-            state: State = await handle.query("status", result_type=State, rpc_timeout=QUICK)
+            state: OrderState = await handle.query(
+                "status", result_type=OrderState, rpc_timeout=QUICK
+            )
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return None
@@ -162,6 +183,34 @@ class Durable:
         client = await self._connected()
         if not await client.service_client.check_health(timeout=QUICK):
             raise Unavailable
+
+    async def _begin(
+        self,
+        start: WithStartWorkflowOperation[Any, Any],
+        name: str,
+        args: tuple[object, ...],
+        *,
+        update_id: str,
+        gives: type[Given],
+    ) -> Given:
+        """Update-with-start; raises `_Gone` where that workflow has completed."""
+        client = await self._connected()
+        try:
+            async with _named():
+                answer: Given = await client.execute_update_with_start_workflow(
+                    name,
+                    args=args,
+                    start_workflow_operation=start,
+                    id=update_id,
+                    result_type=gives,
+                    rpc_timeout=WAIT,
+                )
+                return answer
+        finally:
+            # The SDK keeps the start's failure in a future that warns unless somebody looks.
+            with contextlib.suppress(Exception, asyncio.CancelledError):
+                async with asyncio.timeout(0):
+                    await start.workflow_handle()
 
     async def _connected(self) -> Client:
         if self._client is not None:

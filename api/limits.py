@@ -1,6 +1,7 @@
 """What one caller may ask of this process: bytes per request, requests per minute."""
 
 import math
+import re
 import time
 
 from limits import RateLimitItem, parse
@@ -9,9 +10,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.errors import problem
 from api.problems import BodyTooLarge, RateLimited
 from domain.errors import DomainError
+from domain.tickets import EVIDENCE_BYTES_MAX
 from services import identity
 
 BODY_BYTES = 65_536
+PHOTO = re.compile(r"/v1/tickets/\d{1,19}/evidence")
+"""Where one body may be a photo."""
 NOTICES = "/v1/notify/"
 NOTICE_RATE = "6000/minute"
 """A gateway is one address for every payee."""
@@ -58,7 +62,7 @@ class Limits:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        refusal = self._too_large(headers) or self._too_often(scope, headers)
+        refusal = self._too_large(scope, headers) or self._too_often(scope, headers)
         if refusal is not None:
             await problem(refusal)(scope, receive, send)
             return
@@ -67,10 +71,10 @@ class Limits:
             return
         await self._counted(scope, receive, send)
 
-    def _too_large(self, headers: dict[bytes, bytes]) -> DomainError | None:
-        length = headers.get(b"content-length", b"0")
-        fits = length.isdigit() and int(length[:12]) <= BODY_BYTES
-        return None if fits else BodyTooLarge(limit_bytes=BODY_BYTES)
+    def _too_large(self, scope: Scope, headers: dict[bytes, bytes]) -> DomainError | None:
+        length, most = headers.get(b"content-length", b"0"), _most_bytes(scope)
+        fits = length.isdigit() and int(length[:12]) <= most
+        return None if fits else BodyTooLarge(limit_bytes=most)
 
     def _too_often(self, scope: Scope, headers: dict[bytes, bytes]) -> DomainError | None:
         path: str = scope["path"]
@@ -86,13 +90,13 @@ class Limits:
 
     async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A body of untold length: refused at the byte that is too much."""
-        taken, began = 0, False
+        taken, began, most = 0, False, _most_bytes(scope)
 
         async def count() -> Message:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
-            if taken > BODY_BYTES:
+            if taken > most:
                 raise _Overflow
             return message
 
@@ -105,11 +109,15 @@ class Limits:
             await self._app(scope, count, watch)
         except _Overflow:
             if not began:
-                await problem(BodyTooLarge(limit_bytes=BODY_BYTES))(scope, receive, send)
+                await problem(BodyTooLarge(limit_bytes=most))(scope, receive, send)
 
 
 class _Overflow(BaseException):
     """Not an Exception: nobody in between may take it for a fault of their own."""
+
+
+def _most_bytes(scope: Scope) -> int:
+    return EVIDENCE_BYTES_MAX if PHOTO.fullmatch(scope["path"]) else BODY_BYTES
 
 
 def _caller(scope: Scope, headers: dict[bytes, bytes]) -> str:

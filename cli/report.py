@@ -17,7 +17,7 @@ class Report:
     """Prints facts as lines; while inside `async with`, also says what is waited for."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False, soft_wrap=True)
+        self.console = console or Console(highlight=False, soft_wrap=True, emoji=False)
         self._began = time.monotonic()
         self._waiting: dict[str, tuple[float, str]] = {}
         self._ticker: asyncio.Task[None] | None = None

@@ -52,3 +52,8 @@ def dispatch_workflow(site_id: str, zone_id: str) -> str:
 def recover_workflow(order: str) -> str:
     """Workflow id of the mending of an order whose workflow is gone."""
     return f"recover/{order}"
+
+
+def ticket_workflow(ticket_id: int) -> str:
+    """Workflow id of a ticket's way to its end."""
+    return f"ticket/{ticket_id}"

@@ -50,6 +50,9 @@ LAWS: Mapping[str, str] = {
         SELECT a.out_trade_no FROM payment_attempts a LEFT JOIN refunds r
           ON r.order_id = a.order_id AND r.cause = 'late:' || a.out_trade_no
         WHERE a.state = 'late' AND r.out_refund_no IS NULL AND {a_site}""",
+    "4 an open ticket is followed": """
+        SELECT ticket_id, kind FROM tickets WHERE state <> 'resolved' AND followed_at IS NULL
+          AND created_at < now() - interval '2 minutes' AND {site}""",
     "5 a claim is one rider's": """
         SELECT task_id, token, count(*) AS winners FROM offers
         WHERE state IN ('accepted', 'claimed') AND {site}

@@ -86,12 +86,15 @@ _FORGET = (
     text(_OLD.format("facts", "confirmed_at < now() - interval '7 days'")),
     text(_OLD.format("quotes", "expires_at < now() - interval '7 days'")),
     text(_OLD.format("request_keys", "created_at < now() - interval '30 days'")),
+    text(
+        _OLD.format("ticket_evidence", "added_at IS NULL AND created_at < now() - interval '1 day'")
+    ),
 )
 """Request keys live as long as histories do."""
 
 
 async def forget(writer: Writer) -> None:
-    """Delete a page of told facts, of quotes that can't be ordered by, and of old request keys."""
+    """Delete a page of what is over: told facts, old quotes and request keys, unused photos."""
     for statement in _FORGET:
         await writer.run(statement, {"limit": FORGET_ROWS})
 

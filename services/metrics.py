@@ -21,6 +21,9 @@ FACTS_TOLD = Counter(
 )
 SWEPT = Counter("paotui_swept_total", "What the sweep found and mended.", ["finding"])
 SWEEP_SECONDS = Histogram("paotui_sweep_seconds", "One sweep.", buckets=(0.1, 0.5, 1, 5, 10, 30))
+TICKETS_OPEN = Gauge("paotui_tickets_open", "Tickets that people must look at, by kind.", ["kind"])
+TICKETS_OVERDUE = Gauge("paotui_tickets_overdue", "Open tickets past their due time.", ["kind"])
+TICKETS_REMINDED = Counter("paotui_tickets_reminded_total", "Reminders, by owner.", ["owner"])
 
 
 def exposition() -> bytes:

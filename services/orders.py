@@ -15,6 +15,7 @@ from domain.contracts.life import Order
 from domain.contracts.orders import Done, Step
 from domain.errors import ActionNotAllowed, NotFound, QuoteExpired, SoldOut
 from domain.orders import FINAL, Delivery, Kitchen, Payment, Status, may_follow
+from domain.tickets import rule_of
 from services import events
 from services.db import Reader, Writer
 from services.events import Event, Stream, dumps
@@ -100,8 +101,8 @@ FROM jsonb_array_elements(CAST(:lines AS jsonb)) WITH ORDINALITY AS t(l, no)
 """)
 _FIND = text("SELECT * FROM orders WHERE order_id = :order_id")
 _SUPPORT = text("""
-INSERT INTO tickets (site_id, order_id, kind, key, data, due_at)
-VALUES (:site_id, :order_id, :kind, :key, CAST(:data AS jsonb), :due_at)
+INSERT INTO tickets (site_id, order_id, kind, key, owner, data, due_at)
+VALUES (:site_id, :order_id, :kind, :key, :owner, CAST(:data AS jsonb), :due_at)
 ON CONFLICT (order_id, key) DO NOTHING
 """)
 
@@ -313,6 +314,7 @@ async def ask_support(
             "order_id": stream.order_id,
             "kind": kind,
             "key": key,
+            "owner": rule_of(kind).owner.value,
             "data": dumps(data or {}),
             "due_at": due_at,
         },

@@ -140,6 +140,27 @@ async def get_many(reader: Reader, items: Sequence[Item]) -> dict[Item, dict[str
     return values
 
 
+async def seal(writer: Writer, item: Item, plain: bytes) -> bytes:
+    """Bytes that are kept elsewhere (a photo), closed under the subject's key and their own name.
+
+    Raises SubjectErased after erasure.
+    """
+    return _seal(await _data_key(writer, item.site_id, item.subject), plain, *item)
+
+
+async def unseal(reader: Reader, item: Item, sealed: bytes) -> bytes | None:
+    """The bytes again, or None once the subject was erased."""
+    wrapped_key = await reader.scalar(
+        select(keys.c.wrapped_key).where(
+            keys.c.site_id == item.site_id, keys.c.subject == item.subject
+        )
+    )
+    if wrapped_key is None:
+        return None
+    data_key = _unseal(_wrapping_key(), wrapped_key, item.site_id, item.subject)
+    return _unseal(data_key, sealed, *item)
+
+
 async def erase(writer: Writer, *, site_id: str, subject: str) -> None:
     """Destroy the subject's key and rows for ever, known or not; repeating it changes nothing."""
     await writer.run(

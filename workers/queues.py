@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from activities import dispatch, orders, payments, refunds, support
+from activities import dispatch, orders, payments, refunds, support, tickets
 from services.db import Database
 from services.gateways import Gateways
 from workflows.dispatch import Dispatch
 from workflows.recover import Recover
 from workflows.refund import Refund
 from workflows.takeaway import TakeawayOrder
+from workflows.ticket import Ticket
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,7 @@ def _order_acts(tools: Tools) -> list[Callable[..., Any]]:
     return [
         *orders.build(tools.database),
         *support.build(tools.database),
+        *tickets.build(tools.database),
         *payments.build(tools.database, tools.gateways),
         *refunds.build(tools.database, tools.gateways),
     ]
@@ -52,7 +54,7 @@ def _order_acts(tools: Tools) -> list[Callable[..., Any]]:
 
 ORDERS = Queue(
     name="orders",
-    workflows=(TakeawayOrder, Refund, Recover),
+    workflows=(TakeawayOrder, Refund, Recover, Ticket),
     activities=_order_acts,
     workflow_tasks=20,
     local_activities=50,

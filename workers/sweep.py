@@ -1,4 +1,4 @@
-"""Finds orders, refunds and facts whose workflow is not where it should be, and mends them.
+"""Finds orders, refunds, tickets, facts whose workflow is not where it should be; mends them.
 
 Visibility and old rows only nominate; `describe` and a second look at the row decide.
 """
@@ -11,8 +11,9 @@ import structlog
 
 from domain.contracts.life import RecoverOrder
 from domain.contracts.refunds import RefundOrder
-from domain.ids import order_workflow, recover_workflow, refund_workflow
-from services import facts, loose_ends, metrics
+from domain.contracts.tickets import TicketOf
+from domain.ids import order_workflow, recover_workflow, refund_workflow, ticket_workflow
+from services import facts, loose_ends, metrics, tickets
 from services.db import Database
 from services.loose_ends import BEGINNING, PAGE_ROWS, OpenOrder, OpenRefund, Unapplied
 from workers.queues import ORDERS
@@ -41,6 +42,7 @@ class Sweep:
         self._workflows = workflows
         self._quiet_after = BEGINNING
         self._refunds_after = BEGINNING
+        self._tickets_after = 0
         self._open_token: bytes | None = None
         self._broken_token: bytes | None = None
         self._repeats: dict[int, tuple[float, float]] = {}
@@ -62,6 +64,9 @@ class Sweep:
             self.quiet_orders,
             self.outlived_rows,
             self.refunds,
+            self.new_tickets,
+            self.tickets,
+            self.ticket_counts,
             self.notices,
             self.leftovers,
         )
@@ -113,6 +118,38 @@ class Sweep:
             await self._follow(refund)
         full = len(page) == PAGE_ROWS
         self._refunds_after = (page[-1].created_at, page[-1].out_refund_no) if full else BEGINNING
+
+    async def new_tickets(self) -> None:
+        """Tickets come as rows of other acts: here each gets the workflow that follows it."""
+        async with self._database.read() as reader:
+            page = await tickets.unfollowed(reader)
+        for ticket in page:
+            await self._start_ticket(ticket)
+
+    async def ticket_counts(self) -> None:
+        """What waits for people, as this process's metrics show it."""
+        async with self._database.read() as reader:
+            counts = await tickets.counts(reader)
+        metrics.TICKETS_OPEN.clear()
+        metrics.TICKETS_OVERDUE.clear()
+        for kind, (waiting, overdue) in counts.items():
+            metrics.TICKETS_OPEN.labels(kind).set(waiting)
+            metrics.TICKETS_OVERDUE.labels(kind).set(overdue)
+
+    async def tickets(self) -> None:
+        """Open tickets that have lost their workflow: started again where the row is."""
+        async with self._database.read() as reader:
+            page = await tickets.quiet(reader, self._tickets_after)
+        for ticket in page:
+            if await self._workflows.is_open(ticket_workflow(ticket.ticket_id)):
+                continue
+            async with self._database.read() as reader:
+                still_open = await tickets.of(reader, [ticket.ticket_id])
+            for row in still_open:
+                await self._start_ticket(row)
+                _found("ticket_without_workflow", row.order_id)
+        full = len(page) == tickets.PAGE_ROWS
+        self._tickets_after = page[-1].ticket_id if full else 0
 
     async def leftovers(self) -> None:
         """What nobody will ask for again goes, a page at a time."""
@@ -189,6 +226,12 @@ class Sweep:
             ),
             queue=ORDERS.name,
         )
+
+    async def _start_ticket(self, ticket: TicketOf) -> None:
+        workflow_id = ticket_workflow(ticket.ticket_id)
+        await self._workflows.start("Ticket", workflow_id, ticket, queue=ORDERS.name)
+        async with self._database.write() as writer:
+            await tickets.followed(writer, ticket.ticket_id)
 
     async def _tell_again(self, fact: Unapplied) -> None:
         async with self._database.write() as writer:

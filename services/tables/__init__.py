@@ -31,7 +31,8 @@ from services.tables.ordering import (
     request_keys,
     shop_days,
 )
-from services.tables.telling import facts, outbox, tickets
+from services.tables.telling import facts, outbox
+from services.tables.tickets import ticket_entries, ticket_evidence, tickets
 
 __all__ = [
     "addresses",
@@ -64,6 +65,8 @@ __all__ = [
     "shop_days",
     "shops",
     "sites",
+    "ticket_entries",
+    "ticket_evidence",
     "tickets",
     "zones",
 ]

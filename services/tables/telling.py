@@ -1,9 +1,8 @@
-"""What must still be told, and what people must look at."""
+"""What must still be told."""
 
 from sqlalchemy import (
     Index,
     Table,
-    UniqueConstraint,
     text,
 )
 
@@ -40,19 +39,4 @@ facts = Table(
     at_column("due_at", nullable=False, server_default=NOW),
     at_column("confirmed_at"),
     Index("ix_facts_due", "due_at", postgresql_where=text("confirmed_at IS NULL")),
-)
-tickets = Table(
-    "tickets",
-    metadata,
-    serial_column("ticket_id"),
-    site_column(),
-    text_column("order_id"),
-    text_column("kind"),
-    text_column("key"),
-    text_column("owner", server_default="support"),
-    text_column("state", server_default="open"),
-    json_column("data"),
-    at_column("created_at", nullable=False, server_default=NOW),
-    at_column("due_at", nullable=False),
-    UniqueConstraint("order_id", "key"),
 )

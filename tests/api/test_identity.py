@@ -35,10 +35,14 @@ MAY = {
     "get_timeline": {Role.SUPPORT, Role.OPERATIONS},
     "intervene": {Role.SUPPORT},
     "add_note": {Role.SUPPORT},
+    "list_support_tickets": {Role.SUPPORT, Role.OPERATIONS},
+    "get_support_ticket": {Role.SUPPORT, Role.OPERATIONS},
+    "get_support_evidence": {Role.SUPPORT, Role.OPERATIONS},
 }
 BY_PREFIX = {
     "/v1/merchant/": {Role.MERCHANT},
     "/v1/rider/": {Role.RIDER},
+    "/v1/support/": {Role.SUPPORT},
     "/v1/": {Role.CUSTOMER},
 }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from domain import orders
+from domain import orders, tickets
 from domain.books import CHART
 from domain.contracts.refunds import RefundState
 
@@ -22,7 +22,7 @@ ENUMS: list[type[StrEnum]] = [
     kind
     for kind in vars(orders).values()
     if inspect.isclass(kind) and issubclass(kind, StrEnum) and kind.__module__ == orders.__name__
-] + [RefundState]
+] + [RefundState, tickets.State, tickets.Owner, tickets.Outcome]
 MEMBERS = [member for kind in ENUMS for member in kind]
 
 

@@ -4,16 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain import ledger
-from domain.credit import (
-    CreditTooLow,
-    Part,
-    credit_expired,
-    credit_granted,
-    credit_refunded,
-    credit_spent,
-    take,
-)
+from domain.books import journal
+from domain.credit import CreditTooLow, Part, take
 from domain.ledger import Journal, Side
 
 
@@ -35,17 +27,18 @@ def test_what_is_taken_is_there_in_order_and_exact(left: list[int], wanted_fen: 
 
 def test_the_life_of_credit_leaves_only_what_the_platform_bore() -> None:
     whose = {"site_id": "s", "customer_id": "c"}
-    held = ledger.order_held("s")
     journals: list[Journal] = [
-        credit_granted(**whose, order_id="o1", grant_id="g", amount_fen=100),
-        credit_spent(**whose, order_id="o2", hold_id="h", payee=held, amount_fen=70),
-        credit_refunded(**whose, order_id="o2", refund_id="r", payer=held, amount_fen=20),
-        credit_expired(**whose, order_id="o1", grant_id="g", expired_before_fen=0, amount_fen=50),
+        journal("credit_granted", **whose, order_id="o1", grant_id="g", amount_fen=100),
+        journal("credit_spent", **whose, order_id="o2", hold_id="h", amount_fen=70),
+        journal(
+            "credit_refunded", **whose, order_id="o2", refund_id="r", payer="held", amount_fen=20
+        ),
+        journal("credit_expired", **whose, order_id="o1", grant_id="g", times="0", amount_fen=50),
     ]
     balances: dict[str, int] = {}
-    for posting in (posting for journal in journals for posting in journal.postings):
+    for posting in (posting for one in journals for posting in one.postings):
         sign = 1 if posting.side is Side.DEBIT else -1
         code = posting.account.code
         balances[code] = balances.get(code, 0) + sign * posting.amount_fen
     assert balances == {"platform:s:expense": 50, "customer:c:credit": 0, "order:s:held": -50}
-    assert len({journal.key for journal in journals}) == len(journals)
+    assert len({one.key for one in journals}) == len(journals)

@@ -62,6 +62,7 @@ def test_where_a_part_begins_matters(text: str, data: st.DataObject) -> None:
         (ids.refund_workflow("or01"), "refund/or01"),
         (ids.dispatch_workflow("s", "z"), "dispatch/s/z"),
         (ids.recover_workflow("o"), "recover/o"),
+        (ids.ticket_workflow(7), "ticket/7"),
     ],
 )
 def test_workflow_ids_are_pinned(workflow_id: str, expected: str) -> None:

@@ -51,6 +51,11 @@ def book(event: str, **given: str | int) -> Journal:
         "out_return_no": "b01",
         "out_refund_no": "r01",
         "line_id": "l01",
+        "customer_id": "c",
+        "grant_id": "g01",
+        "hold_id": "h01",
+        "refund_id": "r01",
+        "times": "0",
     }
     return journal(event, site_id=SITE, order_id=ORDER, **known | given)
 
@@ -150,7 +155,7 @@ def test_late_money_that_went_home_leaves_nothing() -> None:
 
 def test_people_and_merchants_keep_a_locked_balance() -> None:
     locked = {kind for kind, row in CHART.items() if row.keeping is Keeping.LOCKED}
-    assert locked == {"merchant", "rider"}
+    assert locked == {"credit", "merchant", "rider"}
     assert not any(CHART[kind].may_go_negative for kind in locked)
 
 

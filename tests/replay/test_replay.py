@@ -13,13 +13,14 @@ from workflows.kit.refuse import Refusals
 from workflows.recover import Recover
 from workflows.refund import Refund
 from workflows.takeaway import TakeawayOrder
+from workflows.ticket import Ticket
 
 HISTORIES = sorted(FOLDER.glob("*.json"))
 
 
 def replayer() -> Replayer:
     return Replayer(
-        workflows=[TakeawayOrder, Refund, Recover],
+        workflows=[TakeawayOrder, Refund, Recover, Ticket],
         workflow_runner=runner(sandboxed=True),
         interceptors=[Refusals()],
     )
@@ -34,7 +35,7 @@ def test_there_is_a_history_of_each_workflow() -> None:
         read(path).events[0].workflow_execution_started_event_attributes.workflow_type.name
         for path in HISTORIES
     }
-    assert kinds == {"TakeawayOrder", "Refund", "Recover"}
+    assert kinds == {"TakeawayOrder", "Refund", "Recover", "Ticket"}
 
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from domain import ledger
 from domain.credit import CreditNotHeld, CreditRefundTooMuch
 from domain.errors import DomainError, IdempotencyConflict, NotFound
 from domain.ledger import Journal
@@ -56,7 +55,6 @@ class Desk:
     def __init__(self, database: Database, site_id: str) -> None:
         self.database = database
         self.site_id = site_id
-        self.held = ledger.order_held(site_id)
 
     async def grant(self, wanted: Grant) -> None:
         await self._book(lambda writer: credit.grant(writer, wanted))
@@ -67,7 +65,7 @@ class Desk:
 
     async def capture(self, name: str) -> None:
         hold_id = f"{self.site_id}/{name}"
-        await self._book(lambda writer: credit.capture(writer, hold_id, payee=self.held))
+        await self._book(lambda writer: credit.capture(writer, hold_id))
 
     async def release(self, name: str) -> None:
         async with self.database.write() as writer:
@@ -76,9 +74,7 @@ class Desk:
     async def refund(self, wanted: Refund, now: datetime = NOON) -> None:
         until = now + timedelta(days=30)
         await self._book(
-            lambda writer: credit.refund(
-                writer, wanted, payer=self.held, now=now, renewed_until=until
-            )
+            lambda writer: credit.refund(writer, wanted, payer="held", now=now, renewed_until=until)
         )
 
     async def expire(self, now: datetime) -> int:

@@ -10,8 +10,15 @@ import pytest
 from sqlalchemy import insert, text
 from temporalio.client import Client, WorkflowExecutionStatus
 
-from domain.ids import order_workflow, out_refund_no, recover_workflow, refund_workflow
-from services import tables
+from domain.contracts.tickets import TicketStep
+from domain.ids import (
+    order_workflow,
+    out_refund_no,
+    recover_workflow,
+    refund_workflow,
+    ticket_workflow,
+)
+from services import metrics, tables, tickets
 from services.db import Database
 from services.events import utc_now
 from services.settings import Settings
@@ -256,3 +263,46 @@ async def test_a_part_that_fails_does_not_keep_the_others_from_their_work(
     monkeypatch.setattr(sweep, "notices", work)
     await sweep.once()
     assert done == ["work"]
+
+
+async def new_ticket(database: Database, site_id: str) -> int:
+    async with database.write() as writer:
+        return await tickets.open_ticket(
+            writer, site_id=site_id, order_id=uuid.uuid4().hex, kind="customer", key="k"
+        )
+
+
+async def test_a_ticket_of_any_transaction_gets_its_workflow_and_is_counted(
+    client: Client, database: Database, site_id: str, sweep: Sweep
+) -> None:
+    ticket_id = await new_ticket(database, site_id)
+    await sweep.new_tickets()
+    handle = client.get_workflow_handle(ticket_workflow(ticket_id))
+    first = await handle.describe()
+    assert (first.status, first.workflow_type) == (WorkflowExecutionStatus.RUNNING, "Ticket")
+    await sweep.ticket_counts()
+    assert b'paotui_tickets_open{kind="customer"}' in metrics.exposition()
+    async with database.read() as reader:
+        assert ticket_id not in [one.ticket_id for one in await tickets.unfollowed(reader)]
+    await handle.terminate()
+    await sweep.tickets()
+    assert (await handle.describe()).run_id == first.run_id  # its workflow was just there
+
+
+async def test_an_open_ticket_that_lost_its_workflow_is_followed_again(
+    client: Client, database: Database, site_id: str, sweep: Sweep
+) -> None:
+    lost, over = await new_ticket(database, site_id), await new_ticket(database, site_id)
+    await sweep.new_tickets()
+    for ticket_id in (lost, over):
+        await client.get_workflow_handle(ticket_workflow(ticket_id)).terminate()
+    async with database.write() as writer:
+        step = TicketStep(ticket_id=over, key="resolved", data={"outcome": "solved"})
+        await tickets.change(writer, step, tickets.Entry.RESOLVED)
+        await writer.run(
+            text("UPDATE tickets SET followed_at = :then WHERE site_id = :site_id"),
+            {"then": utc_now() - LONG_AGO, "site_id": site_id},
+        )
+    await sweep.tickets()
+    assert await status_of(client, ticket_workflow(lost)) is WorkflowExecutionStatus.RUNNING
+    assert await status_of(client, ticket_workflow(over)) is WorkflowExecutionStatus.TERMINATED

@@ -1,0 +1,50 @@
+"""Tickets: opened beside what went wrong, followed by a workflow each, answered by people.
+
+A ticket's row is written by whoever opens it and afterwards by the acts of its own workflow only.
+"""
+
+from services.tickets.changes import Entry, add_evidence, change, open_ticket
+from services.tickets.customers import complain
+from services.tickets.following import (
+    PAGE_ROWS,
+    counts,
+    followed,
+    of,
+    quiet,
+    settled,
+    unfollowed,
+)
+from services.tickets.papers import (
+    drop_evidence,
+    evidence,
+    keep_evidence,
+    keep_message,
+    messages,
+)
+from services.tickets.reads import Filter, Line, Ticket, entries, find, page
+
+__all__ = [
+    "PAGE_ROWS",
+    "Entry",
+    "Filter",
+    "Line",
+    "Ticket",
+    "add_evidence",
+    "change",
+    "complain",
+    "counts",
+    "drop_evidence",
+    "entries",
+    "evidence",
+    "find",
+    "followed",
+    "keep_evidence",
+    "keep_message",
+    "messages",
+    "of",
+    "open_ticket",
+    "page",
+    "quiet",
+    "settled",
+    "unfollowed",
+]

@@ -31,10 +31,19 @@ from services.tables.ordering import (
     request_keys,
     shop_days,
 )
+from services.tables.reconciliation import (
+    bill_rows,
+    bills,
+    differences,
+    fund_rows,
+    reconciliations,
+)
 from services.tables.telling import facts, outbox, tickets
 
 __all__ = [
     "addresses",
+    "bill_rows",
+    "bills",
     "channel_accounts",
     "credit_grants",
     "credit_hold_parts",
@@ -42,7 +51,9 @@ __all__ = [
     "credit_refunds",
     "customers",
     "delivery_tasks",
+    "differences",
     "facts",
+    "fund_rows",
     "inbox",
     "item_leases",
     "items",
@@ -57,6 +68,7 @@ __all__ = [
     "payment_attempts",
     "quarantine",
     "quotes",
+    "reconciliations",
     "refunds",
     "request_keys",
     "riders",

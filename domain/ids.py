@@ -52,3 +52,8 @@ def dispatch_workflow(site_id: str, zone_id: str) -> str:
 def recover_workflow(order: str) -> str:
     """Workflow id of the mending of an order whose workflow is gone."""
     return f"recover/{order}"
+
+
+def reconcile_workflow(account_id: str, day: str) -> str:
+    """Workflow id of an account's day being reconciled."""
+    return f"reconcile/{account_id}/{day}"

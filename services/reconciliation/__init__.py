@@ -1,6 +1,6 @@
 """Reconciliation (对账): channels' bills against what we know, and what differs."""
 
-from services.reconciliation.bills import Kept, Payee, keep_bill, payee, payees
+from services.reconciliation.bills import Kept, Payee, is_quiet, keep_bill, payee, payees
 from services.reconciliation.results import (
     Summary,
     ask_person,
@@ -19,6 +19,7 @@ __all__ = [
     "close",
     "compare",
     "differences",
+    "is_quiet",
     "keep_bill",
     "of_day",
     "payee",

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Row, insert, text
 
-from domain import ledger
+from domain import books
 from domain.channels import Bill, BillKind, BillRow, FundRow
 from domain.errors import Invalid, NotFound
 from domain.reconciliation import GRACE, Day, Record, span
@@ -157,6 +157,13 @@ async def keep_bill(writer: Writer, who: Payee, day: date, bill: Bill) -> Kept:
     return Kept(version=version, fresh=True)
 
 
+async def is_quiet(reader: Reader, who: Payee, day: date) -> bool:
+    """Whether we know of no payment and no refund that ended on a day."""
+    begin, end = span(day)
+    where = names_of(who, day) | {"since": begin, "until": end, "payments": [], "refunds": []}
+    return not await reader.all(_RECORDS, where)
+
+
 async def current_bills(reader: Reader, who: Payee, day: date) -> dict[str, Row[Any]]:
     """The current bills of a day by kind: id, version, sha256."""
     rows = await reader.all(_CURRENT, {"account_id": who.account_id, "day": str(day)})
@@ -212,7 +219,7 @@ async def known(reader: Reader, who: Payee, day: date, current: dict[str, Row[An
         {
             "site_id": who.site_id,
             "orders": sorted({row.order_id for row in records}),
-            "clearing": ledger.clearing(who.channel, who.mchid).code,
+            "clearing": books.account("clearing", channel=who.channel, mchid=who.mchid).code,
         },
     )
     return Day(

@@ -1,6 +1,6 @@
 """Days compared: their four results, and every difference with its ticket until it is closed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -135,7 +135,9 @@ async def compare(writer: Writer, who: Payee, day: date) -> Summary:
     return summary
 
 
-async def ask_person(writer: Writer, who: Payee, *, kind: str, key: str, **data: str) -> None:
+async def ask_person(
+    writer: Writer, who: Payee, *, kind: str, key: str, data: Mapping[str, str]
+) -> None:
     """A ticket of finance about an account; a repeat of `key` is one ticket."""
     body = {"account_id": who.account_id, "channel": who.channel, **data}
     ticket = {"site_id": who.site_id, "kind": kind, "key": key, "due": TICKET_DUE}

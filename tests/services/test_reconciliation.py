@@ -7,13 +7,12 @@ from datetime import date, timedelta
 import pytest
 from sqlalchemy import insert, text
 
-from domain import ids, ledger
+from domain import books, ids
 from domain.channels import Bill, BillKind, BillRow, FundRow
 from domain.errors import ActionNotAllowed, Invalid, NotFound
 from domain.ledger import Journal, Posting, Side
 from domain.reconciliation import Record, key_of
-from services import ledger as books
-from services import reconciliation, tables
+from services import ledger, reconciliation, tables
 from services.db import Database
 from services.reconciliation import Payee, Summary, bills
 from tests.bills import DAY, PLANTS, Expected, Town, plant, town
@@ -43,8 +42,8 @@ async def live(database: Database, who: Payee, made: Town) -> None:
     """Write what we know of a day: attempts, refunds and the ledger."""
     attempts = [_attempt(who, one) for one in made.records.values() if one.kind == "payment"]
     refunds = [_refund(who, one) for one in made.records.values() if one.kind == "refund"]
-    ours = ledger.clearing(who.channel, who.mchid)
-    other = ledger.clearing(who.channel, f"{who.mchid}-other")
+    ours = books.account("clearing", channel=who.channel, mchid=who.mchid)
+    other = books.account("clearing", channel=who.channel, mchid=f"{who.mchid}-other")
     async with database.write() as writer:
         await writer.run(insert(tables.payment_attempts), attempts)
         if refunds:
@@ -62,7 +61,7 @@ async def live(database: Database, who: Payee, made: Town) -> None:
                         Posting(account=other, side=sides[1], amount_fen=abs(fen)),
                     ),
                 )
-                await books.post(writer, journal)
+                await ledger.post(writer, journal)
 
 
 def _attempt(who: Payee, one: Record) -> dict[str, object]:
@@ -155,7 +154,7 @@ async def test_thirty_of_each_in_a_day_of_a_thousand_orders_are_found_and_nothin
     assert summary.matches == len(named) - sum(one[2:] in named for one in expected)
     assert await tickets(database, payee) == {("difference", "finance", "open"): len(expected)}
     async with database.read() as reader:
-        assert await books.check(reader) == []
+        assert await ledger.check(reader) == []
 
 
 async def test_the_same_bill_again_changes_nothing_and_another_is_a_new_version(

@@ -141,7 +141,7 @@ def test_a_contract_is_named_after_its_room_and_an_imperative() -> None:
     for name, contract in act.ALL.items():
         room, _, verb = name.partition(".")
         assert contract.name == name
-        assert room in {"dispatch", "orders", "payments", "refunds"}
+        assert room in {"dispatch", "orders", "payments", "reconciliation", "refunds"}
         assert verb.replace("_", "").isalpha()
 
 

@@ -22,6 +22,13 @@ FACTS_TOLD = Counter(
 SWEPT = Counter("paotui_swept_total", "What the sweep found and mended.", ["finding"])
 SWEEP_SECONDS = Histogram("paotui_sweep_seconds", "One sweep.", buckets=(0.1, 0.5, 1, 5, 10, 30))
 
+SUSPENSE_FEN = Gauge(
+    "paotui_suspense_fen", "Money in suspense, all of it and what is old.", ["site", "age"]
+)
+DIFFERENCES_OPEN = Gauge(
+    "paotui_differences_open", "Differences of reconciliation that nobody closed.", ["channel"]
+)
+
 
 def exposition() -> bytes:
     """All metrics of this process in Prometheus' text format."""

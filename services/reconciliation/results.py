@@ -111,10 +111,18 @@ _OF_DAY = text(
     + "WHERE account_id = :account_id AND day = :day ORDER BY state DESC, flaw, number LIMIT :limit"
 )
 _ONE = text(_DIFFERENCE + "WHERE id = :id AND site_id = :site_id FOR UPDATE")
+_COUNT_OPEN = text("""
+SELECT channel, count(*) FILTER (WHERE state = 'open') AS open FROM differences GROUP BY channel
+""")
 _CLOSE = text("""
 UPDATE differences SET state = 'closed', reason_code = :reason_code, closed_by = :actor,
   closed_at = now() WHERE id = :id RETURNING account_id, day
 """)
+
+
+async def count_open(reader: Reader) -> dict[str, int]:
+    """Open differences by channel; a channel that has only closed ones counts 0."""
+    return {row.channel: int(row.open) for row in await reader.all(_COUNT_OPEN)}
 
 
 async def compare(writer: Writer, who: Payee, day: date) -> Summary:

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from api import (
     catalogue,
     codec,
+    finance,
     health,
     hot,
     live,
@@ -62,7 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
         },
     )
     hot.add(app, PROBLEMS)
-    for module in (catalogue, orders, merchant, rider, support, live):
+    for module in (catalogue, orders, merchant, rider, support, finance, live):
         app.include_router(module.router, responses=PROBLEMS)
     app.include_router(notify.router, responses={422: PROBLEMS[422], 503: PROBLEMS[503]})
     app.include_router(health.router)

@@ -31,6 +31,13 @@ from api.schemas.catalogue import (
     Window,
     WishedLine,
 )
+from api.schemas.finance import (
+    CloseDifference,
+    Difference,
+    Differences,
+    Reconciliation,
+    Reconciliations,
+)
 from api.schemas.orders import (
     DecideCancel,
     Done,
@@ -82,8 +89,11 @@ __all__ = [
     "Asked",
     "Attempt",
     "Choice",
+    "CloseDifference",
     "Code",
     "DecideCancel",
+    "Difference",
+    "Differences",
     "Done",
     "DropOff",
     "Entry",
@@ -121,6 +131,8 @@ __all__ = [
     "Problem",
     "Proof",
     "Quote",
+    "Reconciliation",
+    "Reconciliations",
     "Refund",
     "RejectOrder",
     "SetAvailability",

@@ -39,6 +39,7 @@ MAY = {
 BY_PREFIX = {
     "/v1/merchant/": {Role.MERCHANT},
     "/v1/rider/": {Role.RIDER},
+    "/v1/finance/": {Role.FINANCE},
     "/v1/": {Role.CUSTOMER},
 }
 

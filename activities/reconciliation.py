@@ -52,7 +52,11 @@ class ReconciliationActs:
         if not channel.ability.bills:
             return BillSaid(state="none")
         account = self.gateways.account(who.channel, who.keys_ref)
-        match await channel.bill(account, kind=kind, day=day):
+        try:
+            outcome = await channel.bill(account, kind=kind, day=day)
+        except NotImplementedError:
+            return BillSaid(state="none")
+        match outcome:
             case Accepted(value=bill):
                 pass
             case Rejected(kind=Refusal.NOT_FOUND):

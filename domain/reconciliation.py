@@ -13,9 +13,13 @@ CHINA = timezone(timedelta(hours=8))
 GRACE = timedelta(minutes=15)
 """What happens so close to midnight may lie in the neighbouring day on the other side."""
 OTHER_BUSINESS = frozenset(
-    {"提现", "充值", "转账", "分账", "分账回退", "退款充值", "payout", "transfer", "split"}
+    {
+        *("提现", "充值", "转账", "分账", "分账回退", "交易分账", "交易分账退回"),
+        *("payout", "payout_failed", "transfer", "deposit", "top_up"),
+        *("split", "split_failed", "split_return", "unfreeze"),
+    }
 )
-"""Funds that move without a payment or refund: no bill of trades explains them."""
+"""Channels' words for funds that move without a payment or refund: no bill of trades has them."""
 
 Key = tuple[str, str]
 """`payment` or `refund`, and our number."""
@@ -251,7 +255,8 @@ def _judge_funds(
     moved: dict[str, list[FundRow]] = defaultdict(list)
     today = {row.business_no for row in funds}
     for fund in (*known.near_funds, *funds):
-        moved[fund.business_no].append(fund)
+        if fund.kind not in OTHER_BUSINESS:
+            moved[fund.business_no].append(fund)
     trades = _trades(known, records, moved)
     explained = trades.keys() | {one.name for one in records.values()}
     for business_no, trade in trades.items():
@@ -268,7 +273,7 @@ def _judge_funds(
         )
         findings.setdefault(trade.keys[0], []).append(finding)
     for business_no in sorted(moved.keys() - explained):
-        rows = [one for one in moved[business_no] if one.kind not in OTHER_BUSINESS]
+        rows = moved[business_no]
         if any(_is_due(known, row.at) for row in rows):
             yield Finding(
                 verdict=Verdict.ONLY_THEIRS,
@@ -283,7 +288,6 @@ def _trades(
     known: Day, records: Mapping[Key, Record], moved: Mapping[str, list[FundRow]]
 ) -> dict[str, _Explained]:
     """What the bills say that should have moved, by the number the funds name it by."""
-    begin, end = span(known.day)
     mine = {key_of(row) for row in known.bill}
     trades: dict[str, _Explained] = defaultdict(_Explained)
     for key, rows in sorted(_by_key((*known.earlier, *known.bill, *known.later)).items()):
@@ -295,11 +299,18 @@ def _trades(
         trade.keys.append(key)
         trade.gross_fen += _signed(row)
         trade.fee_fen += row.fee_fen
-        if key in mine:
-            trade.due |= row.at is None or row.at < end - GRACE
-        else:
-            trade.due |= row.at is not None and begin - GRACE <= row.at < begin
+        trade.due |= _funds_are_due(known, row, records.get(key), mine=key in mine)
     return trades
+
+
+def _funds_are_due(known: Day, row: BillRow, record: Record | None, *, mine: bool) -> bool:
+    """A bill has a refund on the day it was asked for, the funds when it was done."""
+    refunded = record.at if record and row.kind == "refund" else None
+    when = refunded or row.at
+    if when is None:
+        return mine
+    begin, end = span(known.day)
+    return when < end - GRACE and (mine or when >= begin - GRACE)
 
 
 def _name_in_funds(row: BillRow, record: Record | None, moved: Mapping[str, list[FundRow]]) -> str:

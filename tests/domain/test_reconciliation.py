@@ -134,6 +134,35 @@ def test_funds_of_a_trade_just_before_midnight_may_move_just_after() -> None:
     }
 
 
+def test_funds_of_a_slow_refund_are_looked_for_on_the_day_it_ended() -> None:
+    row, later = payment("a", kind="refund", out_refund_no="r"), DAY + timedelta(days=3)
+    ended = span(later)[0] + timedelta(hours=1)
+    ours = {
+        "records": (record("r", kind="refund", name="tr", at=ended),),
+        "booked": {("refund", "r"): (-100,)},
+    }
+    flow = FundRow(flow_id="f", business_no="tr", kind="退款", amount_fen=-101, at=ended)
+    assert found(Day(day=DAY, bill=(row,), funds=(), **ours)) == set()
+    assert found(Day(day=later, bill=(), earlier=(row,), funds=(flow,), **ours)) == set()
+    assert found(Day(day=later, bill=(), earlier=(row,), funds=(), **ours)) == {
+        (Verdict.DIFFERS, Flaw.FUNDS_MISSING, "refund", "r")
+    }
+
+
+def test_a_share_that_left_under_the_payments_number_is_no_difference() -> None:
+    at = BEGIN + 2 * GRACE
+    flow = FundRow(flow_id="f", business_no="ta", kind="在线支付", amount_fen=99, at=at)
+    shared = replace(flow, flow_id="g", kind="交易分账", amount_fen=-30)
+    known = Day(
+        day=DAY,
+        bill=(payment("a"),),
+        funds=(flow, shared),
+        records=(record("a"),),
+        booked={("payment", "a"): (100,)},
+    )
+    assert found(known) == set()
+
+
 def test_a_refund_told_as_it_moves_on_is_no_duplicate_and_one_told_again_is() -> None:
     def refund(state: str) -> BillRow:
         return payment("a", kind="refund", out_refund_no="r", state=state)

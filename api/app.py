@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from api import (
     catalogue,
     codec,
+    finance,
     health,
     hot,
     live,
@@ -72,6 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
         support,
         tickets,
         support_tickets,
+        finance,
         live,
     ):
         app.include_router(module.router, responses=PROBLEMS)

@@ -71,6 +71,7 @@ Merchant = Annotated[Identity, Depends(Door(Role.MERCHANT))]
 Rider = Annotated[Identity, Depends(Door(Role.RIDER))]
 Support = Annotated[Identity, Depends(Door(Role.SUPPORT))]
 Supporter = Annotated[Identity, Depends(Door(*SUPPORTERS))]
+Finance = Annotated[Identity, Depends(Door(Role.FINANCE))]
 OfOrder = Annotated[Identity, Depends(Door(*PEOPLE_OF_ORDERS))]
 Anybody = Annotated[Identity, Depends(Door(*Role))]
 

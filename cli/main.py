@@ -2,7 +2,19 @@
 
 import click
 
-from cli import demo, doctor, logs, reset, show_settings, simulate, status, tokens, up, verify
+from cli import (
+    demo,
+    doctor,
+    logs,
+    reconcile,
+    reset,
+    show_settings,
+    simulate,
+    status,
+    tokens,
+    up,
+    verify,
+)
 
 
 @click.group()
@@ -21,3 +33,4 @@ main.add_command(tokens.token)
 main.add_command(demo.demo)
 main.add_command(simulate.simulate)
 main.add_command(verify.verify)
+main.add_command(reconcile.reconcile)

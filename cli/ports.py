@@ -24,6 +24,7 @@ PREFERRED = {
     "worker_metrics": 8791,
     "matcher_metrics": 8792,
     "relay_metrics": 8793,
+    "finance_metrics": 8794,
 }
 
 

@@ -29,6 +29,7 @@ SERVICES = {
     "worker": "workers.orders",
     "matcher": "workers.matcher",
     "relay": "workers.relay",
+    "finance": "workers.finance",
 }
 FOUNDATION = ("temporal", "postgres", "valkey", "sandbox")
 ALWAYS_WRITTEN = {"home", "api_port", "api_tls_port", "public_url", "temporal_namespace"}

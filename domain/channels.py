@@ -185,6 +185,8 @@ class BillRow:
     state: str
     """`success`, or for refunds also `processing` and `failed`."""
     out_refund_no: str = ""
+    refund_id: str = ""
+    """The channel's number of the refund, where the bill tells."""
     at: datetime | None = None
 
 

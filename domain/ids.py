@@ -57,3 +57,8 @@ def recover_workflow(order: str) -> str:
 def ticket_workflow(ticket_id: int) -> str:
     """Workflow id of a ticket's way to its end."""
     return f"ticket/{ticket_id}"
+
+
+def reconcile_workflow(account_id: str, day: str) -> str:
+    """Workflow id of an account's day being reconciled."""
+    return f"reconcile/{account_id}/{day}"

@@ -40,6 +40,7 @@ class Role(StrEnum):
     RIDER = "rider"
     SUPPORT = "support"
     OPERATIONS = "operations"
+    FINANCE = "finance"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,13 @@ TICKETS_OPEN = Gauge("paotui_tickets_open", "Tickets that people must look at, b
 TICKETS_OVERDUE = Gauge("paotui_tickets_overdue", "Open tickets past their due time.", ["kind"])
 TICKETS_REMINDED = Counter("paotui_tickets_reminded_total", "Reminders, by owner.", ["owner"])
 
+SUSPENSE_FEN = Gauge(
+    "paotui_suspense_fen", "Money in suspense, all of it and what is old.", ["site", "age"]
+)
+DIFFERENCES_OPEN = Gauge(
+    "paotui_differences_open", "Differences of reconciliation that nobody closed.", ["channel"]
+)
+
 
 def exposition() -> bytes:
     """All metrics of this process in Prometheus' text format."""

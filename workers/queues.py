@@ -5,10 +5,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from activities import dispatch, orders, payments, refunds, support, tickets
+from activities import (
+    dispatch,
+    orders,
+    payments,
+    reconciliation,
+    refunds,
+    support,
+    tickets,
+)
 from services.db import Database
 from services.gateways import Gateways
 from workflows.dispatch import Dispatch
+from workflows.reconciliation import Reconciliation, Reconciliations
 from workflows.recover import Recover
 from workflows.refund import Refund
 from workflows.takeaway import TakeawayOrder
@@ -76,4 +85,16 @@ DISPATCH = Queue(
     # None: another process takes over the sooner.
     grace=timedelta(),
 )
-QUEUES = (ORDERS, DISPATCH)
+FINANCE = Queue(
+    name="finance",
+    workflows=(Reconciliation, Reconciliations),
+    activities=lambda tools: reconciliation.build(tools.database, tools.gateways),
+    workflow_tasks=5,
+    local_activities=1,
+    # A bill is held whole in memory.
+    activities_at_once=4,
+    cached_workflows=50,
+    sticky_wait=timedelta(seconds=3),
+    grace=timedelta(seconds=5),
+)
+QUEUES = (ORDERS, DISPATCH, FINANCE)

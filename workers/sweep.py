@@ -13,13 +13,14 @@ from domain.contracts.life import RecoverOrder
 from domain.contracts.refunds import RefundOrder
 from domain.contracts.tickets import TicketOf
 from domain.ids import order_workflow, recover_workflow, refund_workflow, ticket_workflow
-from services import facts, loose_ends, metrics, tickets
+from services import facts, loose_ends, metrics, reconciliation, suspense, tickets
 from services.db import Database
 from services.loose_ends import BEGINNING, PAGE_ROWS, OpenOrder, OpenRefund, Unapplied
 from workers.queues import ORDERS
 from workers.temporal import WorkflowGone, Workflows
 
 SWEEP_SECONDS = 15.0
+SUSPENSE_SECONDS = 300.0
 PAGES = 5
 """Of visibility per round and question."""
 LOOK_BACK = timedelta(days=1)
@@ -46,6 +47,7 @@ class Sweep:
         self._open_token: bytes | None = None
         self._broken_token: bytes | None = None
         self._repeats: dict[int, tuple[float, float]] = {}
+        self._suspense_due = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep until told to stop."""
@@ -69,6 +71,7 @@ class Sweep:
             self.ticket_counts,
             self.notices,
             self.leftovers,
+            self.suspense,
         )
         with metrics.SWEEP_SECONDS.time():
             for part in parts:
@@ -155,6 +158,19 @@ class Sweep:
         """What nobody will ask for again goes, a page at a time."""
         async with self._database.write() as writer:
             await loose_ends.forget(writer)
+
+    async def suspense(self) -> None:
+        """Every few minutes: how much waits in suspense and in differences; old money: tickets."""
+        now = asyncio.get_running_loop().time()
+        if now < self._suspense_due:
+            return
+        self._suspense_due = now + SUSPENSE_SECONDS
+        async with self._database.write() as writer:
+            for held in await suspense.look(writer):
+                metrics.SUSPENSE_FEN.labels(held.site_id, "all").set(held.all_fen)
+                metrics.SUSPENSE_FEN.labels(held.site_id, "old").set(held.old_fen)
+            for channel, count in (await reconciliation.count_open(writer)).items():
+                metrics.DIFFERENCES_OPEN.labels(channel).set(count)
 
     async def notices(self) -> None:
         """Facts about payments that were confirmed but not applied: told again, ever later."""

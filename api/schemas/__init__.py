@@ -31,6 +31,13 @@ from api.schemas.catalogue import (
     Window,
     WishedLine,
 )
+from api.schemas.finance import (
+    CloseDifference,
+    Difference,
+    Differences,
+    Reconciliation,
+    Reconciliations,
+)
 from api.schemas.orders import (
     DecideCancel,
     Done,
@@ -98,8 +105,11 @@ __all__ = [
     "AssignTicket",
     "Attempt",
     "Choice",
+    "CloseDifference",
     "Code",
     "DecideCancel",
+    "Difference",
+    "Differences",
     "Done",
     "DropOff",
     "Entry",
@@ -142,6 +152,8 @@ __all__ = [
     "Problem",
     "Proof",
     "Quote",
+    "Reconciliation",
+    "Reconciliations",
     "Refund",
     "RejectOrder",
     "ResolveTicket",

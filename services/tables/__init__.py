@@ -31,11 +31,20 @@ from services.tables.ordering import (
     request_keys,
     shop_days,
 )
+from services.tables.reconciliation import (
+    bill_rows,
+    bills,
+    differences,
+    fund_rows,
+    reconciliations,
+)
 from services.tables.telling import facts, outbox
 from services.tables.tickets import ticket_entries, ticket_evidence, tickets
 
 __all__ = [
     "addresses",
+    "bill_rows",
+    "bills",
     "channel_accounts",
     "credit_grants",
     "credit_hold_parts",
@@ -43,7 +52,9 @@ __all__ = [
     "credit_refunds",
     "customers",
     "delivery_tasks",
+    "differences",
     "facts",
+    "fund_rows",
     "inbox",
     "item_leases",
     "items",
@@ -58,6 +69,7 @@ __all__ = [
     "payment_attempts",
     "quarantine",
     "quotes",
+    "reconciliations",
     "refunds",
     "request_keys",
     "riders",

@@ -43,6 +43,7 @@ BY_PREFIX = {
     "/v1/merchant/": {Role.MERCHANT},
     "/v1/rider/": {Role.RIDER},
     "/v1/support/": {Role.SUPPORT},
+    "/v1/finance/": {Role.FINANCE},
     "/v1/": {Role.CUSTOMER},
 }
 

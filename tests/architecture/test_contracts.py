@@ -94,6 +94,8 @@ def test_the_names_of_workflows_are_pinned() -> None:
     ]
     assert sorted(filter(None, names)) == [
         "Dispatch",
+        "Reconciliation",
+        "Reconciliations",
         "Recover",
         "Refund",
         "TakeawayOrder",

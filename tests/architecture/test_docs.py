@@ -10,6 +10,7 @@ import pytest
 from domain import orders, tickets
 from domain.books import CHART
 from domain.contracts.refunds import RefundState
+from domain.reconciliation import Flaw, Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
@@ -22,7 +23,7 @@ ENUMS: list[type[StrEnum]] = [
     kind
     for kind in vars(orders).values()
     if inspect.isclass(kind) and issubclass(kind, StrEnum) and kind.__module__ == orders.__name__
-] + [RefundState, tickets.State, tickets.Owner, tickets.Outcome]
+] + [RefundState, tickets.State, tickets.Owner, tickets.Outcome, Verdict, Flaw]
 MEMBERS = [member for kind in ENUMS for member in kind]
 
 

@@ -70,6 +70,17 @@ PATIENT: RegularPolicy = {
 """A regular activity that asks until there is something to say; the activity names its pauses
 (`next_retry_delay`), the caller the end (`within`)."""
 
+BULK: RegularPolicy = {
+    "start_to_close_timeout": timedelta(minutes=5),
+    "retry_policy": RetryPolicy(
+        initial_interval=timedelta(seconds=5),
+        backoff_coefficient=2.0,
+        maximum_interval=timedelta(minutes=5),
+        maximum_attempts=UNLIMITED_ATTEMPTS,
+    ),
+}
+"""A regular activity over a whole day's rows, which nobody waits for."""
+
 
 def within(left: timedelta, policy: RegularPolicy) -> RegularPolicy:
     """The same profile, given up when `left` is over."""

@@ -3,15 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from domain.errors import DomainError, Kind
+from domain.errors import CreditTooLow, DomainError, Kind
 from domain.ledger import Account, Journal, Keeping, Posting, Side, platform_expense
-
-
-class CreditTooLow(DomainError):
-    """There is less credit left than that."""
-
-    kind = Kind.CONFLICT
-    problem = "credit_too_low"
 
 
 class CreditNotHeld(DomainError):

@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import Row, text
 
 from domain import credit
-from domain.credit import CreditNotHeld, CreditRefundTooMuch, CreditTooLow, Part
-from domain.errors import IdempotencyConflict, NotFound
+from domain.credit import CreditNotHeld, CreditRefundTooMuch, Part
+from domain.errors import CreditTooLow, IdempotencyConflict, NotFound
 from domain.ledger import Account, Journal
 from services.db import Reader, Writer
 

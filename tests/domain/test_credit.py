@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from domain import ledger
 from domain.credit import (
-    CreditTooLow,
     Part,
     credit_expired,
     credit_granted,
@@ -14,6 +13,7 @@ from domain.credit import (
     credit_spent,
     take,
 )
+from domain.errors import CreditTooLow
 from domain.ledger import Journal, Side
 
 

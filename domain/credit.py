@@ -3,14 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from domain.errors import DomainError, Kind
-
-
-class CreditTooLow(DomainError):
-    """There is less credit left than that."""
-
-    kind = Kind.CONFLICT
-    problem = "credit_too_low"
+from domain.errors import CreditTooLow, DomainError, Kind
 
 
 class CreditNotHeld(DomainError):

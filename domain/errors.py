@@ -91,6 +91,13 @@ class SoldOut(DomainError):
     problem = "sold_out"
 
 
+class CreditTooLow(DomainError):
+    """There is less platform credit left than that."""
+
+    kind = Kind.CONFLICT
+    problem = "credit_too_low"
+
+
 class FulfilmentUnavailable(DomainError):
     """The shop does not offer this way to get the order."""
 

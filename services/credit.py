@@ -14,8 +14,8 @@ from sqlalchemy import Row, text
 
 from domain import credit
 from domain.books import journal
-from domain.credit import CreditNotHeld, CreditRefundTooMuch, CreditTooLow, Part
-from domain.errors import IdempotencyConflict, NotFound
+from domain.credit import CreditNotHeld, CreditRefundTooMuch, Part
+from domain.errors import CreditTooLow, IdempotencyConflict, NotFound
 from domain.ledger import Journal
 from services.db import Reader, Writer
 

@@ -39,6 +39,7 @@ _BREAKDOWNS: Mapping[Fault, tuple[int, str]] = {
     Fault.HTTP_500: (500, "INTERNAL_ERROR"),
     Fault.HTTP_502: (502, "BAD_GATEWAY"),
     Fault.HTTP_429: (429, "TOO_MANY_REQUESTS"),
+    Fault.SYSTEM_ERROR: (500, "INTERNAL_ERROR"),
 }
 
 

@@ -86,7 +86,9 @@ class Payouts:
             reason = "PAYEE_UNKNOWN" if payee is None else payee["reason"]
             with self._store.transaction():
                 self._end(row, state, reason if state == "FAILED" else "")
-        due = self._store.one("SELECT min(due_at) AS at FROM bank_transfers WHERE due_at > 0")
+        due = self._store.one(
+            "SELECT min(due_at) AS at FROM bank_transfers WHERE due_at IS NOT NULL"
+        )
         return due["at"] if due else None
 
     def resolve(self, account: str, line_id: str, state: Resolution, reason: str) -> Json:

@@ -85,7 +85,7 @@ class Refunds:
         for row in self._store.all("SELECT * FROM bank_refunds WHERE due_at <= :now", now=now):
             with self._store.transaction():
                 self._end(row, self._habits().refund_outcome, now)
-        due = self._store.one("SELECT min(due_at) AS at FROM bank_refunds WHERE due_at > 0")
+        due = self._store.one("SELECT min(due_at) AS at FROM bank_refunds WHERE due_at IS NOT NULL")
         return due["at"] if due else None
 
     def resolve(self, account: str, out_refund_no: str, status: Resolution) -> Json:

@@ -122,7 +122,7 @@ class Splits:
                     account=row["account"],
                     number=row["out_order_no"],
                 )
-        due = self._store.one("SELECT min(due_at) AS at FROM bank_splits WHERE due_at > 0")
+        due = self._store.one("SELECT min(due_at) AS at FROM bank_splits WHERE due_at IS NOT NULL")
         return due["at"] if due else None
 
     def _open(

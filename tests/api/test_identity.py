@@ -33,6 +33,7 @@ MAY = {
     "make_live_ticket": set(Role),
     "list_support_orders": {Role.SUPPORT, Role.OPERATIONS},
     "get_timeline": {Role.SUPPORT, Role.OPERATIONS},
+    "get_money": {Role.SUPPORT, Role.OPERATIONS},
     "intervene": {Role.SUPPORT},
     "add_note": {Role.SUPPORT},
     "list_support_tickets": {Role.SUPPORT, Role.OPERATIONS},

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.books import journal
-from domain.credit import CreditTooLow, Part, take
+from domain.credit import Part, take
+from domain.errors import CreditTooLow
 from domain.ledger import Journal, Side
 
 

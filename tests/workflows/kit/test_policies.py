@@ -10,7 +10,7 @@ PROFILES = {name: getattr(policies, name) for name in dir(policies) if name.isup
 
 def test_every_profile_bounds_a_try_and_says_how_often() -> None:
     found = {name: one for name, one in PROFILES.items() if isinstance(one, dict)}
-    assert set(found) == {"ROW", "GATEWAY_ONCE", "GATEWAY", "PATIENT"}
+    assert set(found) == {"ROW", "GATEWAY_ONCE", "GATEWAY", "PATIENT", "BULK"}
     for name, profile in found.items():
         assert timedelta() < profile["start_to_close_timeout"] <= timedelta(seconds=20), name
         assert "retry_policy" in profile, name

@@ -41,7 +41,7 @@ class Disputes:
                 "charge": charge["id"],
                 "currency": charge["currency"],
                 "enhanced_eligibility_types": [],
-                "evidence": {},
+                "evidence": {"enhanced_evidence": {}},
                 "evidence_details": {
                     "due_by": int(time.time()) + ANSWER_WITHIN_SECONDS,
                     "enhanced_eligibility": {},
@@ -80,7 +80,7 @@ class Disputes:
         dispute["evidence"] |= wish.evidence
         dispute["metadata"] |= wish.metadata
         details = dispute["evidence_details"]
-        details["has_evidence"] = bool(dispute["evidence"])
+        details["has_evidence"] |= bool(wish.evidence)
         if wish.submit and wish.evidence:
             dispute["status"] = "under_review"
             details["submission_count"] += 1

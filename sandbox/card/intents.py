@@ -18,6 +18,8 @@ SEARCH_LAG_SECONDS = 60
 CONFIRMABLE = frozenset({"requires_payment_method", "requires_confirmation", "requires_action"})
 CANCELABLE = CONFIRMABLE | {"requires_capture"}
 _CLAUSE = re.compile(r"""metadata\[["'](\w{1,40})["']\]:["']([^"']{1,500})["']""")
+_OF_METHODS = frozenset({"display_brand", "networks", "three_d_secure_usage"})
+"""What a saved card shows of itself and a charge by it does not."""
 _OWN_CODES = frozenset({"expired_card", "incorrect_cvc", "incorrect_number", "processing_error"})
 
 
@@ -317,6 +319,7 @@ _OUTCOME: Json = {
 
 
 def _charge_of(intent: Json, method: Json) -> Json:
+    used = {name: value for name, value in method["card"].items() if name not in _OF_METHODS}
     return {
         "id": make_id("ch"),
         "object": "charge",
@@ -345,7 +348,10 @@ def _charge_of(intent: Json, method: Json) -> Json:
         "paid": True,
         "payment_intent": intent["id"],
         "payment_method": method["id"],
-        "payment_method_details": {"card": method["card"], "type": "card"},
+        "payment_method_details": {
+            "card": {**used, "network": "visa", "three_d_secure": None},
+            "type": "card",
+        },
         "receipt_email": None,
         "receipt_number": None,
         "receipt_url": None,

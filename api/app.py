@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from api import (
+    after_sales,
     catalogue,
     codec,
     health,
@@ -18,6 +19,7 @@ from api import (
     merchant,
     notify,
     orders,
+    policies,
     rider,
     support,
 )
@@ -62,7 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
         },
     )
     hot.add(app, PROBLEMS)
-    for module in (catalogue, orders, merchant, rider, support, live):
+    for module in (catalogue, orders, merchant, rider, support, after_sales, policies, live):
         app.include_router(module.router, responses=PROBLEMS)
     app.include_router(notify.router, responses={422: PROBLEMS[422], 503: PROBLEMS[503]})
     app.include_router(health.router)

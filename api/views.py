@@ -4,7 +4,8 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
-from domain.prices import Item
+from domain import compensation, refund_rules
+from domain.prices import FEES_VERSION, Item
 from domain.proof import handover_code
 from domain.shops import Shop
 from services.events import Stream
@@ -46,10 +47,20 @@ def quote(one: Quote, *, payer_linked: bool) -> dict[str, Any]:
         "goods_fen": one.goods_fen,
         "packing_fen": one.packing_fen,
         "delivery_fee_fen": one.delivery_fee_fen,
+        "discounts": one.discounts,
+        "channel_fee_fen": one.channel_fee_fen,
         "total_fen": one.total_fen,
         "distance_meters": one.distance_meters,
         "promise_minutes": one.promise_minutes,
         "payment_methods": ["jsapi", "native"] if payer_linked else ["native"],
+        "policies": {
+            "refunds": {"version": refund_rules.VERSION, "path": "/v1/policies/refunds"},
+            "fees": {"version": FEES_VERSION, "path": f"/v1/policies/fees?site={one.site_id}"},
+            "compensation": {
+                "version": compensation.VERSION,
+                "path": "/v1/policies/compensation",
+            },
+        },
     }
 
 

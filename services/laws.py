@@ -19,7 +19,7 @@ LAWS: Mapping[str, str] = {
         WHERE refunded_fen > paid_fen AND {site}""",
     "1 each order's refunds add up to its row": """
         SELECT o.order_id, o.refunded_fen, coalesce(sum(r.amount_fen), 0) AS refunds_fen
-        FROM orders o LEFT JOIN refunds r ON r.order_id = o.order_id AND r.source = 'held'
+        FROM orders o LEFT JOIN refunds r ON r.order_id = o.order_id AND r.source <> 'suspense'
         WHERE {o_site} GROUP BY o.order_id, o.refunded_fen
         HAVING o.refunded_fen <> coalesce(sum(r.amount_fen), 0)""",
     "1 money that came is booked once": """

@@ -5,13 +5,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from activities import dispatch, orders, payments, refunds, support
+from activities import after_sales, dispatch, orders, payments, refunds, support
 from activities.gateways import Gateways
+from domain.channels import Ability
 from services.db import Database
+from workflows.after_sale import AfterSale
 from workflows.dispatch import Dispatch
 from workflows.recover import Recover
 from workflows.refund import Refund
 from workflows.takeaway import TakeawayOrder
+
+ABILITIES: dict[str, Ability] = {}
+"""By channel, where a channel's bounds on refunds are not the usual ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +52,13 @@ def _order_acts(tools: Tools) -> list[Callable[..., Any]]:
         *support.build(tools.database),
         *payments.build(tools.database, tools.gateways),
         *refunds.build(tools.database, tools.gateways),
+        *after_sales.build(tools.database, ABILITIES),
     ]
 
 
 ORDERS = Queue(
     name="orders",
-    workflows=(TakeawayOrder, Refund, Recover),
+    workflows=(TakeawayOrder, Refund, Recover, AfterSale),
     activities=_order_acts,
     workflow_tasks=20,
     local_activities=50,

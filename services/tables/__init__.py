@@ -1,5 +1,6 @@
 """Every table of the platform as SQLAlchemy Core; migrations make them, services fill them."""
 
+from services.tables.after_sales import after_sales, compensation_days
 from services.tables.delivery import delivery_tasks, offers
 from services.tables.market import (
     addresses,
@@ -29,7 +30,9 @@ from services.tables.telling import facts, outbox, tickets
 
 __all__ = [
     "addresses",
+    "after_sales",
     "channel_accounts",
+    "compensation_days",
     "customers",
     "delivery_tasks",
     "facts",

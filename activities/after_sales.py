@@ -58,6 +58,8 @@ class AfterSaleActs:
             await after_sales.insert(
                 writer, ask, site_id=sold.site_id, reason=reason, state=state, parts=parts
             )
+            if state is State.ESCALATED:
+                await _ticket(writer, stream, step, ask.after_sale_id, "after_sale")
             asked = {
                 "after_sale": state,
                 "after_sale_id": ask.after_sale_id,
@@ -100,7 +102,7 @@ class AfterSaleActs:
         """Support was silent: another ticket."""
         async with self.database.write() as writer:
             stream, _ = await orders.begin(writer, step)
-            await _ticket(writer, stream, step, "after_sale_overdue")
+            await _ticket(writer, stream, step, step.after_sale_id, "after_sale_overdue")
             return await _said(writer, stream, step.after_sale_id)
 
     def _ensure_in_time(self, sold: Sold, reason: refund_rules.Reason) -> None:
@@ -126,7 +128,7 @@ class AfterSaleActs:
             ensure_follows(State(wish.state), state)
             await _answer(writer, step, state)
             if ticket:
-                await _ticket(writer, stream, step, ticket)
+                await _ticket(writer, stream, step, step.after_sale_id, ticket)
             data = {"after_sale": state, "after_sale_id": step.after_sale_id}
             return await _tell(writer, stream, step, data)
 
@@ -160,7 +162,7 @@ class AfterSaleActs:
             await after_sales.pay(writer, step.after_sale_id, out_refund_no=number, parts=parts)
             await _answer(writer, step, State.APPROVED)
             if stands_in:
-                await _ticket(writer, stream, step, "merchant_owes")
+                await _ticket(writer, stream, step, step.after_sale_id, "merchant_owes")
             if sold.ended_at is None:
                 await _tell_order(writer, stream, number)
             data = {
@@ -207,14 +209,16 @@ async def _tell_order(writer: Writer, stream: Stream, number: str) -> None:
     )
 
 
-async def _ticket(writer: Writer, stream: Stream, step: AfterSaleStep, kind: str) -> None:
+async def _ticket(
+    writer: Writer, stream: Stream, step: Step, after_sale_id: str, kind: str
+) -> None:
     await orders.ask_support(
         writer,
         stream,
         kind=kind,
         key=step.key,
         due_at=events.utc_now() + TICKET_DUE,
-        data={"after_sale_id": step.after_sale_id},
+        data={"after_sale_id": after_sale_id},
     )
 
 

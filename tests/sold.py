@@ -31,7 +31,8 @@ class Sales:
     def merchant_id(self) -> str:
         return f"{self.site_id}-merchant"
 
-    async def build(self) -> "Sales":
+    async def build(self, *, new_site: bool = True) -> "Sales":
+        """Write the site, unless it is there, and the merchant's account at the channel."""
         site = {"site_id": self.site_id}
         account = {
             "account_id": f"{self.site_id}-account",
@@ -42,7 +43,8 @@ class Sales:
             "keys_ref": "keys",
         }
         async with self.database.write() as writer:
-            await writer.run(insert(tables.sites).values(**site, name="Sales"))
+            if new_site:
+                await writer.run(insert(tables.sites).values(**site, name="Sales"))
             await writer.run(insert(tables.channel_accounts).values(**site, **account))
         return self
 

@@ -111,6 +111,8 @@ async def test_a_riders_fault_leaves_the_merchant_paid(
     order_id = await sales.order()
     ask = sales.asked(order_id, (2, 1), reason_code="damaged", delivery_fee=True)
     assert (await acts.ask(ask)).state == "escalated"
+    [ticket] = await sales.all("SELECT kind FROM tickets WHERE order_id = :id", id=order_id)
+    assert ticket.kind == "after_sale"
     await acts.approve(step(ask, "approved", "support:sue"))
     await complete(database, order_id)
     payable = ledger.merchant_payable(sales.merchant_id).code

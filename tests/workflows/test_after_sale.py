@@ -34,6 +34,10 @@ from workflows.kit.connect import connect
 from workflows.kit.plugin import plugin
 
 QUICK = 0.3
+STATE = "SELECT state FROM after_sales WHERE after_sale_id = :id"
+OVERDUE = """
+SELECT count(*) >= 3 FROM tickets WHERE order_id = :order_id AND kind = 'after_sale_overdue'
+"""
 PATIENCE_SECONDS = 20
 
 
@@ -79,6 +83,13 @@ class Desk:
             said = await handle.result()
         assert said is not None
         return said.state
+
+    async def until(self, question: str, ask: Ask, wanted: object) -> None:
+        """Wait until the rows of `ask` answer the question so."""
+        parameters = {"id": ask.after_sale_id, "order_id": ask.order_id}
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (await self.sales.all(question, **parameters))[0][0] != wanted:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
 
     async def back_fen(self, ask: Ask) -> int:
         return int((await self.sales.row(ask.order_id)).refunded_fen)
@@ -142,18 +153,7 @@ async def test_a_silent_merchant(
 ) -> None:
     timers = AfterSaleTimers(merchant_seconds=QUICK)
     ask = await desk.ask(*lines, timers=timers, auto_approve_fen=limit)
-    assert await until(desk, ask, end)
-
-
-async def until(desk: Desk, ask: Ask, state: str) -> bool:
-    """Wait until the row says so."""
-    question = "SELECT state FROM after_sales WHERE after_sale_id = :id"
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while [row.state for row in await desk.sales.all(question, id=ask.after_sale_id)] != [
-            state
-        ]:
-            await asyncio.sleep(0.05)
-    return True
+    await desk.until(STATE, ask, end)
 
 
 async def test_a_refusal_goes_to_support_where_two_must_agree(desk: Desk) -> None:
@@ -199,10 +199,7 @@ async def test_silences_of_customer_and_support_have_their_ends(desk: Desk) -> N
     small = await desk.ask((1, 1), timers=timers, reason_code="damaged")
     assert await desk.end(small) == "approved"
     large = await desk.ask((2, 1), timers=timers, reason_code="damaged")
-    overdue = "SELECT count(*) AS n FROM tickets WHERE order_id = :id AND kind LIKE '%_overdue'"
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while (await desk.sales.all(overdue, id=large.order_id))[0].n < 3:
-            await asyncio.sleep(0.05)
+    await desk.until(OVERDUE, large, wanted=True)
     assert await desk.back_fen(large) == 0
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from domain import ledger, orders
+from domain.after_sale import State as AfterSale
 from domain.contracts.refunds import RefundState
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,7 +22,7 @@ ENUMS: list[type[StrEnum]] = [
     kind
     for kind in vars(orders).values()
     if inspect.isclass(kind) and issubclass(kind, StrEnum) and kind.__module__ == orders.__name__
-] + [RefundState]
+] + [RefundState, AfterSale]
 MEMBERS = [member for kind in ENUMS for member in kind]
 CHINESE = re.compile(r"[一-鿿]+")
 

@@ -231,6 +231,7 @@ async def _said(writer: Writer, stream: Stream, after_sale_id: str) -> AfterSale
         amount_fen=wish.amount_fen,
         seq=stream.seq,
         refund_nos=(wish.out_refund_no,) if wish.out_refund_no else (),
+        agreed_by=wish.answered_by if wish.state == State.AWAITING_APPROVAL else "",
     )
 
 

@@ -160,9 +160,8 @@ async def _answer(
 
 async def _done(parts: Parts, said: AfterSaleSaid, status_code: int) -> Response:
     await parts.refresh(said.order_id)
-    shown = asdict(said)
-    del shown["refund_nos"]
-    return reply(shown, status_code)
+    told = schemas.AfterSaleDone.model_validate(asdict(said))
+    return reply(told.model_dump(), status_code)
 
 
 def _shown(wish: Row[Any]) -> dict[str, Any]:

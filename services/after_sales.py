@@ -22,6 +22,8 @@ from services.events import dumps
 
 CAUSE = "after_sale:"
 """Prefix of a refund's cause; the after-sale's id follows."""
+TERMS = ("timers", "auto_approve_fen", "approval_limit_fen")
+"""What of a wish's input is kept beside its columns, so that it can be started again."""
 MAX_OF_ORDER = 50
 """Wishes of one order that are shown, and that are counted."""
 
@@ -66,10 +68,10 @@ SELECT * FROM after_sales WHERE order_id = :order_id ORDER BY asked_at, after_sa
 _FIND = text("SELECT * FROM after_sales WHERE after_sale_id = :after_sale_id")
 _INSERT = text("""
 INSERT INTO after_sales (after_sale_id, site_id, order_id, state, reason_code, bearer, lines,
-  delivery_fee, evidence, parts, amount_fen)
+  delivery_fee, evidence, parts, terms, amount_fen)
 VALUES (:after_sale_id, :site_id, :order_id, :state, :reason_code, :bearer,
   CAST(:lines AS jsonb), :delivery_fee, CAST(:evidence AS jsonb), CAST(:parts AS jsonb),
-  :amount_fen)
+  CAST(:terms AS jsonb), :amount_fen)
 """)
 _MOVE = text("""
 UPDATE after_sales SET state = :state, answered_by = :actor, answer_code = :reason_code,
@@ -160,6 +162,7 @@ async def insert(
             "delivery_fee": ask.delivery_fee,
             "evidence": dumps(ask.evidence),
             "parts": dumps([asdict(part) for part in parts]),
+            "terms": dumps({name: getattr(ask, name) for name in TERMS}),
             "amount_fen": allocation.paid_fen(parts),
         },
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 from temporalio import workflow
@@ -36,7 +37,6 @@ class AfterSale:
         self.ask = ask
         self.said: AfterSaleSaid | None = None
         self.refusal: FailureError | None = None
-        self.agreed_by = ""
         self.reminders = 0
         self.lock = asyncio.Lock()
         self.clock = Clock()
@@ -133,30 +133,18 @@ class AfterSale:
         """Support decides; above the limit two of them must agree."""
         if command.decision != "approve":
             return await self._act(after_sales.DECLINE, State.DECLINED, command, *SUPPORTS)
-        alone = needs_second_person(
-            self._amount_fen(),
-            limit_fen=self.ask.approval_limit_fen,
-            agreed_by=self.agreed_by,
-            actor=command.actor,
-        )
-        if not alone:
-            return await self._act(after_sales.APPROVE, State.APPROVED, command, *SUPPORTS)
-        request = after_sales.REQUEST_APPROVAL
-        # Before the first await: of two who agree at once, the second is the second person.
-        self.agreed_by = command.actor
-        try:
-            said = await self._act(request, State.AWAITING_APPROVAL, command, State.ESCALATED)
-        except (DomainError, FailureError):
-            self.agreed_by = ""
-            raise
-        return AfterSaleSaid(
-            after_sale_id=said.after_sale_id,
-            order_id=said.order_id,
-            state=said.state,
-            amount_fen=said.amount_fen,
-            seq=said.seq,
-            outcome="approval_requested",
-        )
+        async with self.lock:
+            # Of two who agree at once, the one who waited here is the second person.
+            if not needs_second_person(
+                self._amount_fen(),
+                limit_fen=self.ask.approval_limit_fen,
+                agreed_by=self.said.agreed_by if self.said else "",
+                actor=command.actor,
+            ):
+                return await self._do(after_sales.APPROVE, State.APPROVED, command, *SUPPORTS)
+            request, then = after_sales.REQUEST_APPROVAL, State.AWAITING_APPROVAL
+            said = await self._do(request, then, command, State.ESCALATED)
+            return replace(said, outcome="approval_requested")
 
     @workflow.query
     def status(self) -> AfterSaleSaid | None:
@@ -174,20 +162,29 @@ class AfterSale:
     ) -> AfterSaleSaid:
         """One answer after the other; `when`: the states in which it is this person's turn."""
         async with self.lock:
-            if when and self.state not in when:
-                raise ActionNotAllowed(
-                    f"not while {self.state}", reason="wrong_state", after_sale=self.state.value
-                )
-            ensure_follows(self.state, after)
-            said = await acts.local(contract, self._step(after, command), **policies.ROW)
-            self.said = said
-            self._wait_for_the_next()
-            await start_refunds(
-                said.refund_nos,
-                order_id=self.ask.order_id,
-                poll_seconds=self.ask.timers.refund_poll_seconds,
+            return await self._do(contract, after, command, *when)
+
+    async def _do(
+        self,
+        contract: Act[AfterSaleStep, AfterSaleSaid],
+        after: State,
+        command: AfterSaleCommand,
+        *when: State,
+    ) -> AfterSaleSaid:
+        if when and self.state not in when:
+            raise ActionNotAllowed(
+                f"not while {self.state}", reason="wrong_state", after_sale=self.state.value
             )
-            return said
+        ensure_follows(self.state, after)
+        said = await acts.local(contract, self._step(after, command), **policies.ROW)
+        self.said = said
+        self._wait_for_the_next()
+        await start_refunds(
+            said.refund_nos,
+            order_id=self.ask.order_id,
+            poll_seconds=self.ask.timers.refund_poll_seconds,
+        )
+        return said
 
     def _step(self, what: str, command: AfterSaleCommand) -> AfterSaleStep:
         return AfterSaleStep(

@@ -91,6 +91,8 @@ class AfterSaleSaid:
     outcome: str = "done"
     """`approval_requested` where a second person must agree."""
     refund_nos: tuple[str, ...] = ()
+    agreed_by: str = ""
+    """Who of support waits for a second person."""
 
 
 ASK = act("after_sales.ask", Ask, AfterSaleSaid)

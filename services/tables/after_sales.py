@@ -1,6 +1,6 @@
 """After-sale: wishes for money back and their answers; what compensation has cost each day."""
 
-from sqlalchemy import CheckConstraint, Index, Table
+from sqlalchemy import CheckConstraint, Index, Table, text
 
 from services.db import metadata
 from services.tables.columns import (
@@ -26,6 +26,7 @@ after_sales = Table(
     flag_column("delivery_fee"),
     json_column("evidence", "[]"),
     json_column("parts", "[]"),
+    json_column("terms"),
     fen_column("amount_fen"),
     text_column("answered_by", server_default=""),
     text_column("answer_code", server_default=""),
@@ -34,6 +35,11 @@ after_sales = Table(
     at_column("changed_at", nullable=False, server_default=NOW),
     CheckConstraint("amount_fen > 0", name="amount"),
     Index(None, "order_id"),
+    Index(
+        "ix_after_sales_undecided",
+        "changed_at",
+        postgresql_where=text("state IN ('asked', 'rejected', 'escalated', 'awaiting_approval')"),
+    ),
 )
 compensation_days = Table(
     "compensation_days",

@@ -6,9 +6,11 @@ Refunds' own way home is replayed and driven elsewhere: a stand-in takes their p
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from temporalio import workflow
 from temporalio.client import Client
 from temporalio.worker import Replayer, Worker
@@ -26,8 +28,11 @@ from domain.contracts.after_sales import (
 from domain.contracts.refunds import RefundOrder
 from domain.errors import ActionNotAllowed
 from services.db import Database
+from services.settings import Settings
 from tests.sold import Sales
 from tests.temporal import development_server
+from workers.sweep import Sweep
+from workers.temporal import Workflows
 from workflows.after_sale import AfterSale
 from workflows.kit.codec import EncryptionCodec
 from workflows.kit.connect import connect
@@ -39,6 +44,15 @@ OVERDUE = """
 SELECT count(*) >= 3 FROM tickets WHERE order_id = :order_id AND kind = 'after_sale_overdue'
 """
 PATIENCE_SECONDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A server with a worker behind it, and the doors to it."""
+
+    told: Settings
+    client: Client
+    durable: Durable
 
 
 @workflow.defn(name="Refund", sandboxed=False)
@@ -53,9 +67,9 @@ class Home:
 class Desk:
     """Wishes and answers, and where they end."""
 
-    def __init__(self, client: Client, durable: Durable, sales: Sales) -> None:
-        self.client = client
-        self.durable = durable
+    def __init__(self, parts: Parts, sales: Sales) -> None:
+        self.client = parts.client
+        self.durable = parts.durable
         self.sales = sales
 
     async def ask(self, *lines: tuple[int, int], **more: Any) -> Ask:
@@ -96,7 +110,7 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-async def parts(database: Database) -> AsyncIterator[tuple[Client, Durable, EncryptionCodec]]:
+async def parts(database: Database) -> AsyncIterator[Parts]:
     async with development_server() as told:
         client = await connect(told)
         async with Worker(
@@ -105,16 +119,12 @@ async def parts(database: Database) -> AsyncIterator[tuple[Client, Durable, Encr
             workflows=[AfterSale, Home],
             activities=build(database, {}),
         ):
-            codec = EncryptionCodec.from_text(told.payload_key.get_secret_value())
-            yield client, Durable(told, database), codec
+            yield Parts(told, client, Durable(told, database))
 
 
 @pytest.fixture
-async def desk(
-    parts: tuple[Client, Durable, EncryptionCodec], database: Database, site_id: str
-) -> Desk:
-    client, durable, _ = parts
-    return Desk(client, durable, await Sales(database, site_id).build())
+async def desk(parts: Parts, database: Database, site_id: str) -> Desk:
+    return Desk(parts, await Sales(database, site_id).build())
 
 
 async def test_the_merchant_approves_and_the_refund_is_on_its_way(desk: Desk) -> None:
@@ -203,9 +213,25 @@ async def test_silences_of_customer_and_support_have_their_ends(desk: Desk) -> N
     assert await desk.back_fen(large) == 0
 
 
-async def test_what_was_lived_replays(
-    desk: Desk, parts: tuple[Client, Durable, EncryptionCodec]
+async def test_what_lost_its_workflow_goes_on_where_it_was(
+    desk: Desk, parts: Parts, database: Database
 ) -> None:
+    ask = await desk.ask((2, 1), reason_code="damaged")
+    await desk.decide(ask, "support:sue")
+    workflow_id = ids.after_sale_workflow(ask.after_sale_id)
+    await desk.client.get_workflow_handle(workflow_id).terminate()
+    async with database.write() as writer:
+        earlier = "UPDATE after_sales SET changed_at = now() - interval '5 minutes'"
+        await writer.run(text(f"{earlier} WHERE after_sale_id = :id"), {"id": ask.after_sale_id})
+    await Sweep(database, Workflows(parts.told)).wishes()
+    with pytest.raises(ActionNotAllowed) as same:
+        await desk.decide(ask, "support:sue")
+    assert same.value.data["reason"] == "second_person_needed"
+    assert (await desk.decide(ask, "support:tom")).state == "approved"
+    assert await desk.back_fen(ask) == 2_100
+
+
+async def test_what_was_lived_replays(desk: Desk, parts: Parts) -> None:
     ask = await desk.ask((2, 1))
     await desk.tap(ask, "reject")
     await desk.tap(ask, "escalate", "customer:ann")
@@ -213,6 +239,7 @@ async def test_what_was_lived_replays(
     await desk.decide(ask, "support:tom")
     await desk.end(ask)
     handle = desk.client.get_workflow_handle(ids.after_sale_workflow(ask.after_sale_id))
-    replayer = Replayer(workflows=[AfterSale], plugins=[plugin(parts[2], sandboxed=True)])
+    codec = EncryptionCodec.from_text(parts.told.payload_key.get_secret_value())
+    replayer = Replayer(workflows=[AfterSale], plugins=[plugin(codec, sandboxed=True)])
     replayed = await replayer.replay_workflow(await handle.fetch_history())
     assert replayed.replay_failure is None

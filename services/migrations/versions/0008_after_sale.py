@@ -36,6 +36,7 @@ def upgrade() -> None:
         sa.Column("delivery_fee", sa.Boolean(), server_default="false", nullable=False),
         _json("evidence", "[]"),
         _json("parts", "[]"),
+        _json("terms", "{}"),
         sa.Column("amount_fen", sa.BigInteger(), nullable=False),
         sa.Column("answered_by", sa.Text(), server_default="", nullable=False),
         sa.Column("answer_code", sa.Text(), server_default="", nullable=False),
@@ -53,6 +54,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("after_sale_id", name=op.f("pk_after_sales")),
     )
     op.create_index(op.f("ix_after_sales_order_id"), "after_sales", ["order_id"], unique=False)
+    op.create_index(
+        "ix_after_sales_undecided",
+        "after_sales",
+        ["changed_at"],
+        unique=False,
+        postgresql_where=sa.text(
+            "state IN ('asked', 'rejected', 'escalated', 'awaiting_approval')"
+        ),
+    )
     op.create_table(
         "compensation_days",
         sa.Column("site_id", sa.Text(), nullable=False),

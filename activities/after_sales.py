@@ -26,8 +26,6 @@ from services.orders import Change
 from services.refunds import MerchantShort
 
 TICKET_DUE = timedelta(hours=24)
-ANY_CHANNEL = Ability(methods=frozenset())
-"""A channel that says nothing else keeps the usual bounds on refunds."""
 
 
 class AfterSaleActs:
@@ -110,7 +108,7 @@ class AfterSaleActs:
             reason, delivered_at=sold.delivered_at, now=sold.now, speed=sold.speed
         )
         refund_rules.ensure_channel_takes(
-            self.abilities.get(sold.channel, ANY_CHANNEL),
+            self.abilities.get(sold.channel, refund_rules.USUAL),
             paid_at=sold.paid_at,
             refunds=sold.refunds,
             refunded_at=sold.refunded_at,

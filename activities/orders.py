@@ -244,9 +244,9 @@ class OrderActs:
                         delivery_fen=left - goods,
                     ),
                 )
-            # A wish that is not answered yet outlives the order.
-            open_still = stream.view["after_sale"] != "open"
-            shown = stream.view["after_sale"] if open_still else "closed"
+            # A wish that was made meanwhile outlives the order.
+            shown = stream.view["after_sale"]
+            shown = "closed" if shown == "open" else shown
             columns = {"status": Status.COMPLETED, "after_sale": shown}
             what = Change(
                 type="order.completed",

@@ -11,15 +11,12 @@ from api.replies import reply
 from api.schemas import Id
 from domain import compensation, refund_rules
 from domain.after_sale import State, first_state
-from domain.channels import Ability
 from domain.contracts.after_sales import AfterSaleTimers
 from domain.orders import MERCHANT_FAULT, CloseReason
 from domain.prices import FEES_VERSION, FeeRule
 from services import shops
 
 router = APIRouter(prefix="/v1/policies", tags=["policies"])
-USUAL = Ability(methods=frozenset())
-"""The bounds of a channel that names no others."""
 
 
 @router.get("/refunds", response_model=schemas.RefundPolicy)
@@ -55,9 +52,9 @@ async def get_refund_policy(parts: Held) -> Response:
             "escalate_seconds": timers.escalate_seconds,
             "support_seconds": timers.support_seconds,
             "two_person_fen": parts.settings.approval_limit_fen,
-            "channel_age_seconds": USUAL.refund_age.total_seconds(),
-            "channel_refunds": USUAL.refund_count,
-            "channel_gap_seconds": USUAL.refund_gap.total_seconds(),
+            "channel_age_seconds": refund_rules.USUAL.refund_age.total_seconds(),
+            "channel_refunds": refund_rules.USUAL.refund_count,
+            "channel_gap_seconds": refund_rules.USUAL.refund_gap.total_seconds(),
         }
     )
 

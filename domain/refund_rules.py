@@ -12,6 +12,8 @@ VERSION = "1"
 AUTO_APPROVE_FEN = 3_000
 """Up to here a merchant's silence agrees; above it support decides."""
 DAY = timedelta(days=1)
+USUAL = Ability(methods=frozenset())
+"""A channel that says nothing else keeps these bounds on refunds."""
 
 
 class Bearer(StrEnum):

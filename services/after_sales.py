@@ -12,7 +12,7 @@ from sqlalchemy import Row, text
 
 from domain import allocation
 from domain.after_sale import PAYING, State
-from domain.allocation import Discount, Part
+from domain.allocation import Discount, DiscountBearer, Part
 from domain.contracts.after_sales import Ask
 from domain.contracts.refunds import RefundState
 from domain.errors import NotFound
@@ -117,7 +117,7 @@ async def sold(reader: Reader, order_id: str) -> Sold:
     parts = allocation.parts_of(
         [(line.quantity, line.total_fen, line.packing_fen) for line in lines],
         delivery_fee_fen=order.delivery_fee_fen,
-        discounts=[Discount(**discount) for discount in order.discounts],
+        discounts=[_discount(one) for one in order.discounts],
         channel_fee_fen=order.channel_fee_fen,
     )
     taken = [part for wish in wishes if wish.state != State.DECLINED for part in parts_of(wish)]
@@ -138,6 +138,10 @@ async def sold(reader: Reader, order_id: str) -> Sold:
         asked=len(wishes),
         left=allocation.left_of(left, allocation.amount(left, by_amount_fen)),
     )
+
+
+def _discount(stored: dict[str, Any]) -> Discount:
+    return Discount(**stored | {"bearer": DiscountBearer(stored["bearer"])})
 
 
 def parts_of(wish: Row[Any]) -> tuple[Part, ...]:

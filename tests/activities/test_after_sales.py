@@ -12,10 +12,10 @@ from activities.after_sales import AfterSaleActs
 from activities.gateways import Gateways
 from activities.orders import OrderActs
 from activities.refunds import RefundActs
-from domain import ledger
+from domain import allocation, ledger
 from domain.contracts.orders import Step
 from domain.contracts.refunds import EndRefund
-from services import events, laws, refunds
+from services import after_sales, events, laws, refunds
 from services import ledger as books
 from services.db import Database
 from services.settings import Settings
@@ -203,6 +203,18 @@ async def test_what_support_gave_meanwhile_is_not_given_twice(
     assert (await acts.approve(step(rest, "approved"))).state == "declined"
     assert (await sales.row(order_id)).refunded_fen == PAID_FEN
     await assert_laws(database, sales.site_id)
+
+
+async def test_a_stored_discount_comes_back_with_its_bearer(
+    sales: Sales, acts: AfterSaleActs, database: Database
+) -> None:
+    off = {"code": "c", "name": "满减", "bearer": "platform", "amount_fen": 363}
+    order_id = await sales.order(paid_fen=PAID_FEN - 363, discounts=[off])
+    async with database.read() as reader:
+        left = (await after_sales.sold(reader, order_id)).left
+    assert (sum(part.platform_fen for part in left), allocation.paid_fen(left)) == (363, 3_267)
+    ask = sales.asked(order_id, (1, 3), (2, 1), delivery_fee=True)
+    assert (await acts.ask(ask)).amount_fen == PAID_FEN - 363
 
 
 @pytest.mark.parametrize("ended", [False, True])

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from domain.after_sale import State
 from domain.refund_rules import REASONS
@@ -131,3 +132,15 @@ async def test_the_rules_are_public_and_named_on_the_quote(
     assert [tier["late_seconds"] for tier in rules["compensation"]["tiers"]] == [600, 1800, 3600]
     assert (await http.get("/v1/policies/fees?site=nowhere")).status_code == 404
     assert (await http.get("/v1/policies/fees")).status_code == 200
+
+
+async def test_an_orders_lines_keep_what_was_paid_for_them(town: Town, database: Database) -> None:
+    stream = await town.order()
+    async with database.read() as reader:
+        sold = await after_sales.sold(reader, stream.order_id)
+        [line] = await reader.all(
+            text("SELECT total_fen, discount_fen, paid_fen FROM order_lines WHERE order_id = :id"),
+            {"id": stream.order_id},
+        )
+    assert tuple(line) == (500, 0, 500)
+    assert sum(part.paid_fen for part in sold.left) == stream.view["total_fen"]

@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import Row
 
 from activities.act import act
-from activities.support import give_back
+from activities.compensation import compensate_late
 from domain.books import journal
+from domain.compensation import TIERS
 from domain.contracts import orders as contracts
 from domain.contracts.life import Order
 from domain.contracts.orders import (
@@ -31,7 +32,7 @@ from domain.orders import (
     Payment,
     Status,
 )
-from services import dispatch, events, ledger, orders, payments, refunds
+from services import after_sales, dispatch, events, ledger, orders, payments, refunds
 from services.db import Database, Writer
 from services.orders import Change, Changed
 
@@ -156,11 +157,15 @@ class OrderActs:
 
     @act(contracts.MARK_DELIVERED)
     async def mark_delivered(self, step: RiderStep) -> Done:
-        """Handed over against the customer's code; after-sale opens."""
+        """Handed over against the customer's code; after-sale opens.
+
+        Where it had been late, the customer gets what the tier of its whole lateness gives more.
+        """
         async with self.database.write() as writer:
             stream, repeated = await orders.begin(writer, step)
             if repeated:
-                return Changed(stream=stream, fresh=False).done()
+                known = Changed(stream=stream, fresh=False)
+                return await compensate_late(writer, known, step, cause="late_delivered")
             if not await dispatch.hand_over(
                 writer, order_id=step.order_id, rider_id=step.rider_id, token=step.token
             ):
@@ -171,23 +176,20 @@ class OrderActs:
                 data=row | {"delivery": Delivery.DELIVERED},
                 columns=row,
             )
-            return (await orders.change(writer, step, stream, what)).done()
+            changed = await orders.change(writer, step, stream, what)
+            if not stream.view.get("late"):
+                return changed.done()
+            return await compensate_late(writer, changed, step, cause="late_delivered")
 
     @act(contracts.COMPENSATE_LATE)
     async def compensate_late(self, step: Step) -> Done:
-        """Late beyond patience: the customer is told and gets the delivery fee back, once."""
+        """Late beyond patience: the customer is told and gets what the first tier gives, once."""
         async with self.database.write() as writer:
             changed = await orders.apply(
                 writer, step, Change(type="order.late", data={"late": True}, columns={})
             )
-            return await give_back(
-                writer,
-                changed,
-                step,
-                cause="late",
-                reason="late_delivery",
-                amount_fen=changed.stream.view["delivery_fee_fen"],
-            )
+            at_least = TIERS[0].late_seconds
+            return await compensate_late(writer, changed, step, cause="late", at_least=at_least)
 
     @act(contracts.END)
     async def end(self, step: EndStep) -> EndDone:
@@ -231,7 +233,8 @@ class OrderActs:
                 return Changed(stream=stream, fresh=False).done()
             row = await orders.find(writer, step.order_id)
             left = row.paid_fen - row.refunded_fen
-            earned = row.goods_fen + row.packing_fen
+            borne = await after_sales.borne_by_merchant(writer, step.order_id)
+            earned = max(row.goods_fen + row.packing_fen - borne, 0)
             await refunds.pay_merchant(writer, stream, amount_fen=earned - max(left, 0))
             if left > 0:
                 goods = min(left, earned)
@@ -247,7 +250,10 @@ class OrderActs:
                         delivery_fen=left - goods,
                     ),
                 )
-            columns = {"status": Status.COMPLETED, "after_sale": "closed"}
+            # A wish that was made meanwhile outlives the order.
+            shown = stream.view["after_sale"]
+            shown = "closed" if shown == "open" else shown
+            columns = {"status": Status.COMPLETED, "after_sale": shown}
             what = Change(
                 type="order.completed",
                 data=columns,

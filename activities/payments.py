@@ -12,7 +12,7 @@ from domain.channels import Create, TradeState, Transaction
 from domain.contracts import payments as contracts
 from domain.contracts.orders import Done, Step
 from domain.contracts.payments import Attempt, Found, OfOrder, Poll, Settle, Settled, StoreAttempt
-from domain.errors import GatewayUnavailable, NotFound, PaymentRefused
+from domain.errors import GatewayUnavailable, Invalid, NotFound, PaymentRefused
 from domain.orders import Payment, Status
 from domain.outcomes import Accepted, Refusal, Rejected, Unknown
 from services import events, orders, payments, personal, refunds
@@ -205,6 +205,8 @@ async def _apply(
     writer: Writer, stream: Stream, paying: Paying, fact: dict[str, Any]
 ) -> tuple[str, Done]:
     held = fact["state"] == TradeState.AUTHORIZED
+    if not held and fact["state"] != TradeState.PAID:
+        raise Invalid("no money in this fact", state=str(fact["state"]))
     if paying.state in payments.ARRIVED or (held and paying.state == "authorized"):
         repeated = Changed(stream=stream, fresh=False)
         refund_nos = await _refunds_of_late(writer, stream, paying.out_trade_no)

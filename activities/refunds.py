@@ -1,6 +1,7 @@
 """Acts that bring money home: asked under a stored number, queried until certain, booked once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -23,7 +24,7 @@ from domain.errors import GatewayUnavailable
 from domain.ids import order_workflow
 from domain.orders import Payment
 from domain.outcomes import Accepted, Outcome, Refusal, Rejected, Unknown
-from services import events, facts, orders, refunds
+from services import after_sales, events, facts, orders, refunds
 from services.channel import Channel
 from services.db import Database, Writer
 from services.gateways import Gateways
@@ -97,6 +98,7 @@ class RefundActs:
             if repeated or not await refunds.ended(writer, stored, state):
                 return RefundSaid(state=(await self._state(writer, stored)))
             change = await _what_it_means(writer, stored, state)
+            change = _with(change, await after_sales.refund_ended(writer, stored.cause, state))
             changed = await orders.change(writer, step, stream, change)
             if state is not RefundState.SUCCESS:
                 await orders.ask_support(
@@ -180,6 +182,14 @@ async def _what_it_means(writer: Writer, stored: Refunding, state: RefundState) 
         data={"payment": payment, "refunded_fen": int(totals.back_fen)},
         columns={"payment": payment},
     )
+
+
+def _with(change: Change, after_sale: Mapping[str, str]) -> Change:
+    """The same change, told with the after-sale that it ends."""
+    if not after_sale:
+        return change
+    columns = {**change.columns, "after_sale": after_sale["after_sale"]}
+    return replace(change, data={**change.data, **after_sale}, columns=columns)
 
 
 def build(database: Database, gateways: Gateways) -> list[Callable[..., Any]]:

@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from api import (
+    after_sales,
     catalogue,
     codec,
     finance,
@@ -19,6 +20,7 @@ from api import (
     merchant,
     notify,
     orders,
+    policies,
     rider,
     support,
     support_tickets,
@@ -74,6 +76,8 @@ def create_app(settings: Settings) -> FastAPI:
         tickets,
         support_tickets,
         finance,
+        after_sales,
+        policies,
         live,
     ):
         app.include_router(module.router, responses=PROBLEMS)

@@ -27,6 +27,7 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain import errors, ids
+from domain.contracts.after_sales import AfterSaleCommand, AfterSaleSaid, Ask
 from domain.contracts.life import Answer, Intervene, Order
 from domain.contracts.life import State as OrderState
 from domain.contracts.tickets import TicketNow, TicketOf
@@ -161,6 +162,52 @@ class Durable:
         """Support's hand."""
         update_id = ids.derive("intervene", order_id, envelope.actor, envelope.request_id)
         return await self.command(order_id, "intervene", envelope, update_id=update_id)
+
+    async def ask_refund(self, ask: Ask) -> AfterSaleSaid:
+        """Start an after-sale and wait until its wish is kept; a repeat gets the same answer."""
+        client = await self._connected()
+        start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+            "AfterSale",
+            ask,
+            id=ids.after_sale_workflow(ask.after_sale_id),
+            task_queue=ORDERS_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            static_summary=f"{ask.reason_code}, order {ask.order_id}",
+        )
+        try:
+            async with _named():
+                said: AfterSaleSaid = await client.execute_update_with_start_workflow(
+                    "asked",
+                    start_workflow_operation=start,
+                    id=ask.after_sale_id,
+                    result_type=AfterSaleSaid,
+                    rpc_timeout=WAIT,
+                )
+                return said
+        except _Gone:
+            handle = client.get_workflow_handle(ids.after_sale_workflow(ask.after_sale_id))
+            told = handle.get_update_handle(ask.after_sale_id, result_type=AfterSaleSaid)
+            async with _named():
+                kept: AfterSaleSaid = await told.result(rpc_timeout=WAIT)
+                return kept
+        finally:
+            with contextlib.suppress(Exception, asyncio.CancelledError):
+                async with asyncio.timeout(0):
+                    await start.workflow_handle()
+
+    async def answer(self, after_sale_id: str, name: str, arg: AfterSaleCommand) -> AfterSaleSaid:
+        """The answer of customer, merchant or support to an after-sale; once per request."""
+        client = await self._connected()
+        handle = client.get_workflow_handle(ids.after_sale_workflow(after_sale_id))
+        try:
+            async with _named():
+                said: AfterSaleSaid = await handle.execute_update(
+                    name, arg, id=arg.request_id, result_type=AfterSaleSaid, rpc_timeout=WAIT
+                )
+                return said
+        except _Gone:
+            raise ActionNotAllowed("this after-sale is over", reason="wrong_state") from None
 
     async def state(self, order_id: str) -> OrderState | None:
         """What the workflow believes; None where there is none any more."""

@@ -9,7 +9,14 @@ from starlette.responses import Response
 from api.parts import Held, Parts
 from api.replies import reply
 from api.schemas import Id
-from domain.channels import DisputeNotice, Notice, NoticeRefused, PaymentNotice, RefundNotice
+from domain.channels import (
+    DisputeNotice,
+    Notice,
+    NoticeRefused,
+    PaymentNotice,
+    RefundNotice,
+    TradeState,
+)
 from domain.errors import NotFound
 from services import payments, reads, refunds
 from services.channel import AccountUnreadable
@@ -22,6 +29,9 @@ BAD_NOTICE = 400
 SIGNED_WRONG = frozenset(
     {"missing_header", "stale_timestamp", "signtest", "unknown_serial", "bad_signature"}
 )
+
+MONEY = frozenset({TradeState.PAID, TradeState.AUTHORIZED})
+"""States that move an order; of the others a customer's failure is remembered."""
 
 log = structlog.get_logger()
 
@@ -55,6 +65,8 @@ async def _store(parts: Parts, account_id: str, notice: Notice, body: bytes) -> 
     """Keep the fact and have its workflow told, in one transaction."""
     async with parts.database.write() as writer:
         match notice:
+            case PaymentNotice(transaction=said) if said.state not in MONEY:
+                await payments.failed(writer, said.out_trade_no, said.failure_code)
             case PaymentNotice(event_id=event_id, transaction=transaction):
                 await payments.store_notice(
                     writer,

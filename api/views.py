@@ -6,7 +6,8 @@ from functools import lru_cache
 from typing import Any
 
 from api.paying import Way
-from domain.prices import Item
+from domain import compensation, refund_rules
+from domain.prices import FEES_VERSION, Item
 from domain.proof import handover_code
 from domain.shops import Shop
 from services.events import Stream
@@ -48,6 +49,8 @@ def quote(one: Quote, offered: Sequence[Way]) -> dict[str, Any]:
         "goods_fen": one.goods_fen,
         "packing_fen": one.packing_fen,
         "delivery_fee_fen": one.delivery_fee_fen,
+        "discounts": one.discounts,
+        "channel_fee_fen": one.channel_fee_fen,
         "total_fen": one.total_fen,
         "distance_meters": one.distance_meters,
         "promise_minutes": one.promise_minutes,
@@ -55,6 +58,14 @@ def quote(one: Quote, offered: Sequence[Way]) -> dict[str, Any]:
             method for way in offered if way.channel == "wechat" for method in way.methods
         ],
         "payments": [asdict(way) for way in offered],
+        "policies": {
+            "refunds": {"version": refund_rules.VERSION, "path": "/v1/policies/refunds"},
+            "fees": {"version": FEES_VERSION, "path": f"/v1/policies/fees?site={one.site_id}"},
+            "compensation": {
+                "version": compensation.VERSION,
+                "path": "/v1/policies/compensation",
+            },
+        },
     }
 
 

@@ -44,6 +44,16 @@ def refund_workflow(refund_no: str) -> str:
     return f"refund/{refund_no}"
 
 
+def after_sale_id(order: str, idempotency_key: str) -> str:
+    """The wish for money back that this key of the order's customer names."""
+    return derive("after_sale", order, idempotency_key)
+
+
+def after_sale_workflow(after_sale: str) -> str:
+    """Workflow id of a wish for money back."""
+    return f"after-sale/{after_sale}"
+
+
 def dispatch_workflow(site_id: str, zone_id: str) -> str:
     """Workflow id of a zone's dispatch."""
     return f"dispatch/{site_id}/{zone_id}"

@@ -1,10 +1,14 @@
-"""What an order costs: lines with options, packing, and a delivery fee by distance; all fen."""
+"""What an order costs: lines with options, packing, delivery by distance, discounts; all fen."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from domain import allocation
+from domain.allocation import Discount, Part
 from domain.errors import Invalid, SoldOut
 
+FEES_VERSION = "1"
+"""Of how fees are made up, as quotes name it; raised with every change."""
 MAX_LINES = 50
 MAX_QUANTITY = 99
 
@@ -63,6 +67,10 @@ class Line:
     packing_fen: int
     total_fen: int
     """Goods only: unit × quantity; packing is apart."""
+    discount_fen: int
+    """The line's share of all discounts."""
+    paid_fen: int
+    """Goods and packing less the discount."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +90,9 @@ class Price:
     goods_fen: int
     packing_fen: int
     delivery_fee_fen: int
+    discounts: tuple[Discount, ...]
+    channel_fee_fen: int
+    """The payment channel's fee, where the customer bears it."""
     total_fen: int
 
 
@@ -91,20 +102,47 @@ def delivery_fee(rule: FeeRule, meters: int) -> int:
     return rule.base_fen + -(-beyond // 1_000) * rule.per_km_fen
 
 
-def price(menu: Mapping[str, Item], wishes: Sequence[Wish], fee_fen: int) -> Price:
-    """Price a basket against the menu as it is now; what can't be sold is refused by name."""
+def price(
+    menu: Mapping[str, Item],
+    wishes: Sequence[Wish],
+    fee_fen: int,
+    *,
+    discounts: Sequence[Discount] = (),
+    channel_fee_fen: int = 0,
+) -> Price:
+    """Price a basket against the menu as it is now; what can't be sold is refused by name.
+
+    The total is the sum of goods, packing, delivery and channel fee less the discounts, which the
+    caller's rules have kept within the price (ValueError otherwise).
+    """
     if not 0 < len(wishes) <= MAX_LINES:
         raise Invalid(f"an order has 1 to {MAX_LINES} lines", lines=len(wishes))
-    lines = tuple(_line(menu, wish) for wish in wishes)
-    _ensure_stock(menu, lines)
-    goods = sum(line.total_fen for line in lines)
-    packing = sum(line.packing_fen for line in lines)
-    return Price(
-        lines=lines,
-        goods_fen=goods,
-        packing_fen=packing,
+    full = tuple(_line(menu, wish) for wish in wishes)
+    _ensure_stock(menu, full)
+    parts = allocation.parts_of(
+        [(line.quantity, line.total_fen, line.packing_fen) for line in full],
         delivery_fee_fen=fee_fen,
-        total_fen=goods + packing + fee_fen,
+        discounts=discounts,
+        channel_fee_fen=channel_fee_fen,
+    )
+    by_key = {part.key: part for part in parts}
+    return Price(
+        lines=tuple(_discounted(line, number, by_key) for number, line in enumerate(full, 1)),
+        goods_fen=sum(line.total_fen for line in full),
+        packing_fen=sum(line.packing_fen for line in full),
+        delivery_fee_fen=fee_fen,
+        discounts=tuple(discounts),
+        channel_fee_fen=channel_fee_fen,
+        total_fen=allocation.paid_fen(parts),
+    )
+
+
+def _discounted(line: Line, number: int, parts: Mapping[str, Part]) -> Line:
+    both = (parts[allocation.goods(number)], parts[allocation.packing(number)])
+    return replace(
+        line,
+        discount_fen=sum(part.discount_fen for part in both),
+        paid_fen=allocation.paid_fen(both),
     )
 
 
@@ -128,6 +166,8 @@ def _line(menu: Mapping[str, Item], wish: Wish) -> Line:
         unit_fen=unit,
         packing_fen=item.packing_fen * wish.quantity,
         total_fen=unit * wish.quantity,
+        discount_fen=0,
+        paid_fen=(unit + item.packing_fen) * wish.quantity,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from domain.channels import Ability
 from domain.errors import NotFound
 from services.alipay.client import Alipay
 from services.bank.client import Bank
@@ -35,6 +36,11 @@ class Gateways:
         made: list[Any] = [channel(self.http) for channel in CHANNELS]
         self.channels: dict[str, Channel[Any]] = {channel.name: channel for channel in made}
         self.account = cache(self._account)
+
+    @property
+    def abilities(self) -> dict[str, Ability]:
+        """What each channel can do."""
+        return {name: channel.ability for name, channel in self.channels.items()}
 
     def channel(self, name: str) -> Channel[Any]:
         """The client of a channel; raises NotFound."""

@@ -19,7 +19,7 @@ LAWS: Mapping[str, str] = {
         WHERE refunded_fen > paid_fen AND {site}""",
     "1 each order's refunds add up to its row": """
         SELECT o.order_id, o.refunded_fen, coalesce(sum(r.amount_fen), 0) AS refunds_fen
-        FROM orders o LEFT JOIN refunds r ON r.order_id = o.order_id AND r.source = 'held'
+        FROM orders o LEFT JOIN refunds r ON r.order_id = o.order_id AND r.source <> 'suspense'
         WHERE {o_site} GROUP BY o.order_id, o.refunded_fen
         HAVING o.refunded_fen <> coalesce(sum(r.amount_fen), 0)""",
     "1 money that came is booked once": """
@@ -46,6 +46,12 @@ LAWS: Mapping[str, str] = {
           ON e.journal_id = j.id AND e.account = 'order:' || o.site_id || '\\:held'
         WHERE o.ended_at IS NOT NULL AND {o_site} GROUP BY o.order_id
         HAVING sum(CASE e.side WHEN 'C' THEN e.amount_fen ELSE -e.amount_fen END) <> 0""",
+    "1 money that was promised after the sale is the refund that pays it": """
+        SELECT a.after_sale_id, a.state, a.amount_fen, r.state AS refund, r.amount_fen AS refund_fen
+        FROM after_sales a LEFT JOIN refunds r USING (out_refund_no)
+        WHERE a.state IN ('approved', 'delayed', 'refunded') AND {a_site}
+          AND (r.amount_fen IS DISTINCT FROM a.amount_fen
+            OR (a.state = 'refunded') <> (r.state = 'success'))""",
     "3 late money is on its way home": """
         SELECT a.out_trade_no FROM payment_attempts a LEFT JOIN refunds r
           ON r.order_id = a.order_id AND r.cause = 'late:' || a.out_trade_no
@@ -62,6 +68,11 @@ LAWS: Mapping[str, str] = {
         WHERE l.state = 'held' AND o.status = 'cancelled' AND {o_site}""",
     "6 stock is never below nothing": """
         SELECT shop_id, item_id, stock FROM items WHERE stock < 0 AND {site}""",
+    "6 a day's compensation is the sum of its customers'": """
+        SELECT site_id, business_day FROM compensation_days
+        WHERE {site} GROUP BY site_id, business_day
+        HAVING coalesce(sum(spent_fen) FILTER (WHERE customer_id = ''), 0)
+          <> coalesce(sum(spent_fen) FILTER (WHERE customer_id <> ''), 0)""",
     "7 seq is gapless from 1": """
         SELECT s.order_id, s.seq, count(e.seq) AS events, max(e.seq) AS last
         FROM order_streams s LEFT JOIN order_events e USING (order_id)

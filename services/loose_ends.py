@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from domain.contracts.after_sales import AfterSaleTimers, Ask, AskedLine
 from domain.contracts.life import Timers
 from services.db import Reader, Writer
 
@@ -70,6 +71,13 @@ AND (r.created_at, r.out_refund_no) > (:at, :id) ORDER BY r.created_at, r.out_re
 """
 )
 _REFUNDS_OF = text(_REFUND + "AND r.out_refund_no = ANY(:numbers)")
+_LOST_WISHES = text("""
+SELECT a.*, s.customer_id FROM after_sales a JOIN order_streams s USING (order_id)
+WHERE a.state IN ('asked', 'rejected', 'escalated', 'awaiting_approval')
+AND a.changed_at < now() - make_interval(secs => :quiet_seconds)
+AND (a.changed_at, a.after_sale_id) > (:at, :id)
+ORDER BY a.changed_at, a.after_sale_id LIMIT :limit
+""")
 _UNAPPLIED = text("""
 SELECT id AS notice_id, site_id, order_id FROM inbox i
 WHERE applied_at IS NULL AND kind = 'payment'
@@ -131,6 +139,13 @@ async def refunds_of(reader: Reader, numbers: Collection[str]) -> list[OpenRefun
     return [_refund(row) for row in rows]
 
 
+async def quiet_wishes(reader: Reader, after: tuple[datetime, str]) -> list[tuple[datetime, Ask]]:
+    """A page of after-sales that wait for somebody, beyond (changed_at, id), as they were asked."""
+    page = {"at": after[0], "id": after[1], "limit": PAGE_ROWS}
+    rows = await reader.all(_LOST_WISHES, page | {"quiet_seconds": ORDER_QUIET_SECONDS})
+    return [(row.changed_at, _ask(row)) for row in rows]
+
+
 async def unapplied(reader: Reader) -> Sequence[Unapplied]:
     """The oldest facts about payments that nobody has applied and nobody is telling."""
     rows = await reader.all(_UNAPPLIED, {"quiet_seconds": NOTICE_QUIET_SECONDS, "limit": PAGE_ROWS})
@@ -149,6 +164,24 @@ def _refund(row: Any) -> OpenRefund:  # noqa: ANN401
         order_id=row.order_id,
         created_at=row.created_at,
         poll_seconds=_waits(row),
+    )
+
+
+def _ask(row: Any) -> Ask:  # noqa: ANN401
+    timers = row.terms["timers"]
+    waits = tuple(timers["refund_poll_seconds"])
+    return Ask(
+        after_sale_id=row.after_sale_id,
+        order_id=row.order_id,
+        actor=f"customer:{row.customer_id}",
+        request_id="",
+        lines=tuple(AskedLine(**line) for line in row.lines),
+        delivery_fee=row.delivery_fee,
+        reason_code=row.reason_code,
+        evidence=tuple(row.evidence),
+        timers=AfterSaleTimers(**timers | {"refund_poll_seconds": waits}),
+        auto_approve_fen=row.terms["auto_approve_fen"],
+        approval_limit_fen=row.terms["approval_limit_fen"],
     )
 
 

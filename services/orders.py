@@ -85,18 +85,21 @@ RETURNING last_number
 _ORDER = text("""
 INSERT INTO orders (order_id, site_id, customer_id, merchant_id, shop_id, zone_id, quote_id,
   address_id, status, payment, kitchen, fulfilment, window_from, window_to, tableware,
-  business_day, number, goods_fen, packing_fen, delivery_fee_fen, total_fen, timers, pay_by)
+  business_day, number, goods_fen, packing_fen, delivery_fee_fen, discounts,
+  channel_fee_fen, total_fen, timers, pay_by)
 VALUES (:order_id, :site_id, :customer_id, :merchant_id, :shop_id, :zone_id, :quote_id,
   :address_id, 'awaiting_payment', 'unpaid', 'none', :fulfilment, :window_from, :window_to,
-  :tableware, :business_day, :number, :goods_fen, :packing_fen, :delivery_fee_fen, :total_fen,
-  CAST(:timers AS jsonb), :pay_by)
+  :tableware, :business_day, :number, :goods_fen, :packing_fen, :delivery_fee_fen,
+  CAST(:discounts AS jsonb), :channel_fee_fen, :total_fen, CAST(:timers AS jsonb), :pay_by)
 RETURNING placed_at
 """)
 _LINES = text("""
 INSERT INTO order_lines (order_id, line_no, site_id, item_id, name, quantity, choices, unit_fen,
-  packing_fen, total_fen)
+  packing_fen, total_fen, discount_fen, paid_fen)
 SELECT :order_id, no, :site_id, l->>'item_id', l->>'name', (l->>'quantity')::int, l->'choices',
-  (l->>'unit_fen')::bigint, (l->>'packing_fen')::bigint, (l->>'total_fen')::bigint
+  (l->>'unit_fen')::bigint, (l->>'packing_fen')::bigint, (l->>'total_fen')::bigint,
+  coalesce((l->>'discount_fen')::bigint, 0),
+  coalesce((l->>'paid_fen')::bigint, (l->>'total_fen')::bigint + (l->>'packing_fen')::bigint)
 FROM jsonb_array_elements(CAST(:lines AS jsonb)) WITH ORDINALITY AS t(l, no)
 """)
 _FIND = text("SELECT * FROM orders WHERE order_id = :order_id")
@@ -194,6 +197,8 @@ async def _insert(writer: Writer, order: Order, quote: Row[Any], number: int) ->
             "goods_fen": quote.goods_fen,
             "packing_fen": quote.packing_fen,
             "delivery_fee_fen": quote.delivery_fee_fen,
+            "discounts": dumps(quote.discounts),
+            "channel_fee_fen": quote.channel_fee_fen,
             "total_fen": quote.total_fen,
             "timers": dumps(order.timers),
             "pay_by": order.pay_by,
@@ -227,6 +232,8 @@ def _first_view(order: Order, quote: Row[Any], number: int) -> dict[str, Any]:
         "goods_fen": quote.goods_fen,
         "packing_fen": quote.packing_fen,
         "delivery_fee_fen": quote.delivery_fee_fen,
+        "discounts": quote.discounts,
+        "channel_fee_fen": quote.channel_fee_fen,
         "total_fen": quote.total_fen,
         "paid_fen": 0,
         "refunded_fen": 0,

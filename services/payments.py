@@ -84,6 +84,10 @@ _STATE = text("""
 UPDATE payment_attempts SET state = :state, failure_code = :code
 WHERE out_trade_no = :out_trade_no AND state NOT IN ('paid', 'late', 'frozen')
 """)
+_FAILED = text("""
+UPDATE payment_attempts SET failure_code = :code
+WHERE out_trade_no = :out_trade_no AND state IN ('created', 'unknown', 'opened')
+""")
 _INBOX = text("""
 INSERT INTO inbox (channel, account_id, event_id, site_id, order_id, kind, fact, body)
 VALUES (:channel, :account_id, :event_id, :site_id, :order_id, :kind, CAST(:fact AS jsonb), :body)
@@ -162,6 +166,12 @@ async def opened(writer: Writer, out_trade_no: str, handles: dict[str, str]) -> 
 async def mark(writer: Writer, out_trade_no: str, state: str, code: str = "") -> None:
     """`unknown`, `failed` (with the gateway's code) or `closed`; never over money that came."""
     await writer.run(_STATE, {"out_trade_no": out_trade_no, "state": state, "code": code})
+
+
+async def failed(writer: Writer, out_trade_no: str, code: str) -> None:
+    """A try to pay failed, the attempt stays open: remember why."""
+    if code:
+        await writer.run(_FAILED, {"out_trade_no": out_trade_no, "code": code})
 
 
 async def store_fact(

@@ -56,6 +56,8 @@ class Quote:
     goods_fen: int
     packing_fen: int
     delivery_fee_fen: int
+    discounts: list[dict[str, Any]]
+    channel_fee_fen: int
     total_fen: int
     distance_meters: int
     promise_minutes: int
@@ -77,11 +79,12 @@ class Basket:
 
 _STORE = text("""
 INSERT INTO quotes (quote_id, site_id, customer_id, shop_id, address_id, fulfilment, window_from,
-  window_to, wishes, lines, goods_fen, packing_fen, delivery_fee_fen, total_fen,
-  distance_meters, promise_minutes, expires_at)
+  window_to, wishes, lines, goods_fen, packing_fen, delivery_fee_fen, discounts,
+  channel_fee_fen, total_fen, distance_meters, promise_minutes, expires_at)
 VALUES (:quote_id, :site_id, :customer_id, :shop_id, :address_id, :fulfilment, :window_from,
   :window_to, CAST(:wishes AS jsonb), CAST(:lines AS jsonb), :goods_fen, :packing_fen,
-  :delivery_fee_fen, :total_fen, :distance_meters, :promise_minutes, :expires_at)
+  :delivery_fee_fen, CAST(:discounts AS jsonb), :channel_fee_fen, :total_fen,
+  :distance_meters, :promise_minutes, :expires_at)
 """)
 _FIND = text("""
 SELECT * FROM quotes
@@ -115,6 +118,8 @@ def make(basket: Basket, market: Market) -> Quote:
         goods_fen=priced.goods_fen,
         packing_fen=priced.packing_fen,
         delivery_fee_fen=priced.delivery_fee_fen,
+        discounts=[asdict(discount) for discount in priced.discounts],
+        channel_fee_fen=priced.channel_fee_fen,
         total_fen=priced.total_fen,
         distance_meters=meters,
         promise_minutes=shop.prep_minutes + travel_minutes + HAND_OVER_MINUTES,
@@ -126,7 +131,8 @@ async def store(writer: Writer, quote: Quote) -> None:
     """Keep a quote, so that an order can name it."""
     await writer.run(
         _STORE,
-        asdict(quote) | {"wishes": dumps(quote.wishes), "lines": dumps(quote.lines)},
+        asdict(quote)
+        | {name: dumps(getattr(quote, name)) for name in ("wishes", "lines", "discounts")},
     )
 
 

@@ -1,7 +1,7 @@
 """Refunds: stored under their number before any gateway hears of them, followed to an end."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import text
 
@@ -12,6 +12,18 @@ from domain.errors import NotFound
 from services import facts, ledger
 from services.db import Reader, Writer
 from services.events import Stream, dumps
+
+PAYERS = {
+    "held": "held",
+    "suspense": "suspense",
+    "merchant": "merchant",
+    "platform": "expense",
+}
+"""Whose money a refund takes, and their account in the chart."""
+
+
+class MerchantShort(Exception):
+    """The merchant's balance can't carry this refund; spoils the transaction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +69,8 @@ FROM payment_attempts a WHERE a.out_trade_no = :out_trade_no
 _COUNT = text("SELECT count(*) FROM refunds WHERE order_id = :order_id")
 _LEFT = text("""
 UPDATE orders SET refunded_fen = refunded_fen + :amount_fen
-WHERE order_id = :order_id AND refunded_fen + :amount_fen <= paid_fen AND ended_at IS NULL
+WHERE order_id = :order_id AND refunded_fen + :amount_fen <= paid_fen
+  AND (ended_at IS NULL) = :held
 """)
 _PROCESSING = text("""
 UPDATE refunds SET state = :state, refund_id = :refund_id
@@ -77,7 +90,7 @@ ON CONFLICT (channel, account_id, event_id) DO NOTHING RETURNING id
 _TOTALS = text("""
 SELECT coalesce(sum(amount_fen) FILTER (WHERE state = 'success'), 0) AS back_fen,
   count(*) FILTER (WHERE ended_at IS NULL) AS open
-FROM refunds WHERE order_id = :order_id AND source = 'held'
+FROM refunds WHERE order_id = :order_id AND source <> 'suspense'
 """)
 
 
@@ -136,40 +149,46 @@ async def open_refund(
     cause: str,
     reason: str,
     amount_fen: int,
+    source: Literal["held", "merchant", "platform"] = "held",
     late_out_trade_no: str = "",
     late_total_fen: int = 0,
 ) -> str | None:
     """Store a refund and book it as in flight; its number, or None where nothing is left.
 
     One cause has one refund, however often it is asked for. Late money goes back whole, from
-    suspense; all else out of what the order holds, never more than was paid (law 1).
+    suspense; all else out of what the order holds or, once it has ended, of the merchant's or the
+    platform's money: never more than was paid (law 1).
+
+    Raises:
+        MerchantShort: `source` is the merchant, whose balance is less than the amount.
     """
     known = await by_cause(writer, stream.order_id, cause)
     if known is not None:
         return known
     if not late_out_trade_no and not await writer.run(
-        _LEFT, {"order_id": stream.order_id, "amount_fen": amount_fen}
+        _LEFT,
+        {"order_id": stream.order_id, "amount_fen": amount_fen, "held": source == "held"},
     ):
         return None
     trade = late_out_trade_no or await writer.scalar(_PAID_ATTEMPT, {"order_id": stream.order_id})
     number = ids.out_refund_no(
         stream.order_id, 1 + int(await writer.scalar(_COUNT, {"order_id": stream.order_id}))
     )
-    source = "suspense" if late_out_trade_no else "held"
+    taken_from = "suspense" if late_out_trade_no else source
     await writer.run(
         _OPEN,
         {
             "out_refund_no": number,
             "out_trade_no": trade,
             "cause": cause,
-            "source": source,
+            "source": taken_from,
             "reason": reason,
             "amount_fen": amount_fen,
             "total_fen": late_total_fen or stream.view["total_fen"],
         },
     )
     stored = await refunding(writer, number)
-    await ledger.post(
+    booked = await ledger.post(
         writer,
         journal(
             "refund_opened",
@@ -178,10 +197,12 @@ async def open_refund(
             channel=stored.channel,
             merchant_id=stored.merchant_id,
             out_refund_no=number,
-            payer=source,
+            payer=PAYERS[taken_from],
             amount_fen=amount_fen,
         ),
     )
+    if booked.status == "declined":
+        raise MerchantShort
     return number
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from domain.refund_rules import AUTO_APPROVE_FEN
+
 STACK_FILE = "run/stack.env"
 """Written by `paotui up` inside the state folder: where the running parts are."""
 
@@ -77,6 +79,11 @@ class Settings(BaseSettings):
     )
     approval_limit_fen: int = Field(
         default=20_000, description="Support refunds above this need a second person, fen."
+    )
+
+    after_sale_auto_fen: int = Field(
+        default=AUTO_APPROVE_FEN,
+        description="A merchant's silence agrees to after-sale refunds up to this, fen.",
     )
 
     @field_validator("home")

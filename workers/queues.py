@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from activities import (
+    after_sales,
     dispatch,
     orders,
     payments,
@@ -16,6 +17,7 @@ from activities import (
 )
 from services.db import Database
 from services.gateways import Gateways
+from workflows.after_sale import AfterSale
 from workflows.dispatch import Dispatch
 from workflows.reconciliation import Reconciliation, Reconciliations
 from workflows.recover import Recover
@@ -58,12 +60,13 @@ def _order_acts(tools: Tools) -> list[Callable[..., Any]]:
         *tickets.build(tools.database),
         *payments.build(tools.database, tools.gateways),
         *refunds.build(tools.database, tools.gateways),
+        *after_sales.build(tools.database, tools.gateways.abilities),
     ]
 
 
 ORDERS = Queue(
     name="orders",
-    workflows=(TakeawayOrder, Refund, Recover, Ticket),
+    workflows=(TakeawayOrder, Refund, Recover, Ticket, AfterSale),
     activities=_order_acts,
     workflow_tasks=20,
     local_activities=50,

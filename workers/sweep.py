@@ -1,4 +1,4 @@
-"""Finds orders, refunds, tickets, facts whose workflow is not where it should be; mends them.
+"""Finds what has lost its workflow (orders, refunds, tickets, after-sales), facts too; mends it.
 
 Visibility and old rows only nominate; `describe` and a second look at the row decide.
 """
@@ -12,7 +12,13 @@ import structlog
 from domain.contracts.life import RecoverOrder
 from domain.contracts.refunds import RefundOrder
 from domain.contracts.tickets import TicketOf
-from domain.ids import order_workflow, recover_workflow, refund_workflow, ticket_workflow
+from domain.ids import (
+    after_sale_workflow,
+    order_workflow,
+    recover_workflow,
+    refund_workflow,
+    ticket_workflow,
+)
 from services import facts, loose_ends, metrics, reconciliation, suspense, tickets
 from services.db import Database
 from services.loose_ends import BEGINNING, PAGE_ROWS, OpenOrder, OpenRefund, Unapplied
@@ -44,6 +50,7 @@ class Sweep:
         self._quiet_after = BEGINNING
         self._refunds_after = BEGINNING
         self._tickets_after = 0
+        self._wishes_after = BEGINNING
         self._open_token: bytes | None = None
         self._broken_token: bytes | None = None
         self._repeats: dict[int, tuple[float, float]] = {}
@@ -69,6 +76,7 @@ class Sweep:
             self.new_tickets,
             self.tickets,
             self.ticket_counts,
+            self.wishes,
             self.notices,
             self.leftovers,
             self.suspense,
@@ -153,6 +161,18 @@ class Sweep:
                 _found("ticket_without_workflow", row.order_id)
         full = len(page) == tickets.PAGE_ROWS
         self._tickets_after = page[-1].ticket_id if full else 0
+
+    async def wishes(self) -> None:
+        """Wishes for money back that wait without an open workflow: they go on where they were."""
+        async with self._database.read() as reader:
+            page = await loose_ends.quiet_wishes(reader, self._wishes_after)
+        for _, ask in page:
+            workflow_id = after_sale_workflow(ask.after_sale_id)
+            if not await self._workflows.is_open(workflow_id):
+                await self._workflows.start("AfterSale", workflow_id, ask, queue=ORDERS.name)
+                _found("after_sale_without_workflow", ask.order_id)
+        full = len(page) == PAGE_ROWS
+        self._wishes_after = (page[-1][0], page[-1][1].after_sale_id) if full else BEGINNING
 
     async def leftovers(self) -> None:
         """What nobody will ask for again goes, a page at a time."""

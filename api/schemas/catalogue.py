@@ -151,6 +151,26 @@ class PricedLine(Told):
     unit_fen: int
     packing_fen: int
     total_fen: int
+    discount_fen: int = 0
+    paid_fen: int | None = Field(
+        default=None, description="Goods and packing less the discount; null before they were told."
+    )
+
+
+class Discount(Told):
+    """An amount off the whole order, and who bears it."""
+
+    code: str
+    name: str
+    bearer: Literal["platform", "merchant"]
+    amount_fen: int
+
+
+class PolicyName(Told):
+    """Rules that hold for an order, and where to read them."""
+
+    version: str
+    path: str
 
 
 class Way(Told):
@@ -173,8 +193,11 @@ class Quote(Told):
     goods_fen: int
     packing_fen: int
     delivery_fee_fen: int
+    discounts: list[Discount]
+    channel_fee_fen: int = Field(description="The payment channel's fee, if the customer bears it.")
     total_fen: int
     distance_meters: int
     promise_minutes: int
     payment_methods: list[str] = Field(description="Of WeChat Pay; see `payments` for all.")
     payments: list[Way]
+    policies: dict[str, PolicyName] = Field(description="By `refunds`, `fees`, `compensation`.")

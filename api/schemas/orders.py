@@ -11,7 +11,7 @@ from api.schemas.base import (
     Id,
     Told,
 )
-from api.schemas.catalogue import PricedLine
+from api.schemas.catalogue import Discount, PricedLine
 from domain.contracts.life import PayWishes
 
 
@@ -72,6 +72,8 @@ class Order(Told):
     goods_fen: int
     packing_fen: int
     delivery_fee_fen: int
+    discounts: list[Discount] = Field(default_factory=list)
+    channel_fee_fen: int = 0
     total_fen: int
     paid_fen: int
     refunded_fen: int

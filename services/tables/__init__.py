@@ -1,5 +1,6 @@
 """Every table of the platform as SQLAlchemy Core; migrations make them, services fill them."""
 
+from services.tables.after_sales import after_sales, compensation_days
 from services.tables.credit import (
     credit_grants,
     credit_hold_parts,
@@ -43,9 +44,11 @@ from services.tables.tickets import ticket_entries, ticket_evidence, tickets
 
 __all__ = [
     "addresses",
+    "after_sales",
     "bill_rows",
     "bills",
     "channel_accounts",
+    "compensation_days",
     "credit_grants",
     "credit_hold_parts",
     "credit_holds",

@@ -42,6 +42,8 @@ quotes = Table(
     fen_column("goods_fen"),
     fen_column("packing_fen"),
     fen_column("delivery_fee_fen"),
+    json_column("discounts", "[]"),
+    fen_column("channel_fee_fen", server_default="0"),
     fen_column("total_fen"),
     int_column("distance_meters"),
     int_column("promise_minutes"),
@@ -73,6 +75,8 @@ orders = Table(
     fen_column("goods_fen"),
     fen_column("packing_fen"),
     fen_column("delivery_fee_fen"),
+    json_column("discounts", "[]"),
+    fen_column("channel_fee_fen", server_default="0"),
     fen_column("total_fen"),
     fen_column("paid_fen", server_default="0"),
     fen_column("refunded_fen", server_default="0"),
@@ -103,6 +107,8 @@ order_lines = Table(
     fen_column("unit_fen"),
     fen_column("packing_fen"),
     fen_column("total_fen"),
+    fen_column("discount_fen", server_default="0"),
+    fen_column("paid_fen", server_default="0"),
 )
 shop_days = Table(
     "shop_days",

@@ -18,6 +18,9 @@ from services.settings import Settings
 PUBLIC = {
     "list_shops",
     "get_menu",
+    "get_refund_policy",
+    "get_fee_policy",
+    "get_compensation_policy",
     "healthz",
     "readyz",
     "take_notice",
@@ -27,6 +30,8 @@ PEOPLE = {Role.CUSTOMER, Role.MERCHANT, Role.SUPPORT, Role.OPERATIONS}
 MAY = {
     "get_order": PEOPLE,
     "list_events": PEOPLE,
+    "list_refunds": PEOPLE,
+    "decide_after_sale": {Role.SUPPORT},
     "follow_order": PEOPLE,
     "follow_merchant": {Role.MERCHANT},
     "follow_rider": {Role.RIDER},

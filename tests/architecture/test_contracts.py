@@ -93,6 +93,7 @@ def test_the_names_of_workflows_are_pinned() -> None:
         for one in queue.workflows
     ]
     assert sorted(filter(None, names)) == [
+        "AfterSale",
         "Dispatch",
         "Reconciliation",
         "Reconciliations",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from domain import orders, tickets
+from domain.after_sale import State as AfterSale
 from domain.books import CHART
 from domain.contracts.refunds import RefundState
 from domain.reconciliation import Flaw, Verdict
@@ -23,7 +24,7 @@ ENUMS: list[type[StrEnum]] = [
     kind
     for kind in vars(orders).values()
     if inspect.isclass(kind) and issubclass(kind, StrEnum) and kind.__module__ == orders.__name__
-] + [RefundState, tickets.State, tickets.Owner, tickets.Outcome, Verdict, Flaw]
+] + [RefundState, tickets.State, tickets.Owner, tickets.Outcome, Verdict, Flaw, AfterSale]
 MEMBERS = [member for kind in ENUMS for member in kind]
 
 

@@ -26,8 +26,10 @@ ROOMS = Path(__file__).resolve().parents[2] / "domain" / "contracts"
 COUNTS = {
     "attempt",
     "instalments",
+    "line_no",
     "notice_id",
     "notice_ids",
+    "quantity",
     "seq",
     "tableware",
     "ticket_id",

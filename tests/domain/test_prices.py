@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.allocation import Discount, DiscountBearer
 from domain.errors import Invalid, SoldOut
 from domain.prices import (
     MAX_LINES,
@@ -170,6 +171,37 @@ def wishes_of(draw: st.DrawFn, menu: list[Item]) -> Wish:
         quantity=draw(st.integers(1, 12)),
         choices={name: choice.choice_id for name, choice in chosen.items() if choice},
     )
+
+
+@given(
+    prices=st.lists(st.tuples(amounts, amounts, st.integers(1, 9)), min_size=1, max_size=4),
+    fees=st.tuples(amounts, amounts),
+    share=st.tuples(st.integers(0, 100), st.integers(0, 100)),
+)
+def test_discounts_lower_the_total_and_every_line_says_its_share(
+    prices: list[tuple[int, int, int]], fees: tuple[int, int], share: tuple[int, int]
+) -> None:
+    menu = {
+        str(number): Item(item_id=str(number), name="x", price_fen=one[0], packing_fen=one[1])
+        for number, one in enumerate(prices)
+    }
+    wishes = [Wish(item_id=str(number), quantity=one[2]) for number, one in enumerate(prices)]
+    full = price(menu, wishes, fees[0]).total_fen
+    first = full * share[0] // 100
+    off = (first, (full - first) * share[1] // 100)
+    discounts = [
+        Discount(code=bearer, name="off", bearer=bearer, amount_fen=fen)
+        for bearer, fen in zip(DiscountBearer, off, strict=True)
+    ]
+    priced = price(menu, wishes, fees[0], discounts=discounts, channel_fee_fen=fees[1])
+    assert priced.total_fen == full + fees[1] - sum(off)
+    assert all(
+        line.total_fen + line.packing_fen == line.discount_fen + line.paid_fen
+        and min(line.discount_fen, line.paid_fen) >= 0
+        for line in priced.lines
+    )
+    delivery_off = sum(off) - sum(line.discount_fen for line in priced.lines)
+    assert 0 <= delivery_off <= fees[0]
 
 
 @given(data=st.data(), menu=menus, fee_fen=amounts)

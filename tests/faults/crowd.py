@@ -12,6 +12,7 @@ from tests.faults.board import ENDS, Board
 from tests.faults.patience import Patient
 from tests.faults.riders import Rider
 from tests.faults.stage import Stage
+from tests.faults.wishes import asks_back, asks_in_vain
 
 RIDERS = 8
 CUSTOMERS = 40
@@ -321,7 +322,7 @@ STORIES: dict[str, Callable[[Visit], Awaitable[None]]] = {
     for story in (
         *(eats, nobody_pays, held, cancels_unpaid, asks_and_may, merchant_silent, lost_notice),
         *(paid_late, partly_refunded, no_rider, reassigned, cancels_paid, asks_and_may_not),
-        *(rejected, refunded_then_cancelled, pays_again, extended),
+        *(rejected, refunded_then_cancelled, pays_again, extended, asks_back, asks_in_vain),
     )
 }
 

@@ -8,6 +8,7 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
 from tests.replay.recording import FOLDER, payloads
+from workflows.after_sale import AfterSale
 from workflows.kit.plugin import runner
 from workflows.kit.refuse import Refusals
 from workflows.recover import Recover
@@ -20,7 +21,7 @@ HISTORIES = sorted(FOLDER.glob("*.json"))
 
 def replayer() -> Replayer:
     return Replayer(
-        workflows=[TakeawayOrder, Refund, Recover, Ticket],
+        workflows=[TakeawayOrder, Refund, Recover, Ticket, AfterSale],
         workflow_runner=runner(sandboxed=True),
         interceptors=[Refusals()],
     )
@@ -35,7 +36,7 @@ def test_there_is_a_history_of_each_workflow() -> None:
         read(path).events[0].workflow_execution_started_event_attributes.workflow_type.name
         for path in HISTORIES
     }
-    assert kinds == {"TakeawayOrder", "Refund", "Recover", "Ticket"}
+    assert kinds == {"TakeawayOrder", "Refund", "Recover", "Ticket", "AfterSale"}
 
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)

@@ -8,9 +8,6 @@ import time
 from datetime import date, datetime, timedelta
 from typing import Literal
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
-
 from sandbox.store import Store
 from sandbox.wechat.merchants import Merchant, Merchants
 from sandbox.wechat.models import (
@@ -22,7 +19,7 @@ from sandbox.wechat.models import (
 )
 from sandbox.wechat.notices import Notices
 from sandbox.wechat.orders import Orders
-from sandbox.wechat.protocol import CHINA_TIME, Json, WeChatError, china_time, parameter_error
+from sandbox.wechat.protocol import CHINA_TIME, OAEP, Json, WeChatError, china_time, parameter_error
 
 ProblemType = Literal["REFUND", "SERVICE_NOT_WORK", "OTHERS"]
 MAX_SPAN = timedelta(days=30)
@@ -227,8 +224,7 @@ class Complaints:
     @staticmethod
     def _sealed(keeper: Merchant, plain: str) -> str:
         """Encrypted for the merchant, as every personal field of an answer (§1.4)."""
-        oaep = padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None)  # noqa: S303 (theirs)
-        return base64.b64encode(keeper.public_key.encrypt(plain.encode(), oaep)).decode()
+        return base64.b64encode(keeper.public_key.encrypt(plain.encode(), OAEP)).decode()
 
     def _url(self, mchid: str) -> str | None:
         row = self._store.one("SELECT url FROM complaint_urls WHERE mchid = :mchid", mchid=mchid)

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 from domain.channels import Create, RefundSaid, SplitSaid, Transaction
@@ -96,3 +96,8 @@ async def until(look: Callable[[], Awaitable[Outcome[SplitSaid]]]) -> SplitSaid:
             return outcome.value
         await asyncio.sleep(REFUND_POLL_SECONDS)
     raise TimeoutError("it does not finish")
+
+
+def today() -> date:
+    """The date in China."""
+    return datetime.now(timezone(timedelta(hours=8))).date()

@@ -3,7 +3,7 @@
 import gzip
 import hashlib
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import orjson
@@ -18,7 +18,7 @@ from services.wechat.bills import BillDamaged, read_bill
 from services.wechat.client import WechatPay
 from tests.services.wechat.gateway import Gateway, NoticeEar
 from tests.services.wechat.platform import NOW, Platform
-from tests.services.wechat.steps import ended_refund, new_number, new_refund, paid_order
+from tests.services.wechat.steps import ended_refund, new_number, new_refund, paid_order, today
 
 TRADES = (
     "\ufeff交易时间,商户订单号,微信订单号,交易状态,应结订单金额,商户退款单号,退款金额,退款状态,"
@@ -30,14 +30,10 @@ TRADES = (
 )
 
 
-def _today() -> date:
-    return datetime.now(timezone(timedelta(hours=8))).date()
-
-
 async def test_a_day_is_read_from_its_bills(
     gateway: Gateway, pay: WechatPay, account: Account, ear: NoticeEar
 ) -> None:
-    early = await pay.bill(account, kind=BillKind.TRADE, day=_today())
+    early = await pay.bill(account, kind=BillKind.TRADE, day=today())
     assert early == Rejected(code="STATEMENT_CREATING", kind=Refusal.LATER)
     gateway.habits(account, bills_ready=True)
     out_trade_no, out_refund_no = await paid_order(gateway, pay, account, ear), new_number("R")
@@ -45,7 +41,7 @@ async def test_a_day_is_read_from_its_bills(
     await ended_refund(pay, account, out_trade_no, out_refund_no)
     await ear.next()
 
-    trades = await pay.bill(account, kind=BillKind.TRADE, day=_today())
+    trades = await pay.bill(account, kind=BillKind.TRADE, day=today())
     assert isinstance(trades, Accepted)
     payment, refund = trades.value.trades
     assert (payment.kind, payment.out_trade_no, payment.amount_fen) == (
@@ -63,14 +59,14 @@ async def test_a_day_is_read_from_its_bills(
     assert payment.at is not None
     assert abs(payment.at - datetime.now(UTC)) < timedelta(minutes=1)
 
-    funds = await pay.bill(account, kind=BillKind.FUNDS, day=_today())
+    funds = await pay.bill(account, kind=BillKind.FUNDS, day=today())
     assert isinstance(funds, Accepted)
     moved = [(row.kind, row.amount_fen) for row in funds.value.funds]
     assert moved == [("交易", 2999), ("扣除交易手续费", -18), ("退款", -994)]
     assert funds.value.funds[-1].balance_fen == sum(fen for _, fen in moved)
     assert funds.value.funds[0].business_no == payment.transaction_id
 
-    future = await pay.bill(account, kind=BillKind.TRADE, day=_today() + timedelta(days=2))
+    future = await pay.bill(account, kind=BillKind.TRADE, day=today() + timedelta(days=2))
     assert isinstance(future, Rejected)
     assert (future.code, future.kind) == ("PARAM_ERROR", Refusal.NEVER)
 

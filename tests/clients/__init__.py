@@ -1,0 +1,1 @@
+"""Independent clients, unmodified, against the sandbox; what they need may be absent."""

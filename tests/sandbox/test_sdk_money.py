@@ -13,6 +13,7 @@ from tests.sandbox.outside import PUBLIC_NAME, SandboxProcess, wait_for
 from tests.sandbox.test_sdk import MakeSdk, make_sdk
 
 __all__ = ["make_sdk"]
+REFUND = {"refund": 250, "total": 1000, "currency": "CNY"}
 both_modes = pytest.mark.parametrize(
     "has_certificates", [True, False], ids=["certificate", "public-key"]
 )
@@ -95,6 +96,19 @@ def test_the_sdk_fetches_bills(
         assert (offer["hash_type"], offer["hash_value"]) == ("SHA1", hashed)
         assert f"`{value},".encode() in content
         assert content.startswith("\ufeff".encode())
+    assert sdk.refund(f"r-{number}", REFUND, out_trade_no=number)[0] == 200
+    for bill_type, state, column in (
+        ("SUCCESS", "SUCCESS", "费率"),
+        ("REFUND", "REFUND", "退款申请时间"),
+    ):
+        status, body = sdk.trade_bill(today, bill_type=bill_type)
+        assert status == 200, body
+        _, packed = sdk.download_bill(json.loads(body)["download_url"])
+        text = gzip.decompress(packed).decode()
+        head, line, *summary = text.strip().split("\r\n")
+        row = dict(zip(head.split(","), line[1:].split(",`"), strict=True))
+        assert (row["交易状态"], row["商户订单号"], len(summary)) == (state, number, 2)
+        assert row[column]
     status, _ = sdk.download_bill(offer["download_url"] + "x")
     assert status == 404
 

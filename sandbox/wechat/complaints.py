@@ -69,8 +69,8 @@ class Complaints:
         begin, end = _day(query, "begin_date"), _day(query, "end_date")
         if not begin <= end <= begin + MAX_SPAN:
             raise parameter_error("/query/end_date", str(end), "spans over 30 days", "query")
-        limit, offset = int(query.get("limit", "10")), int(query.get("offset", "0"))
-        if not 1 <= limit <= MAX_PAGE or offset < 0:
+        limit, offset = _count(query, "limit", "10"), _count(query, "offset", "0")
+        if not 1 <= limit <= MAX_PAGE:
             raise parameter_error("/query/limit", str(limit), "is out of range", "query")
         rows = self._store.all(
             "SELECT * FROM complaints WHERE mchid = :mchid AND create_time >= :begin"
@@ -242,6 +242,13 @@ def _day(query: Json, name: str) -> date:
         return date.fromisoformat(query.get(name, ""))
     except ValueError as error:
         raise parameter_error(f"/query/{name}", query.get(name), "is no date", "query") from error
+
+
+def _count(query: Json, name: str, default: str) -> int:
+    given = query.get(name, default)
+    if not (given.isascii() and given.isdigit()):
+        raise parameter_error(f"/query/{name}", given, "is no count", "query")
+    return int(given)
 
 
 def _midnight(day: date) -> float:

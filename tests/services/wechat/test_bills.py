@@ -66,6 +66,10 @@ async def test_a_day_is_read_from_its_bills(
     assert funds.value.funds[-1].balance_fen == sum(fen for _, fen in moved)
     assert funds.value.funds[0].business_no == payment.transaction_id
 
+    for operation in ("bill", "bill_download"):
+        gateway.spoil(account, operation, "http_500")
+        doubtful = await pay.bill(account, kind=BillKind.TRADE, day=today())
+        assert doubtful == Unknown(reason="http_500")
     idle = await pay.bill(account, kind=BillKind.TRADE, day=today() - timedelta(days=1))
     assert idle == Rejected(code="NO_STATEMENT_EXIST", kind=Refusal.NOT_FOUND)
     future = await pay.bill(account, kind=BillKind.TRADE, day=today() + timedelta(days=2))

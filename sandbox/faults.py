@@ -29,7 +29,6 @@ Operation = Literal[
     "bill_download",
     "certificates",
     "disputes",
-    "shipping",
     "transfer",
     "transfer_query",
     "notify",

@@ -18,6 +18,7 @@ READY_AT = time_of_day(10)
 """On the next day."""
 KEPT = timedelta(days=92)
 URL_SECONDS = 300.0
+NOTHING = "账单文件不存在，请检查指定日期是否有交易"
 DOWNLOAD_URL = "https://api.mch.weixin.qq.com/v3/billdownload/file?token="
 
 _HEAD = (
@@ -72,6 +73,8 @@ class Bills:
                 *(self._refunds(payee, begin, end) if kind != "SUCCESS" else ()),
             )
         ]
+        if not rows:
+            raise WeChatError(400, "NO_STATEMENT_EXIST", NOTHING)
         rows.sort(key=lambda row: row["交易时间"])
         summary = (
             str(len(rows)),
@@ -105,6 +108,8 @@ class Bills:
             if flow["at"] >= begin:
                 moved.append(flow["amount_fen"])
                 lines.append(_fund_line(flow, balance_fen))
+        if not moved:
+            raise WeChatError(400, "NO_STATEMENT_EXIST", NOTHING)
         came = [fen for fen in moved if fen > 0]
         went = [-fen for fen in moved if fen < 0]
         summary = (len(moved), len(came), yuan(sum(came)), len(went), yuan(sum(went)))
@@ -133,7 +138,7 @@ class Bills:
         if day > now.date():
             raise parameter_error("/query/bill_date", str(day), "is in the future", "query")
         if now.date() - day > KEPT:
-            raise WeChatError(400, "NO_STATEMENT_EXIST", "账单文件不存在")
+            raise WeChatError(400, "NO_STATEMENT_EXIST", NOTHING)
         if now < ready and not self._merchants.habits(merchant.mchid).bills_ready:
             raise WeChatError(400, "STATEMENT_CREATING", "账单生成中")
         begin = datetime.combine(day, time_of_day(), CHINA_TIME)

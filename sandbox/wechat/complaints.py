@@ -8,9 +8,6 @@ import time
 from datetime import date, datetime, timedelta
 from typing import Literal
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
-
 from sandbox.store import Store
 from sandbox.wechat.merchants import Merchant, Merchants
 from sandbox.wechat.models import (
@@ -22,7 +19,7 @@ from sandbox.wechat.models import (
 )
 from sandbox.wechat.notices import Notices
 from sandbox.wechat.orders import Orders
-from sandbox.wechat.protocol import CHINA_TIME, Json, WeChatError, china_time, parameter_error
+from sandbox.wechat.protocol import CHINA_TIME, OAEP, Json, WeChatError, china_time, parameter_error
 
 ProblemType = Literal["REFUND", "SERVICE_NOT_WORK", "OTHERS"]
 MAX_SPAN = timedelta(days=30)
@@ -72,8 +69,8 @@ class Complaints:
         begin, end = _day(query, "begin_date"), _day(query, "end_date")
         if not begin <= end <= begin + MAX_SPAN:
             raise parameter_error("/query/end_date", str(end), "spans over 30 days", "query")
-        limit, offset = int(query.get("limit", "10")), int(query.get("offset", "0"))
-        if not 1 <= limit <= MAX_PAGE or offset < 0:
+        limit, offset = _count(query, "limit", "10"), _count(query, "offset", "0")
+        if not 1 <= limit <= MAX_PAGE:
             raise parameter_error("/query/limit", str(limit), "is out of range", "query")
         rows = self._store.all(
             "SELECT * FROM complaints WHERE mchid = :mchid AND create_time >= :begin"
@@ -227,8 +224,7 @@ class Complaints:
     @staticmethod
     def _sealed(keeper: Merchant, plain: str) -> str:
         """Encrypted for the merchant, as every personal field of an answer (§1.4)."""
-        oaep = padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None)  # noqa: S303 (theirs)
-        return base64.b64encode(keeper.public_key.encrypt(plain.encode(), oaep)).decode()
+        return base64.b64encode(keeper.public_key.encrypt(plain.encode(), OAEP)).decode()
 
     def _url(self, mchid: str) -> str | None:
         row = self._store.one("SELECT url FROM complaint_urls WHERE mchid = :mchid", mchid=mchid)
@@ -246,6 +242,13 @@ def _day(query: Json, name: str) -> date:
         return date.fromisoformat(query.get(name, ""))
     except ValueError as error:
         raise parameter_error(f"/query/{name}", query.get(name), "is no date", "query") from error
+
+
+def _count(query: Json, name: str, default: str) -> int:
+    given = query.get(name, default)
+    if not (given.isascii() and given.isdigit()):
+        raise parameter_error(f"/query/{name}", given, "is no count", "query")
+    return int(given)
 
 
 def _midnight(day: date) -> float:

@@ -7,7 +7,7 @@ from sandbox.faults import Operation
 from sandbox.wechat.bills import Download
 from sandbox.wechat.merchants import Merchant
 from sandbox.wechat.orders import require_own_mchid
-from sandbox.wechat.protocol import Json, WeChatError, china_time, parameter_error, seal
+from sandbox.wechat.protocol import Json, WeChatError, china_time, parameter_error, seal, texts
 from sandbox.wechat.service import WeChatPay
 
 ORDERS = "/v3/pay/transactions"
@@ -29,6 +29,8 @@ class Call:
     path: Mapping[str, str]
     query: Mapping[str, str]
     body: bytes
+    serial: str = ""
+    """Which of WeChat's keys personal fields are encrypted for."""
 
     def required(self, name: str) -> str:
         """A parameter of the query; PARAM_ERROR."""
@@ -137,7 +139,12 @@ def _refunds(wechat: WeChatPay) -> list[Endpoint]:
             "POST",
             f"{REFUNDS}/{{refund_id}}/apply-abnormal-refund",
             "refund",
-            lambda c: refunds.retry_abnormal(c.merchant, c.path["refund_id"], c.body),
+            _with_personal(
+                wechat,
+                lambda c: refunds.retry_abnormal(c.merchant, c.path["refund_id"], c.body),
+                "bank_account",
+                "real_name",
+            ),
         ),
     ]
 
@@ -167,7 +174,7 @@ def _splits(wechat: WeChatPay) -> list[Endpoint]:
             "POST",
             f"{SPLITS}/receivers/add",
             "receivers",
-            lambda c: splits.add_receiver(c.merchant, c.body),
+            _with_personal(wechat, lambda c: splits.add_receiver(c.merchant, c.body), "name"),
         ),
         Endpoint(
             "POST",
@@ -257,6 +264,19 @@ def _complaints(wechat: WeChatPay) -> list[Endpoint]:
         ("DELETE", COMPLAINT_URL, lambda c: complaints.notify_no_more(c.merchant)),
     ]
     return [Endpoint(method, path, "disputes", act) for method, path, act in acts]
+
+
+def _with_personal(wechat: WeChatPay, act: Act, *names: str) -> Act:
+    """An act whose body has fields that only WeChat can read; PARAM_ERROR if it can't."""
+
+    def checked(call: Call) -> Json | Download | None:
+        given = texts(call.body)
+        for name in names:
+            if name in given and not wechat.keys.opens(call.serial, given[name]):
+                raise parameter_error(f"/{name}", given[name], "does not decrypt")
+        return act(call)
+
+    return checked
 
 
 def _certificates(wechat: WeChatPay, call: Call) -> Json:

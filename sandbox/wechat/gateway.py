@@ -2,7 +2,6 @@
 
 import asyncio
 import gzip
-import json
 import time
 import uuid
 from collections.abc import Mapping
@@ -28,6 +27,7 @@ from sandbox.wechat.protocol import (
     parameter_error,
     parse_authorization,
     signed_lines,
+    texts,
 )
 from sandbox.wechat.service import WeChatPay
 
@@ -102,7 +102,11 @@ class _Gateway:
         if not is_signed(merchant.public_key, message, authorization.signature):
             raise _sign_error("错误的签名，验签失败")
         return Call(
-            merchant=merchant, path=request.path_params, query=request.query_params, body=body
+            merchant=merchant,
+            path=request.path_params,
+            query=request.query_params,
+            body=body,
+            serial=request.headers.get("Wechatpay-Serial", ""),
         )
 
     def _signer(self, request: Request, merchant: Merchant) -> Signer:
@@ -116,7 +120,7 @@ class _Gateway:
         raise parameter_error("Wechatpay-Serial", wanted, "is no key of WeChat Pay", "header")
 
     def _meeting(self, operation: Operation, call: Call) -> Meeting:
-        numbers = dict(call.query) | _texts(call.body) | dict(call.path)
+        numbers = dict(call.query) | texts(call.body) | dict(call.path)
         mchid = numbers.get("sub_mchid", call.merchant.mchid)
         out_trade_no = numbers.get("out_trade_no")
         if out_trade_no is None and "transaction_id" in numbers:
@@ -193,17 +197,6 @@ async def _body(request: Request) -> bytes:
         if len(body) > MAX_BODY_BYTES:
             raise WeChatError(400, "PARAM_ERROR", "请求体过大")
     return bytes(body)
-
-
-def _texts(body: bytes) -> dict[str, str]:
-    """Return the texts on a body's first level; nothing of a body that is no JSON object."""
-    try:
-        parsed = json.loads(body or b"{}")
-    except (ValueError, RecursionError):
-        return {}
-    if not isinstance(parsed, dict):
-        return {}
-    return {name: value for name, value in parsed.items() if isinstance(value, str)}
 
 
 def _sign_error(message: str) -> WeChatError:

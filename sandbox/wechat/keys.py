@@ -1,5 +1,6 @@
 """WeChat's own keys, platform certificate and public key, and what it signs with them."""
 
+import base64
 import secrets
 import time
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from sandbox.faults import Blemish
 from sandbox.internet import Authority, private_pem, write_private
-from sandbox.wechat.protocol import CLOCK_SKEW_SECONDS, SIGNATURE_TYPE, sign, signed_lines
+from sandbox.wechat.protocol import CLOCK_SKEW_SECONDS, OAEP, SIGNATURE_TYPE, sign, signed_lines
 
 _CERTIFICATE_LIFETIME = timedelta(days=5 * 365)
 _STALE_BY_SECONDS = 2 * CLOCK_SKEW_SECONDS
@@ -84,6 +85,7 @@ class PlatformKeys:
             serial=done.read_text(),
             key=load_rsa_key((folder / "public_key.key").read_bytes()),
         )
+        self._by_serial = {signer.serial: signer for signer in (self.certificate, self.public_key)}
         self.public_key_pem = (
             self.public_key.key.public_key()
             .public_bytes(
@@ -91,6 +93,17 @@ class PlatformKeys:
             )
             .decode()
         )
+
+    def opens(self, serial: str, sealed: str) -> bool:
+        """Tell whether a personal field was encrypted for the key of this serial (§1.4)."""
+        signer = self._by_serial.get(serial)
+        if signer is None:
+            return False
+        try:
+            signer.key.decrypt(base64.b64decode(sealed, validate=True), OAEP)
+        except ValueError:
+            return False
+        return True
 
 
 def _make(folder: Path, authority: Authority) -> None:

@@ -11,15 +11,18 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 
 CHANNEL = "wechat"
 GATEWAY_HOSTS = ("api.mch.weixin.qq.com", "api2.mch.weixin.qq.com", "api.weixin.qq.com")
 SIGNATURE_TYPE = "WECHATPAY2-SHA256-RSA2048"
 CLOCK_SKEW_SECONDS = 300
+OAEP = padding.OAEP(padding.MGF1(SHA1()), SHA1(), None)  # noqa: S303 (the protocol's)
+"""How personal fields are encrypted, in both directions (§1.4)."""
 CHINA_TIME = timezone(timedelta(hours=8))
 
 _FIELDS = frozenset({"mchid", "nonce_str", "signature", "timestamp", "serial_no"})
@@ -130,3 +133,14 @@ def number(prefix: str, now: float, digits: int) -> str:
     head = prefix + datetime.fromtimestamp(now, CHINA_TIME).strftime("%Y%m%d")
     width = digits - len(head)
     return head + str(secrets.randbelow(10**width)).zfill(width)
+
+
+def texts(body: bytes) -> dict[str, str]:
+    """Return the texts on a body's first level; nothing of a body that is no JSON object."""
+    try:
+        parsed = json.loads(body or b"{}")
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(parsed, dict):
+        return {}
+    return {name: value for name, value in parsed.items() if isinstance(value, str)}

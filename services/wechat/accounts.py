@@ -26,7 +26,7 @@ class Certificates:
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
-        self._keys: Mapping[str, RSAPublicKey] = {}
+        self._keys: dict[str, RSAPublicKey] = {}
         self._fetched_at: datetime | None = None
         self._asked_at: datetime | None = None
 
@@ -35,6 +35,12 @@ class Certificates:
         if self._fetched_at is None or now - self._fetched_at > CERTIFICATES_MAX_AGE:
             return None
         return self._keys.get(serial)
+
+    def newest(self, *, now: datetime) -> tuple[str, RSAPublicKey] | None:
+        """A certificate's serial and key to encrypt with, unless none is known."""
+        serial = next(reversed(self._keys), "")
+        key = self.key(serial, now=now)
+        return (serial, key) if key else None
 
     def keep(self, keys: Mapping[str, RSAPublicKey], *, now: datetime) -> None:
         """Replace what is known by what was just fetched."""
@@ -71,7 +77,14 @@ class Account:
     sub_mchid: str = ""
     sp_appid: str = ""
     """The service provider's application; may be the same as `appid`."""
+    app_secret: str = field(default="", repr=False)
+    """The secret of `appid`, where it is a mini-program that must tell of its deliveries."""
     certificates: Certificates = field(default_factory=Certificates, repr=False)
+
+    @property
+    def sub(self) -> dict[str, str]:
+        """What requests of a service provider add."""
+        return {"sub_mchid": self.sub_mchid} if self.sub_mchid else {}
 
     @property
     def payee(self) -> str:
@@ -107,6 +120,7 @@ def load_account(folder: Path) -> Account:
             public_key=_rsa_public(public_key) if public_key else None,
             sub_mchid=str(fields.get("sub_mchid", "")),
             sp_appid=str(fields.get("sp_appid", "")),
+            app_secret=str(fields.get("app_secret", "")),
         )
     except (OSError, KeyError, TypeError, ValueError, UnsupportedAlgorithm) as error:
         raise AccountUnreadable(f"{folder}: {type(error).__name__}") from error

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,13 @@ from domain.channels import (
 from domain.outcomes import Outcome, Refusal, Rejected, Unknown
 from services.wechat.accounts import Account, load_account
 from services.wechat.answers import CURRENCY, Json, read_opened, read_refund, read_transaction
+from services.wechat.bills import Bills
+from services.wechat.disputes import Disputes
 from services.wechat.notices import read_notice
-from services.wechat.signing import Fault, jsapi_parameters
-from services.wechat.wire import Wire, expect
+from services.wechat.sharing import Sharing
+from services.wechat.shipping import Shipping
+from services.wechat.signing import Fault, encrypt, jsapi_parameters
+from services.wechat.wire import expect
 
 CHINA = timezone(timedelta(hours=8))
 REFUNDS = "/v3/refund/domestic/refunds"
@@ -32,8 +36,18 @@ SAYS_NOTHING = frozenset({"OUT_TRADE_NO_USED", "ORDERPAID"})
 """Refusals of a repeated create that tell of an earlier one of the same number: query it."""
 
 
-class WechatPay(Wire):
-    """The port's channel; `Account` holds a payee's keys."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserCard:
+    """A customer's bank card, for a refund that could not go back where it came from."""
+
+    bank_type: str
+    """`CMB_DEBIT`, `ICBC_DEBIT`…"""
+    number: str = field(repr=False)
+    name: str = field(repr=False)
+
+
+class WechatPay(Sharing, Bills, Disputes, Shipping):
+    """The port's channel, and what only WeChat Pay has; `Account` holds a payee's keys."""
 
     name = "wechat"
     ability = Ability(
@@ -96,7 +110,7 @@ class WechatPay(Wire):
 
     async def close(self, account: Account, *, out_trade_no: str) -> Outcome[None]:
         """Close an unpaid order; repeatable. Query next: the customer may have been faster."""
-        return await self._order(
+        return await self._do(
             account, "POST", f"{_order(account, out_trade_no)}/close", _mchids(account)
         )
 
@@ -119,7 +133,7 @@ class WechatPay(Wire):
     ) -> Outcome[RefundSaid]:
         """Ask for a refund; accepted is not refunded: follow its state."""
         request: Json = {
-            **_sub_mchid(account),
+            **account.sub,
             "out_trade_no": out_trade_no,
             "out_refund_no": out_refund_no,
             "reason": reason,
@@ -143,13 +157,46 @@ class WechatPay(Wire):
     ) -> Outcome[RefundSaid]:
         """Ask for a refund; after `not_found` repeat it under the same number."""
         del out_trade_no  # WeChat Pay's refund numbers stand by themselves.
-        sub_mchid = _sub_mchid(account)
-        query = f"?{httpx.QueryParams(sub_mchid)}" if sub_mchid else ""
+        query = f"?{httpx.QueryParams(account.sub)}" if account.sub else ""
         return await self._ask(
             account,
             "GET",
             f"{REFUNDS}/{quote(out_refund_no, safe='')}{query}",
             read=lambda data: expect(read_refund(data), out_refund_no=out_refund_no),
+        )
+
+    async def retry_abnormal_refund(
+        self,
+        account: Account,
+        *,
+        out_refund_no: str,
+        refund_id: str,
+        card: UserCard | None = None,
+    ) -> Outcome[RefundSaid]:
+        """Send an abnormal refund on its way again: to the customer's card, else to the payee's.
+
+        Money at the payee's bank account is not refunded: it must reach the customer otherwise.
+        """
+        request = account.sub | {"out_refund_no": out_refund_no, "type": "MERCHANT_BANK_CARD"}
+        serial = ""
+        if card is not None:
+            key = await self._sealing_key(account)
+            if key is None:
+                return Unknown(reason="no_key")
+            serial, public_key = key
+            request |= {
+                "type": "USER_BANK_CARD",
+                "bank_type": card.bank_type,
+                "bank_account": encrypt(public_key, card.number),
+                "real_name": encrypt(public_key, card.name),
+            }
+        return await self._ask(
+            account,
+            "POST",
+            f"{REFUNDS}/{quote(refund_id, safe='')}/apply-abnormal-refund",
+            request,
+            read=lambda data: expect(read_refund(data), out_refund_no=out_refund_no),
+            serial=serial,
         )
 
     async def notice(self, account: Account, headers: Mapping[str, str], body: bytes) -> Notice:
@@ -173,12 +220,8 @@ def _order(account: Account, out_trade_no: str) -> str:
 
 def _mchids(account: Account) -> dict[str, str]:
     if account.sub_mchid:
-        return {"sp_mchid": account.mchid, "sub_mchid": account.sub_mchid}
+        return {"sp_mchid": account.mchid, **account.sub}
     return {"mchid": account.mchid}
-
-
-def _sub_mchid(account: Account) -> dict[str, str]:
-    return {"sub_mchid": account.sub_mchid} if account.sub_mchid else {}
 
 
 def _payee(account: Account) -> Json:

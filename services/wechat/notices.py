@@ -6,11 +6,13 @@ from datetime import datetime
 from domain.channels import Notice, NoticeRefused, PaymentNotice, RefundNotice, TradeState
 from services.wechat.accounts import Account
 from services.wechat.answers import Json, read_json, read_refund, read_transaction, section, text
+from services.wechat.disputes import read_complaint
 from services.wechat.signing import Fault, find_fault, open_sealed
 
 ALGORITHM = "AEAD_AES_256_GCM"
 PAYMENT_EVENT = "TRANSACTION.SUCCESS"
 REFUND_EVENTS = frozenset({"REFUND.SUCCESS", "REFUND.ABNORMAL", "REFUND.CLOSED"})
+DISPUTE_EVENTS = frozenset({"COMPLAINT.CREATE", "COMPLAINT.STATE_CHANGE"})
 
 
 def read_notice(
@@ -29,10 +31,13 @@ def read_notice(
         sealed = section(envelope, "resource")
     except ValueError as error:
         raise _refused(Fault.WRONG_SHAPE) from error
-    if event_type != PAYMENT_EVENT and event_type not in REFUND_EVENTS:
+    if event_type not in {PAYMENT_EVENT, *REFUND_EVENTS, *DISPUTE_EVENTS}:
         raise _refused(Fault.UNKNOWN_EVENT)
     resource = _open(account, sealed)
     try:
+        if event_type in DISPUTE_EVENTS:
+            # It names no payee: that it opens with the payee's key is all there is.
+            return read_complaint(resource, event_id=event_id)
         if _payee(resource) != (account.mchid, account.sub_mchid):
             raise _refused(Fault.WRONG_PAYEE)
         if event_type == PAYMENT_EVENT:

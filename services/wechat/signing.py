@@ -10,10 +10,10 @@ from datetime import datetime
 from enum import StrEnum
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP, PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 
 from services.wechat.accounts import Account
 
@@ -27,6 +27,7 @@ _HEADERS = (
     "wechatpay-signature",
     "wechatpay-serial",
 )
+_OAEP = OAEP(mgf=MGF1(SHA1()), algorithm=SHA1(), label=None)  # noqa: S303 (the protocol's)
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 
 
@@ -138,6 +139,11 @@ def open_sealed(key: bytes, *, nonce: str, associated_data: str, ciphertext: str
         return AESGCM(key).decrypt(nonce.encode(), sealed, associated_data.encode())
     except InvalidTag as error:
         raise ValueError("not sealed with this key") from error
+
+
+def encrypt(key: RSAPublicKey, plain: str) -> str:
+    """A personal field for its receiver's eyes only: RSA-OAEP with SHA-1, as the protocol says."""
+    return base64.b64encode(key.encrypt(plain.encode(), _OAEP)).decode()
 
 
 def jsapi_parameters(

@@ -95,9 +95,10 @@ class Wire:
         content: Json | None = None,
         *,
         read: Callable[[Json], T],
+        serial: str = "",
     ) -> Outcome[T]:
         """One request and what is read of its answer; a ValueError of `read` is no answer."""
-        answer = await self._call(account, method, target, content)
+        answer = await self._call(account, method, target, content, serial=serial)
         if not isinstance(answer, Accepted):
             return answer
         try:
@@ -105,18 +106,33 @@ class Wire:
         except ValueError:
             return Unknown(reason=Fault.WRONG_SHAPE)
 
-    async def _order(
-        self, account: Account, method: str, target: str, content: Json | None = None
+    async def _do(
+        self,
+        account: Account,
+        method: str,
+        target: str,
+        content: Json,
+        *,
+        serial: str = "",
     ) -> Outcome[None]:
         """One request whose answer says nothing but yes."""
-        answer = await self._call(account, method, target, content)
+        answer = await self._call(account, method, target, content, serial=serial)
         return Accepted(value=None) if isinstance(answer, Accepted) else answer
 
     async def _call(
-        self, account: Account, method: str, target: str, content: Json | None = None
+        self,
+        account: Account,
+        method: str,
+        target: str,
+        content: Json | None = None,
+        *,
+        serial: str = "",
     ) -> Outcome[bytes]:
-        """One request and a body that is verified, or why there is none."""
-        answer = await self._send(account, method, target, content)
+        """One request and a body that is verified, or why there is none.
+
+        `serial` names the key that fields of the request are encrypted with.
+        """
+        answer = await self._send(account, method, target, content, serial=serial)
         if not isinstance(answer, _Answer):
             return answer
         if answer.status not in {httpx.codes.OK, httpx.codes.NO_CONTENT}:
@@ -158,6 +174,7 @@ class Wire:
         target: str,
         content: Json | None = None,
         *,
+        serial: str = "",
         seconds: float | None = None,
         limit_bytes: int | None = None,
     ) -> _Answer | Unknown:
@@ -165,8 +182,8 @@ class Wire:
         headers = {"Accept": "application/json", "User-Agent": USER_AGENT}
         if content is not None:
             headers["Content-Type"] = "application/json"
-        if account.public_key_id:
-            headers["Wechatpay-Serial"] = account.public_key_id
+        if serial or account.public_key_id:
+            headers["Wechatpay-Serial"] = serial or account.public_key_id
         request = self._http.build_request(
             method, HOST + target, content=body, headers=headers, timeout=_TIMEOUT
         )
@@ -178,9 +195,37 @@ class Wire:
             timestamp=int(self._now().timestamp()),
             nonce=secrets.token_hex(16),
         )
+        return await self._in_time(
+            request, seconds or TOTAL_TIMEOUT_SECONDS, limit_bytes or MAX_ANSWER_BYTES
+        )
+
+    async def _plain(self, url: str, content: Json) -> Outcome[Json]:
+        """One request to a host of WeChat's where nothing is signed."""
+        request = self._http.build_request("POST", url, json=content, timeout=_TIMEOUT)
+        answer = await self._in_time(request, TOTAL_TIMEOUT_SECONDS, MAX_ANSWER_BYTES)
+        if not isinstance(answer, _Answer):
+            return answer
+        if answer.status != httpx.codes.OK:
+            return Unknown(reason=f"http_{answer.status}")
         try:
-            async with asyncio.timeout(seconds or TOTAL_TIMEOUT_SECONDS):
-                return await self._exchange(request, limit_bytes or MAX_ANSWER_BYTES)
+            return Accepted(value=read_json(answer.body))
+        except ValueError:
+            return Unknown(reason=Fault.WRONG_SHAPE)
+
+    async def _sealing_key(self, account: Account) -> tuple[str, RSAPublicKey] | None:
+        """The serial and key that personal fields are encrypted with."""
+        if account.public_key is not None:
+            return account.public_key_id, account.public_key
+        if account.certificates.newest(now=self._now()) is None:
+            await self.certificates(account)
+        return account.certificates.newest(now=self._now())
+
+    async def _in_time(
+        self, request: httpx.Request, seconds: float, limit_bytes: int
+    ) -> _Answer | Unknown:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._exchange(request, limit_bytes)
         except TimeoutError:
             return Unknown(reason="timeout")
         except httpx.HTTPError as error:

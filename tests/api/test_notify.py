@@ -4,7 +4,7 @@ import asyncio
 import base64
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -208,3 +208,35 @@ async def test_a_payee_nobody_knows(http: httpx.AsyncClient, town: Town) -> None
     assert (answer.status_code, answer.json()["code"]) == (400, "FAIL")
     large = await http.post(f"/v1/notify/wechat/{town.site_id}-account", content=b"x" * 70_000)
     assert large.status_code == 413
+
+
+def _forgeries(gateway: Gateway) -> Iterator[tuple[bytes, dict[str, str]]]:
+    """Damage to every part of a true notice: headers, signed bytes, envelope, resource."""
+    body = gateway.notice("event-1", "number")
+    headers = gateway.headers(body)
+    for name in (name for name in headers if name.startswith("Wechatpay-")):
+        for value in ("", headers[name][1:], headers[name].swapcase()[::-1], "0"):
+            yield body, headers | {name: value}
+    for at in range(0, len(body), len(body) // 24):
+        yield body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :], headers
+    for name in ("id", "event_type", "resource"):
+        for value in (None, "", 1, []):
+            yield _signed(gateway, orjson.dumps(orjson.loads(body) | {name: value}))
+    for name in ("algorithm", "ciphertext", "nonce", "associated_data"):
+        for value in ("x", 1, []):
+            envelope = orjson.loads(body)
+            envelope["resource"] |= {name: value}
+            yield _signed(gateway, orjson.dumps(envelope))
+
+
+async def test_generated_forgeries_change_nothing(
+    town: Town, gateway: Gateway, http: httpx.AsyncClient, database: Database
+) -> None:
+    corpus = list(_forgeries(gateway))
+    assert len(corpus) >= 60
+    path = f"/v1/notify/wechat/{town.site_id}-account"
+    for body, headers in corpus:
+        answer = await http.post(path, headers=headers, content=body)
+        assert (answer.status_code, answer.json()["code"]) in {(400, "FAIL"), (401, "FAIL")}
+    assert await count(database, town, "inbox") == 0
+    assert await count(database, town, "quarantine") == len(corpus)

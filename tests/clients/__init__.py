@@ -1,1 +1,1 @@
-"""Tests of our clients against checks that others have made."""
+"""Clients that nobody here wrote, unmodified, against the sandbox; and our requests elsewhere."""

@@ -84,3 +84,26 @@ def test_the_migrated_schema_is_what_the_code_declares(postgres_url: str) -> Non
 def test_a_revision_is_named_as_its_file() -> None:
     for script in ScriptDirectory.from_config(CONFIG).walk_revisions():
         assert Path(script.path).stem == script.revision
+
+
+async def test_what_was_open_stays_payable(empty_url: str) -> None:
+    """Open payments keep what their customers pay with (0004)."""
+    config = Config(CONFIG.config_file_name)
+    config.attributes["database_url"] = empty_url
+    await asyncio.to_thread(command.upgrade, config, "0003_spine")
+    database = Database(empty_url, pool_size=1)
+    async with database.write() as writer:
+        await writer.connection.execute(
+            text("""
+            INSERT INTO payment_attempts (out_trade_no, site_id, order_id, attempt, account_id,
+              channel, method, amount_fen, state, prepay_id, code_url, expires_at)
+            VALUES ('a', 's', 'o', 1, 'p', 'wechat', 'jsapi', 1, 'opened', 'wx1', '', now()),
+                   ('b', 's', 'o', 2, 'p', 'wechat', 'native', 1, 'created', '', '', now())
+            """)
+        )
+    await asyncio.to_thread(command.upgrade, config, "head")
+    async with database.read() as reader:
+        found = text("SELECT handles FROM payment_attempts ORDER BY attempt")
+        rows = await reader.connection.execute(found)
+        assert [row.handles for row in rows] == [{"prepay_id": "wx1"}, {}]
+    await database.close()

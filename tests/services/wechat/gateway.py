@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +47,10 @@ class Gateway:
         """Trusts the gateway's own certificate authority."""
         return ssl.create_default_context(cafile=str(self.home / "ca.pem"))
 
-    def control(self, path: str, body: dict[str, Any]) -> Any:
+    def control(self, path: str, body: dict[str, Any], *, method: str = "POST") -> Any:
         """Drive the outside world; every refusal is an error of the test."""
-        answer = httpx.post(f"{self.control_url}/control/{path}", json=body, trust_env=False)
+        url = f"{self.control_url}/control/{path}"
+        answer = httpx.request(method, url, json=body, trust_env=False)
         answer.raise_for_status()
         return answer.json()
 
@@ -68,11 +69,33 @@ class Gateway:
             apiv3_key=given["apiv3_key"].encode(),
             public_key_id="" if certificates else given["public_key_id"],
             public_key=None if certificates else public,
+            app_secret=given["app_secret"],
         )
+
+    def sub_merchant(self, provider: Account, *, appid: str = "") -> Account:
+        """A new merchant of a service provider; its payers are known under `appid`."""
+        wanted = {"sp_mchid": provider.mchid} | ({"appid": appid} if appid else {})
+        given = self.control("merchants", wanted)
+        return replace(
+            provider,
+            sub_mchid=given["mchid"],
+            sp_appid=provider.appid,
+            appid=given["appid"] if appid else provider.appid,
+        )
+
+    def habits(self, account: Account, **habits: object) -> None:
+        """Serve a merchant otherwise."""
+        self.control(f"merchants/{account.payee}/settings", habits, method="PUT")
+
+    def oracle(self, account: Account, out_trade_no: str) -> Any:
+        """What money truly moved."""
+        asked = {"mchid": account.payee, "out_trade_no": out_trade_no}
+        url = f"{self.control_url}/control/oracle"
+        return httpx.get(url, params=asked, trust_env=False).json()["orders"][0]
 
     def pay(self, account: Account, out_trade_no: str) -> None:
         """Let the customer pay."""
-        self.control("pay", {"mchid": account.mchid, "out_trade_no": out_trade_no})
+        self.control("pay", {"mchid": account.payee, "out_trade_no": out_trade_no})
 
     def spoil(self, account: Account, operation: str, fault: str, **more: object) -> None:
         """Let the merchant's next request or notice of this kind go wrong."""

@@ -1,6 +1,5 @@
 """What the client and any WeChat Pay v3 gateway owe each other, on the wire."""
 
-import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -11,90 +10,37 @@ import httpx
 import pytest
 
 from domain.channels import (
-    Create,
     NoticeRefused,
     PaymentNotice,
     RefundNotice,
-    RefundSaid,
     TradeState,
-    Transaction,
 )
 from domain.outcomes import Accepted, Outcome, Refusal, Rejected, Unknown
 from services.wechat import wire
 from services.wechat.accounts import Account
 from services.wechat.client import WechatPay
 from services.wechat.signing import Fault
-from tests.services.wechat.gateway import NOTIFY_URL, Gateway, NoticeEar, free_ports
+from tests.services.wechat.gateway import Gateway, NoticeEar, free_ports
 from tests.services.wechat.platform import make_key
-
-REFUND_POLLS = 100
-REFUND_POLL_SECONDS = 0.05
-
-
-def _number(prefix: str = "T") -> str:
-    return prefix + secrets.token_hex(12)
-
-
-def _order(out_trade_no: str, **changes: Any) -> Create:
-    order = Create(
-        method="native",
-        out_trade_no=out_trade_no,
-        amount_fen=2999,
-        description="订单",
-        notify_url=NOTIFY_URL,
-        expires_at=datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=15),
-    )
-    return replace(order, **changes)
-
-
-def _refund(out_trade_no: str, out_refund_no: str, **changes: Any) -> dict[str, Any]:
-    return {
-        "out_trade_no": out_trade_no,
-        "out_refund_no": out_refund_no,
-        "refund_fen": 1000,
-        "total_fen": 2999,
-        "reason": "merchant_silent",
-        "notify_url": NOTIFY_URL,
-    } | changes
-
-
-async def _paid(gateway: Gateway, pay: WechatPay, account: Account, ear: NoticeEar) -> str:
-    out_trade_no = _number()
-    assert isinstance(await pay.create(account, _order(out_trade_no)), Accepted)
-    gateway.pay(account, out_trade_no)
-    await ear.next()
-    return out_trade_no
-
-
-async def _query(pay: WechatPay, account: Account, out_trade_no: str) -> Transaction:
-    outcome = await pay.query(account, out_trade_no=out_trade_no)
-    assert isinstance(outcome, Accepted)
-    return outcome.value
-
-
-async def _refund_ended(
-    pay: WechatPay, account: Account, out_trade_no: str, out_refund_no: str
-) -> RefundSaid:
-    for _ in range(REFUND_POLLS):
-        outcome = await pay.query_refund(
-            account, out_trade_no=out_trade_no, out_refund_no=out_refund_no
-        )
-        assert isinstance(outcome, Accepted)
-        if outcome.value.state != "processing":
-            return outcome.value
-        await asyncio.sleep(REFUND_POLL_SECONDS)
-    raise TimeoutError("the refund stays PROCESSING")
+from tests.services.wechat.steps import (
+    ended_refund,
+    new_number,
+    new_order,
+    new_refund,
+    paid_order,
+    queried,
+)
 
 
 async def test_an_order_is_placed_paid_and_sent_home(
     gateway: Gateway, pay: WechatPay, account: Account, ear: NoticeEar
 ) -> None:
-    out_trade_no, out_refund_no = _number(), _number("R")
-    created = await pay.create(account, _order(out_trade_no))
+    out_trade_no, out_refund_no = new_number(), new_number("R")
+    created = await pay.create(account, new_order(out_trade_no))
     assert isinstance(created, Accepted)
     assert list(created.value.handles) == ["code_url"]
     assert created.value.handles["code_url"].startswith("weixin://wxpay/bizpayurl")
-    unpaid = await _query(pay, account, out_trade_no)
+    unpaid = await queried(pay, account, out_trade_no)
     assert (unpaid.state, unpaid.transaction_id, unpaid.success_time) == (
         TradeState.OPEN,
         None,
@@ -102,7 +48,7 @@ async def test_an_order_is_placed_paid_and_sent_home(
     )
 
     gateway.pay(account, out_trade_no)
-    paid = await _query(pay, account, out_trade_no)
+    paid = await queried(pay, account, out_trade_no)
     assert (paid.state, paid.amount_fen, paid.currency) == (TradeState.PAID, 2999, "CNY")
     assert (paid.mchid, paid.appid) == (account.mchid, account.appid)
     assert paid.success_time is not None
@@ -113,28 +59,30 @@ async def test_an_order_is_placed_paid_and_sent_home(
     assert isinstance(notice, PaymentNotice)
     assert notice.transaction == paid
 
-    asked = await pay.refund(account, **_refund(out_trade_no, out_refund_no))
+    asked = await pay.refund(account, **new_refund(out_trade_no, out_refund_no))
     assert isinstance(asked, Accepted)
     assert asked.value.state == "processing"
-    ended = await _refund_ended(pay, account, out_trade_no, out_refund_no)
+    ended = await ended_refund(pay, account, out_trade_no, out_refund_no)
     assert ended == replace(asked.value, state="success")
     assert (ended.refund_fen, ended.total_fen) == (1000, 2999)
     heard = await ear.next()
     refunded = await pay.notice(account, heard.headers, heard.body)
     assert isinstance(refunded, RefundNotice)
     assert refunded.refund == ended
-    assert (await _query(pay, account, out_trade_no)).state is TradeState.PAID
+    assert (await queried(pay, account, out_trade_no)).state is TradeState.PAID
 
 
 async def test_the_same_number_is_the_same_order(pay: WechatPay, account: Account) -> None:
-    order = _order("a|b*c-_" + secrets.token_hex(8), method="jsapi", payer="oUpF8uMuAJO_M2pxb1Q9z")
+    order = new_order(
+        "a|b*c-_" + secrets.token_hex(8), method="jsapi", payer="oUpF8uMuAJO_M2pxb1Q9z"
+    )
     first = await pay.create(account, order)
     assert isinstance(first, Accepted)
     assert first.value.handles["prepay_id"]
     assert await pay.create(account, order) == first
     other = await pay.create(account, replace(order, amount_fen=3000))
     assert other == Unknown(reason="OUT_TRADE_NO_USED")
-    assert (await _query(pay, account, order.out_trade_no)).amount_fen == 2999
+    assert (await queried(pay, account, order.out_trade_no)).amount_fen == 2999
 
 
 @pytest.mark.parametrize(
@@ -150,40 +98,40 @@ async def test_the_same_number_is_the_same_order(pay: WechatPay, account: Accoun
 async def test_bad_parameters_are_named(
     pay: WechatPay, certificate_account: Account, changes: dict[str, Any], field: str
 ) -> None:
-    outcome = await pay.create(certificate_account, replace(_order(_number()), **changes))
+    outcome = await pay.create(certificate_account, replace(new_order(new_number()), **changes))
     assert outcome == Rejected(code="PARAM_ERROR", message=field, kind=Refusal.NEVER)
 
 
 async def test_closing_is_repeatable_and_never_undoes_a_payment(
     gateway: Gateway, pay: WechatPay, account: Account, ear: NoticeEar
 ) -> None:
-    order = _order(_number())
+    order = new_order(new_number())
     assert isinstance(await pay.create(account, order), Accepted)
     for _ in range(2):
         closed = await pay.close(account, out_trade_no=order.out_trade_no)
         assert closed == Accepted(value=None)
-    assert (await _query(pay, account, order.out_trade_no)).state is TradeState.CLOSED
+    assert (await queried(pay, account, order.out_trade_no)).state is TradeState.CLOSED
     assert await pay.create(account, order) == Rejected(code="ORDER_CLOSED")
-    paid = await _paid(gateway, pay, account, ear)
+    paid = await paid_order(gateway, pay, account, ear)
     assert isinstance(await pay.close(account, out_trade_no=paid), Rejected)
-    assert (await _query(pay, account, paid)).state is TradeState.PAID
+    assert (await queried(pay, account, paid)).state is TradeState.PAID
 
 
 async def test_what_was_never_made_is_said_so(pay: WechatPay, account: Account) -> None:
-    nothing = await pay.query(account, out_trade_no=_number())
+    nothing = await pay.query(account, out_trade_no=new_number())
     assert nothing == Rejected(code="ORDER_NOT_EXIST", kind=Refusal.NOT_FOUND)
-    numbers = {"out_trade_no": _number(), "out_refund_no": _number("R")}
+    numbers = {"out_trade_no": new_number(), "out_refund_no": new_number("R")}
     nothing_refunded = await pay.query_refund(account, **numbers)
     assert nothing_refunded == Rejected(code="RESOURCE_NOT_EXISTS", kind=Refusal.NOT_FOUND)
-    unpaid = await pay.refund(account, **_refund(_number(), _number("R")))
+    unpaid = await pay.refund(account, **new_refund(new_number(), new_number("R")))
     assert unpaid == Rejected(code="RESOURCE_NOT_EXISTS", kind=Refusal.NEVER)
 
 
 async def test_more_than_was_paid_is_never_sent_home(
     gateway: Gateway, pay: WechatPay, certificate_account: Account, ear: NoticeEar
 ) -> None:
-    out_trade_no = await _paid(gateway, pay, certificate_account, ear)
-    too_much = _refund(out_trade_no, _number("R"), refund_fen=3000)
+    out_trade_no = await paid_order(gateway, pay, certificate_account, ear)
+    too_much = new_refund(out_trade_no, new_number("R"), refund_fen=3000)
     assert isinstance(await pay.refund(certificate_account, **too_much), Rejected)
 
 
@@ -205,9 +153,9 @@ async def test_more_than_was_paid_is_never_sent_home(
 async def test_every_doubt_is_unknown_in_every_call(
     *, gateway: Gateway, pay: WechatPay, account: Account, ear: NoticeEar, fault: str, reason: str
 ) -> None:
-    out_trade_no, out_refund_no = await _paid(gateway, pay, account, ear), _number("R")
-    fresh = _order(_number())
-    asked = _refund(out_trade_no, out_refund_no)
+    out_trade_no, out_refund_no = await paid_order(gateway, pay, account, ear), new_number("R")
+    fresh = new_order(new_number())
+    asked = new_refund(out_trade_no, out_refund_no)
     calls: list[tuple[str, Callable[[], Awaitable[Outcome[Any]]]]] = [
         ("create", lambda: pay.create(account, fresh)),
         ("query", lambda: pay.query(account, out_trade_no=fresh.out_trade_no)),
@@ -233,18 +181,18 @@ async def test_every_doubt_is_unknown_in_every_call(
 async def test_a_create_that_was_committed_unseen_is_found_and_repeated(
     gateway: Gateway, pay: WechatPay, account: Account
 ) -> None:
-    order = _order(_number())
+    order = new_order(new_number())
     gateway.spoil(account, "create", "drop_after_commit")
     assert isinstance(await pay.create(account, order), Unknown)
-    assert (await _query(pay, account, order.out_trade_no)).state is TradeState.OPEN
+    assert (await queried(pay, account, order.out_trade_no)).state is TradeState.OPEN
     assert isinstance(await pay.create(account, order), Accepted)
 
 
 async def test_a_refund_that_was_committed_unseen_happens_once(
     gateway: Gateway, pay: WechatPay, account: Account, ear: NoticeEar
 ) -> None:
-    out_trade_no, out_refund_no = await _paid(gateway, pay, account, ear), _number("R")
-    asked = _refund(out_trade_no, out_refund_no)
+    out_trade_no, out_refund_no = await paid_order(gateway, pay, account, ear), new_number("R")
+    asked = new_refund(out_trade_no, out_refund_no)
     gateway.spoil(account, "refund", "drop_after_commit")
     assert isinstance(await pay.refund(account, **asked), Unknown)
     found = await pay.query_refund(account, out_trade_no=out_trade_no, out_refund_no=out_refund_no)
@@ -259,7 +207,7 @@ async def test_a_late_answer_is_unknown(
     gateway: Gateway, pay: WechatPay, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wire, "TOTAL_TIMEOUT_SECONDS", 0.3)
-    order = _order(_number())
+    order = new_order(new_number())
     gateway.spoil(account, "create", "delay", delay_seconds=1.0)
     assert await pay.create(account, order) == Unknown(reason="timeout")
 
@@ -267,7 +215,7 @@ async def test_a_late_answer_is_unknown(
 async def test_nobody_there_is_unknown(account: Account) -> None:
     (port,) = free_ports(1)
     async with httpx.AsyncClient(proxy=f"http://127.0.0.1:{port}", trust_env=False) as http:
-        outcome = await WechatPay(http).query(account, out_trade_no=_number())
+        outcome = await WechatPay(http).query(account, out_trade_no=new_number())
     assert outcome == Unknown(reason="ConnectError")
 
 
@@ -275,7 +223,7 @@ async def test_a_stranger_with_another_certificate_is_not_spoken_to(
     account: Account, gateway: Gateway
 ) -> None:
     async with httpx.AsyncClient(proxy=gateway.proxy_url, trust_env=False) as http:
-        outcome = await WechatPay(http).query(account, out_trade_no=_number())
+        outcome = await WechatPay(http).query(account, out_trade_no=new_number())
     assert outcome == Unknown(reason="ConnectError")
 
 
@@ -295,10 +243,10 @@ async def test_certificates_in_doubt_are_not_kept(
     gateway: Gateway, pay: WechatPay, certificate_account: Account, fault: str
 ) -> None:
     gateway.spoil(certificate_account, "certificates", fault)
-    outcome = await pay.query(certificate_account, out_trade_no=_number())
+    outcome = await pay.query(certificate_account, out_trade_no=new_number())
     assert isinstance(outcome, Rejected)  # Refusals carry no signature.
     assert isinstance(await pay.certificates(certificate_account), Unknown)
-    order = _order(_number())
+    order = new_order(new_number())
     assert isinstance(await pay.create(certificate_account, order), Accepted)
 
 
@@ -306,10 +254,10 @@ async def test_the_wrong_key_and_the_wrong_time_are_refused(
     pay: WechatPay, http: httpx.AsyncClient, account: Account
 ) -> None:
     stranger = replace(account, private_key=make_key())
-    refused = await pay.query(stranger, out_trade_no=_number())
+    refused = await pay.query(stranger, out_trade_no=new_number())
     assert refused == Rejected(code="SIGN_ERROR", message="signature")
     late = WechatPay(http, now=lambda: datetime.now(UTC) + timedelta(minutes=10))
-    refused = await late.query(account, out_trade_no=_number())
+    refused = await late.query(account, out_trade_no=new_number())
     assert refused == Rejected(code="SIGN_ERROR", message="signature")
 
 
@@ -317,8 +265,8 @@ async def test_the_wrong_key_and_the_wrong_time_are_refused(
 async def test_spoiled_notices_are_refused(
     gateway: Gateway, pay: WechatPay, account: Account, ear: NoticeEar, fault: str
 ) -> None:
-    out_trade_no = _number()
-    assert isinstance(await pay.create(account, _order(out_trade_no)), Accepted)
+    out_trade_no = new_number()
+    assert isinstance(await pay.create(account, new_order(out_trade_no)), Accepted)
     gateway.spoil(account, "notify", fault)
     gateway.pay(account, out_trade_no)
     heard = await ear.next()
@@ -336,8 +284,8 @@ async def test_a_public_key_merchant_believes_notices_signed_by_certificate(
     both = replace(
         given, public_key_id=public_key_mode.public_key_id, public_key=public_key_mode.public_key
     )
-    out_trade_no = _number()
-    assert isinstance(await pay.create(both, _order(out_trade_no)), Accepted)
+    out_trade_no = new_number()
+    assert isinstance(await pay.create(both, new_order(out_trade_no)), Accepted)
     gateway.pay(both, out_trade_no)
     heard = await ear.next()
     assert not heard.headers["Wechatpay-Serial"].startswith("PUB_KEY_ID_")
@@ -349,9 +297,9 @@ async def test_a_public_key_merchant_believes_notices_signed_by_certificate(
 async def test_another_merchants_notice_is_not_ours(
     gateway: Gateway, pay: WechatPay, account: Account, ear: NoticeEar
 ) -> None:
-    out_trade_no = _number()
+    out_trade_no = new_number()
     stranger = gateway.merchant(certificates=account.public_key_id == "")
-    assert isinstance(await pay.create(stranger, _order(out_trade_no)), Accepted)
+    assert isinstance(await pay.create(stranger, new_order(out_trade_no)), Accepted)
     gateway.pay(stranger, out_trade_no)
     heard = await ear.next()
     with pytest.raises(NoticeRefused, match=Fault.BAD_ENCRYPTION):

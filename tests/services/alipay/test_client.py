@@ -224,6 +224,17 @@ async def test_a_failed_refund_is_repeated_under_its_number(
     assert merchant.oracle()["refunded_fen"] == 1000
 
 
+async def test_a_refund_without_balance_is_asked_for_again(
+    pay: Alipay, account: Account, merchant: AlipayMerchant
+) -> None:
+    merchant.habits(seller_has_balance=False)
+    number = (await _paid(pay, account, merchant)).out_trade_no
+    refused = await pay.refund(account, **_refund(number, "R1"))
+    assert refused == Rejected(code="ACQ.SELLER_BALANCE_NOT_ENOUGH", kind=Refusal.LATER)
+    merchant.habits(seller_has_balance=None)
+    assert isinstance(await pay.refund(account, **_refund(number, "R1")), Accepted)
+
+
 async def test_a_payment_is_shared_out(
     pay: Alipay, account: Account, merchant: AlipayMerchant
 ) -> None:

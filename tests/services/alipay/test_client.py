@@ -11,6 +11,7 @@ import pytest
 
 from domain.channels import (
     Create,
+    NoticeRefused,
     Opened,
     PaymentNotice,
     RefundNotice,
@@ -182,6 +183,17 @@ async def test_closing_is_repeatable_and_never_undoes_a_payment(
     refused = await pay.close(account, out_trade_no=paid.out_trade_no)
     assert refused == Rejected(code="ACQ.TRADE_STATUS_ERROR", kind=Refusal.NEVER)
     assert await _query(pay, account, paid.out_trade_no) == paid
+
+
+async def test_the_notice_of_a_close_is_not_money(
+    pay: Alipay, account: Account, merchant: AlipayMerchant, server: MerchantServer
+) -> None:
+    order = _order(merchant)
+    await _opened(pay, account, order)
+    await pay.close(account, out_trade_no=order.out_trade_no)
+    (heard,) = wait_for(lambda: server.got(merchant.notify_path) or None)
+    with pytest.raises(NoticeRefused, match="not_a_payment"):
+        await pay.notice(account, heard.headers, heard.body)
 
 
 async def test_instalments_reach_the_gateway(

@@ -55,6 +55,7 @@ class Habits(_Body):
     speed: float | None = Field(default=None, gt=0, le=1e6)
     refund_seconds: float | None = Field(default=None, ge=0)
     refund_outcome: RefundOutcome | None = None
+    seller_has_balance: bool | None = None
     royalty_seconds: float | None = Field(default=None, ge=0)
     royalty_outcome: RoyaltyOutcome | None = None
     early_bills: bool | None = None

@@ -25,6 +25,8 @@ class Habits:
     """How long a refund is on its way; at 0 its answer says that the money went back."""
     refund_outcome: RefundOutcome = "SUCCESS"
     """How refunds end; a CLOSED one is as if it was never asked for (§2.5)."""
+    seller_has_balance: bool = True
+    """Whether the seller's account can pay refunds."""
     royalty_seconds: float = 0.0
     royalty_outcome: RoyaltyOutcome = "SUCCESS"
     early_bills: bool = False

@@ -22,7 +22,7 @@ def _moment(text: str) -> str:
 
 Amount = Annotated[int, BeforeValidator(_amount), Field(gt=0, le=10**11)]
 Moment = Annotated[str, AfterValidator(_moment)]
-OutTradeNo = Annotated[str, Field(pattern=r"^[0-9A-Za-z_\-]{1,64}$")]
+OutTradeNo = Annotated[str, Field(pattern=r"^[0-9A-Za-z_]{1,64}$")]
 
 
 class _Body(BaseModel):

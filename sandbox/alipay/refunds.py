@@ -125,6 +125,8 @@ class Refunds:
         if body.refund_amount > left_fen or not is_whole:
             raise business_error("REFUND_AMT_NOT_EQUAL_TOTAL", "退款金额超限")
         habits = self._merchants.habits(trade["seller_id"])
+        if not habits.seller_has_balance:
+            raise business_error("SELLER_BALANCE_NOT_ENOUGH", "卖家余额不足")
         if now - sums["latest"] < habits.seconds(SPACING_SECONDS):
             raise business_error("SYSTEM_ERROR", "同一笔交易退款至少间隔 3 秒，请用原参数重试")
 

@@ -35,6 +35,7 @@ MAX_BODY_BYTES = 64 * 1024
 
 _BREAKDOWNS: Mapping[Fault, tuple[int, str, str]] = {
     Fault.HTTP_500: (500, "SYSTEM_ERROR", "系统异常，请稍后重试"),
+    Fault.SYSTEM_ERROR: (500, "SYSTEM_ERROR", "系统异常，请稍后重试"),
     Fault.HTTP_502: (502, "SERVICE_UNAVAILABLE", "服务不可用，请稍后重试"),
     Fault.HTTP_429: (429, "FREQUENCY_LIMITED", "频率超限"),
 }

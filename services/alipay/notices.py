@@ -18,7 +18,8 @@ REFUND_MARKS = frozenset({"out_biz_no", "gmt_refund", "refund_fee"})
 def read_notice(account: Account, body: bytes) -> PaymentNotice | RefundNotice:
     """Verify and read a notice, body as received; raises only `NoticeRefused`.
 
-    A payment notice may also say that a trade was closed: its state tells, not its kind.
+    A payment notice means money here. One of a trade that was closed unpaid, or still waits, is
+    refused: it asks for nothing that a query at the deadline doesn't find, and must not be booked.
     """
     fields = _fields(body)
     signature = fields.pop("sign", "")
@@ -37,7 +38,9 @@ def read_notice(account: Account, body: bytes) -> PaymentNotice | RefundNotice:
         transaction = read_transaction(account, fields, paid_at="gmt_payment")
     except ValueError as error:
         raise NoticeRefused("wrong_shape") from error
-    if transaction.state is TradeState.PAID and transaction.success_time is None:
+    if transaction.state is not TradeState.PAID:
+        raise NoticeRefused("not_a_payment")
+    if transaction.success_time is None:
         raise NoticeRefused("wrong_shape")
     return PaymentNotice(event_id=event_id, transaction=transaction)
 

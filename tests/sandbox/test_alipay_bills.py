@@ -2,12 +2,18 @@
 
 import csv
 import io
+import time
 import zipfile
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
+from sandbox.alipay.bills import Bills
+from sandbox.alipay.merchants import Merchants
+from sandbox.alipay.tables import create_tables
+from sandbox.store import Store
 from tests.sandbox.alipay import AlipayMerchant, china_now
 from tests.sandbox.outside import SandboxProcess, wait_for
 
@@ -161,3 +167,21 @@ def test_a_bills_address_cannot_be_changed(alipay: AlipayMerchant, name: str) ->
             "https://dwbillcenter.alipay.com/downloadBillFile.resource?" + urlencode({name: "1"})
         ).text
     )
+
+
+@pytest.mark.parametrize(("age_seconds", "lives"), [(29, True), (32, False)])
+def test_a_bills_address_lives_thirty_seconds(
+    tmp_path: Path, *, age_seconds: int, lives: bool
+) -> None:
+    store = Store(tmp_path / "sandbox.sqlite3")
+    create_tables(store)
+    bills = Bills(store, Merchants(store, 1.0))
+    claims = {
+        "bizType": "trade",
+        "userId": "2088000000000001",
+        "bizDates": "20261123",
+        "timestamp": str(int(time.time()) - age_seconds),
+    }
+    found = bills.download(claims | {"token": bills._token(claims)})
+    store.close()
+    assert (found is not None) is lives

@@ -67,7 +67,7 @@ def test_the_sdk_tells_a_whole_story(
 
 
 def test_the_sdk_opens_a_page(sdk: AliPay, alipay: AlipayMerchant) -> None:
-    query = sdk.api_alipay_trade_wap_pay("外卖", "page-1", "12.50")
+    query = sdk.api_alipay_trade_wap_pay("外卖", "page_1", "12.50")
     url = f"https://openapi.alipay.com/gateway.do?{query}"
     assert "¥12.50" in alipay.http.get(url).text
     assert alipay.pay(url=url)["trade_status"] == "TRADE_SUCCESS"

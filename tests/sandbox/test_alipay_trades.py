@@ -97,7 +97,7 @@ def test_a_cancelled_code_cannot_be_paid(alipay: AlipayMerchant) -> None:
 
 
 def test_a_trade_expires_and_says_so(alipay: AlipayMerchant, server: MerchantServer) -> None:
-    out_trade_no = alipay.made(time_expire=china_now(2))
+    out_trade_no = alipay.made(time_expire=china_now(3))
     (told,) = _told(alipay, server)
     assert (told["out_trade_no"], told["trade_status"]) == (out_trade_no, "TRADE_CLOSED")
     assert alipay.pay(409, out_trade_no=out_trade_no)["reason"] == "order_closed"

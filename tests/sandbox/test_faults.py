@@ -32,6 +32,7 @@ def test_a_dropped_connection(
         ("http_502", 502, "SERVICE_UNAVAILABLE", 0),
         ("http_429", 429, "FREQUENCY_LIMITED", 0),
         ("http_202", 202, "ACCEPTED", 1),
+        ("system_error", 500, "SYSTEM_ERROR", 1),
     ],
 )
 def test_breakdowns(

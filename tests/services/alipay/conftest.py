@@ -97,6 +97,11 @@ def merchant(sandbox: SandboxProcess) -> Iterator[AlipayMerchant]:
 @pytest.fixture
 def account(merchant: AlipayMerchant) -> Account:
     """The same merchant as our client knows it."""
+    return account_of(merchant)
+
+
+def account_of(merchant: AlipayMerchant) -> Account:
+    """A merchant of the outside as a payee of ours."""
     private = load_pem_private_key(merchant.keys["private_key_pem"].encode(), password=None)
     public = load_pem_public_key(merchant.keys["alipay_public_key_pem"].encode())
     assert isinstance(private, rsa.RSAPrivateKey)

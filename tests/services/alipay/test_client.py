@@ -11,6 +11,7 @@ import pytest
 
 from domain.channels import (
     Create,
+    NoticeRefused,
     Opened,
     PaymentNotice,
     RefundNotice,
@@ -184,6 +185,17 @@ async def test_closing_is_repeatable_and_never_undoes_a_payment(
     assert await _query(pay, account, paid.out_trade_no) == paid
 
 
+async def test_the_notice_of_a_close_is_not_money(
+    pay: Alipay, account: Account, merchant: AlipayMerchant, server: MerchantServer
+) -> None:
+    order = _order(merchant)
+    await _opened(pay, account, order)
+    await pay.close(account, out_trade_no=order.out_trade_no)
+    (heard,) = wait_for(lambda: server.got(merchant.notify_path) or None)
+    with pytest.raises(NoticeRefused, match="not_a_payment"):
+        await pay.notice(account, heard.headers, heard.body)
+
+
 async def test_instalments_reach_the_gateway(
     pay: Alipay, account: Account, merchant: AlipayMerchant
 ) -> None:
@@ -222,6 +234,17 @@ async def test_a_failed_refund_is_repeated_under_its_number(
     assert isinstance(again, Accepted)
     assert again.value.state == "success"
     assert merchant.oracle()["refunded_fen"] == 1000
+
+
+async def test_a_refund_without_balance_is_asked_for_again(
+    pay: Alipay, account: Account, merchant: AlipayMerchant
+) -> None:
+    merchant.habits(seller_has_balance=False)
+    number = (await _paid(pay, account, merchant)).out_trade_no
+    refused = await pay.refund(account, **_refund(number, "R1"))
+    assert refused == Rejected(code="ACQ.SELLER_BALANCE_NOT_ENOUGH", kind=Refusal.LATER)
+    merchant.habits(seller_has_balance=None)
+    assert isinstance(await pay.refund(account, **_refund(number, "R1")), Accepted)
 
 
 async def test_a_payment_is_shared_out(

@@ -129,7 +129,7 @@ class PaymentActs:
                 found.append(await self._capture(paying))
                 continue
             channel, account = self._at(paying)
-            await channel.close(account, out_trade_no=paying.out_trade_no)
+            await channel.close(account, out_trade_no=paying.out_trade_no, handles=paying.handles)
             notice_id = await self._ask(paying, sure=True)
             if notice_id is not None:
                 found.append(notice_id)
@@ -162,7 +162,10 @@ class PaymentActs:
     async def _capture(self, paying: Paying) -> int:
         channel, account = self._at(paying)
         outcome = await channel.capture(
-            account, out_trade_no=paying.out_trade_no, amount_fen=paying.amount_fen
+            account,
+            out_trade_no=paying.out_trade_no,
+            amount_fen=paying.amount_fen,
+            handles=paying.handles,
         )
         match outcome:
             case Accepted(value=transaction) if transaction.state is TradeState.PAID:
@@ -177,7 +180,9 @@ class PaymentActs:
         `sure`: anything but money, a certain «closed» or «never made» is raised as retryable.
         """
         channel, account = self._at(paying)
-        outcome = await channel.query(account, out_trade_no=paying.out_trade_no)
+        outcome = await channel.query(
+            account, out_trade_no=paying.out_trade_no, handles=paying.handles
+        )
         news = {TradeState.PAID} if sure else {TradeState.PAID, TradeState.AUTHORIZED}
         match outcome:
             case Accepted(value=transaction) if transaction.state in news:

@@ -52,7 +52,10 @@ class RefundActs:
         channel, account = self._at(stored)
         if activity.info().attempt > 1 or stored.state == RefundState.PROCESSING:
             known = await channel.query_refund(
-                account, out_trade_no=stored.out_trade_no, out_refund_no=stored.out_refund_no
+                account,
+                out_trade_no=stored.out_trade_no,
+                out_refund_no=stored.out_refund_no,
+                handles=stored.handles,
             )
             if not (isinstance(known, Rejected) and known.kind is Refusal.NOT_FOUND):
                 return await self._heard(stored, known)
@@ -63,6 +66,7 @@ class RefundActs:
             refund_fen=stored.amount_fen,
             total_fen=stored.total_fen,
             reason=stored.reason,
+            handles=stored.handles,
             notify_url=self.gateways.notify_url(stored.channel, stored.account_id),
         )
         if isinstance(outcome, Rejected) and outcome.kind is Refusal.NEVER:
@@ -77,7 +81,10 @@ class RefundActs:
             return RefundSaid(state=stored.state)
         channel, account = self._at(stored)
         outcome = await channel.query_refund(
-            account, out_trade_no=stored.out_trade_no, out_refund_no=stored.out_refund_no
+            account,
+            out_trade_no=stored.out_trade_no,
+            out_refund_no=stored.out_refund_no,
+            handles=stored.handles,
         )
         if isinstance(outcome, Accepted) and outcome.value.state != RefundState.PROCESSING:
             return RefundSaid(state=outcome.value.state)

@@ -134,6 +134,10 @@ RULES: dict[str, Rule] = {
     "refund_refused": Rule(settles=Settles.REFUND_DONE),
     "payment_mismatch": Rule(owner=Owner.FINANCE),
     "approval": Rule(owner=Owner.LEAD),
+    "after_sale": Rule(),
+    "after_sale_overdue": Rule(owner=Owner.LEAD),
+    "merchant_owes": Rule(owner=Owner.FINANCE),
+    "compensation_capped": Rule(),
     "customer": _desk(Owner.SUPPORT, DAY),
     # The channel itself wants an answer within a day: the lead has it before that.
     "complaint": _desk(Owner.SUPPORT, 12 * HOUR),

@@ -33,7 +33,7 @@ class Gateways:
         self.http = httpx.AsyncClient(
             proxy=settings.gateway_proxy or None, verify=verify, limits=POOL, trust_env=False
         )
-        made: list[Any] = [channel(self.http) for channel in CHANNELS]
+        made: list[Channel[Any]] = [channel(self.http) for channel in CHANNELS]
         self.channels: dict[str, Channel[Any]] = {channel.name: channel for channel in made}
         self.account = cache(self._account)
 

@@ -62,6 +62,11 @@ JOIN channel_accounts c ON c.account_id = a.account_id
 """
 _ONE = text(_PAYING + " WHERE a.out_trade_no = :out_trade_no")
 _ALL = text(_PAYING + " WHERE a.order_id = :order_id ORDER BY a.attempt LIMIT 20")
+_DISPUTED = text(
+    _PAYING
+    + """ WHERE a.account_id = :account_id AND (a.out_trade_no = :out_trade_no
+  OR (:transaction_id <> '' AND a.transaction_id = :transaction_id)) LIMIT 1"""
+)
 _CHANNELS = text("""
 SELECT DISTINCT channel FROM channel_accounts
 WHERE site_id = :site_id AND merchant_id = :merchant_id
@@ -133,6 +138,17 @@ async def payable(reader: Reader, order_id: str) -> Paying | None:
 async def paying(reader: Reader, out_trade_no: str) -> Paying:
     """One attempt by our number."""
     row = await reader.first(_ONE, {"out_trade_no": out_trade_no})
+    if row is None:
+        raise NotFound
+    return Paying(**row._mapping)  # noqa: SLF001
+
+
+async def disputed(
+    reader: Reader, account_id: str, *, out_trade_no: str, transaction_id: str
+) -> Paying:
+    """The payment that a dispute is about, by either number; raises NotFound."""
+    numbers = {"out_trade_no": out_trade_no, "transaction_id": transaction_id}
+    row = await reader.first(_DISPUTED, numbers | {"account_id": account_id})
     if row is None:
         raise NotFound
     return Paying(**row._mapping)  # noqa: SLF001

@@ -45,12 +45,16 @@ class Refunding:
     amount_fen: int
     total_fen: int
     state: str
+    handles: dict[str, str]
+    """The payment's, as its channel gave them."""
 
 
 _ONE = text("""
 SELECT r.out_refund_no, r.site_id, r.order_id, r.out_trade_no, o.merchant_id, r.account_id,
-  c.keys_ref, c.mchid, c.channel, r.cause, r.source, r.reason, r.amount_fen, r.total_fen, r.state
+  c.keys_ref, c.mchid, c.channel, r.cause, r.source, r.reason, r.amount_fen, r.total_fen, r.state,
+  a.handles
 FROM refunds r JOIN orders o USING (order_id) JOIN channel_accounts c ON c.account_id = r.account_id
+JOIN payment_attempts a ON a.out_trade_no = r.out_trade_no
 WHERE r.out_refund_no = :out_refund_no
 """)
 _PAID_ATTEMPT = text("""

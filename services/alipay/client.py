@@ -119,7 +119,13 @@ class Alipay:
         request = signed_request(account, PRODUCTS[method][0], handles, now=now)
         return {"url": f"{GATEWAY}?{urlencode(request)}"}
 
-    async def query(self, account: Account, *, out_trade_no: str) -> Outcome[Transaction]:
+    async def query(
+        self,
+        account: Account,
+        *,
+        out_trade_no: str,
+        handles: Mapping[str, str] | None = None,  # noqa: ARG002 - our number is enough
+    ) -> Outcome[Transaction]:
         """Ask for a payment by our number; `not_found` also of one that can still be paid."""
 
         def read(fields: Fields) -> Transaction:
@@ -129,7 +135,13 @@ class Alipay:
         content = {"out_trade_no": out_trade_no}
         return await self._ask(account, "alipay.trade.query", content, read=read)
 
-    async def close(self, account: Account, *, out_trade_no: str) -> Outcome[None]:
+    async def close(
+        self,
+        account: Account,
+        *,
+        out_trade_no: str,
+        handles: Mapping[str, str] | None = None,  # noqa: ARG002 - our number is enough
+    ) -> Outcome[None]:
         """Close an unpaid trade; repeatable. Query next: the customer may have been faster.
 
         Never by `alipay.trade.cancel`, which gives back what was paid.
@@ -141,7 +153,12 @@ class Alipay:
         return outcome
 
     async def capture(
-        self, account: Account, *, out_trade_no: str, amount_fen: int
+        self,
+        account: Account,
+        *,
+        out_trade_no: str,
+        amount_fen: int,
+        handles: Mapping[str, str] | None = None,
     ) -> Outcome[Transaction]:
         """Alipay takes the money at once."""
         raise NotImplementedError
@@ -155,7 +172,8 @@ class Alipay:
         refund_fen: int,
         total_fen: int,
         reason: str,
-        notify_url: str,  # noqa: ARG002 - told at the payment's own address
+        notify_url: str,  # noqa: ARG002 - told at the payment's own address,
+        handles: Mapping[str, str] | None = None,  # noqa: ARG002 - our number is enough
     ) -> Outcome[RefundSaid]:
         """Ask for a refund; only its state says whether the money went back."""
         content = {
@@ -174,7 +192,12 @@ class Alipay:
         return await self._ask(account, "alipay.trade.refund", content, read=read)
 
     async def query_refund(
-        self, account: Account, *, out_trade_no: str, out_refund_no: str
+        self,
+        account: Account,
+        *,
+        out_trade_no: str,
+        out_refund_no: str,
+        handles: Mapping[str, str] | None = None,  # noqa: ARG002 - our number is enough
     ) -> Outcome[RefundSaid]:
         """Ask for a refund; after `not_found`, of a failed one too, repeat the same number."""
 

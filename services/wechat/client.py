@@ -97,7 +97,13 @@ class WechatPay(Sharing, Bills, Disputes, Shipping):
             return dict(handles)
         return jsapi_parameters(account, handles["prepay_id"], now=now, nonce=secrets.token_hex(16))
 
-    async def query(self, account: Account, *, out_trade_no: str) -> Outcome[Transaction]:
+    async def query(
+        self,
+        account: Account,
+        *,
+        out_trade_no: str,
+        handles: Mapping[str, str] | None = None,  # noqa: ARG002 - our number is enough
+    ) -> Outcome[Transaction]:
         """Ask for a payment by our number; `not_found` if it was never made."""
         return await self._ask(
             account,
@@ -108,14 +114,25 @@ class WechatPay(Sharing, Bills, Disputes, Shipping):
             ),
         )
 
-    async def close(self, account: Account, *, out_trade_no: str) -> Outcome[None]:
+    async def close(
+        self,
+        account: Account,
+        *,
+        out_trade_no: str,
+        handles: Mapping[str, str] | None = None,  # noqa: ARG002 - our number is enough
+    ) -> Outcome[None]:
         """Close an unpaid order; repeatable. Query next: the customer may have been faster."""
         return await self._do(
             account, "POST", f"{_order(account, out_trade_no)}/close", _mchids(account)
         )
 
     async def capture(
-        self, account: Account, *, out_trade_no: str, amount_fen: int
+        self,
+        account: Account,
+        *,
+        out_trade_no: str,
+        amount_fen: int,
+        handles: Mapping[str, str] | None = None,
     ) -> Outcome[Transaction]:
         """Nothing is held here."""
         raise NotImplementedError
@@ -130,6 +147,7 @@ class WechatPay(Sharing, Bills, Disputes, Shipping):
         total_fen: int,
         reason: str,
         notify_url: str,
+        handles: Mapping[str, str] | None = None,  # noqa: ARG002 - our number is enough
     ) -> Outcome[RefundSaid]:
         """Ask for a refund; accepted is not refunded: follow its state."""
         request: Json = {
@@ -153,7 +171,12 @@ class WechatPay(Sharing, Bills, Disputes, Shipping):
         return outcome
 
     async def query_refund(
-        self, account: Account, *, out_trade_no: str, out_refund_no: str
+        self,
+        account: Account,
+        *,
+        out_trade_no: str,
+        out_refund_no: str,
+        handles: Mapping[str, str] | None = None,  # noqa: ARG002 - our number is enough
     ) -> Outcome[RefundSaid]:
         """Ask for a refund; after `not_found` repeat it under the same number."""
         del out_trade_no  # WeChat Pay's refund numbers stand by themselves.

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from activities.gateways import Gateways
 from temporalio.exceptions import ApplicationError
 
 from activities.after_sales import AfterSaleActs
@@ -19,6 +18,7 @@ from domain.contracts.refunds import EndRefund
 from services import after_sales, events, laws, refunds
 from services import ledger as books
 from services.db import Database
+from services.gateways import Gateways
 from services.settings import Settings
 from tests.sold import DELIVERY_FEN, GOODS_FEN, PACKING_FEN, PAID_FEN, Sales, step
 

@@ -36,7 +36,7 @@ PATIENCE_SECONDS = 20
 class Desk:
     """A channel that answers for bills as told; the last answer stays."""
 
-    ability: Ability = field(default_factory=lambda: Ability(methods=frozenset({"native"})))
+    ability: Ability = field(default_factory=lambda: Ability(methods=("native",)))
     answers: dict[BillKind, list[Outcome[Bill]]] = field(default_factory=dict)
     asked: int = 0
 
@@ -147,7 +147,7 @@ async def test_a_day_without_business_needs_no_bill_and_no_person(
 async def test_a_channel_without_bills_is_not_asked(
     client: Client, desk: Desk, payee: Payee
 ) -> None:
-    desk.ability = Ability(methods=frozenset({"native"}), bills=False)
+    desk.ability = Ability(methods=("native",), bills=False)
     assert await reconcile(client, payee) == "not_compared"
     assert desk.asked == 0
 

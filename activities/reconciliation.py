@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any
 
 from activities.act import act
-from domain.channels import Bill, BillKind
+from domain.channels import BillKind
 from domain.contracts import reconciliation as contracts
 from domain.contracts.reconciliation import (
     Accounts,
@@ -24,8 +24,6 @@ from services.gateways import Gateways
 
 DAMAGED = "bill_"
 """How a channel's client begins the reason when a bill came and is not whole."""
-NOTHING = "nothing"
-"""Instead of a hash, where the channel says that nothing happened on a day."""
 
 
 class ReconciliationActs:
@@ -56,24 +54,23 @@ class ReconciliationActs:
             outcome = await channel.bill(account, kind=kind, day=day)
         except NotImplementedError:
             return BillSaid(state="none")
-        match outcome:
-            case Accepted(value=bill):
-                pass
-            case Rejected(kind=Refusal.NOT_FOUND):
-                bill = Bill(kind=kind, sha256=NOTHING)
-            case Rejected(kind=Refusal.LATER):
-                return BillSaid(state="not_ready")
-            case Rejected(code=code):
-                raise GatewayUnavailable(f"the payment channel said {code}")
-            case Unknown(reason=reason) if reason.startswith(DAMAGED):
-                return BillSaid(state="damaged")
-            case Unknown():
-                raise GatewayUnavailable("the payment channel gave no certain answer")
-        try:
-            async with self.database.write() as writer:
-                kept = await reconciliation.keep_bill(writer, who, day, bill)
-        except Invalid:
-            return BillSaid(state="damaged")
+        async with self.database.write() as writer:
+            match outcome:
+                case Accepted(value=bill):
+                    try:
+                        kept = await reconciliation.keep_bill(writer, who, day, bill)
+                    except Invalid:
+                        return BillSaid(state="damaged")
+                case Rejected(kind=Refusal.NOT_FOUND):
+                    kept = await reconciliation.keep_nothing(writer, who, day, kind)
+                case Rejected(kind=Refusal.LATER):
+                    return BillSaid(state="not_ready")
+                case Rejected(code=code):
+                    raise GatewayUnavailable(f"the payment channel said {code}")
+                case Unknown(reason=reason) if reason.startswith(DAMAGED):
+                    return BillSaid(state="damaged")
+                case Unknown():
+                    raise GatewayUnavailable("the payment channel gave no certain answer")
         return BillSaid(state="imported" if kept.fresh else "known")
 
     @act(contracts.GIVE_UP)
@@ -86,8 +83,7 @@ class ReconciliationActs:
         async with self.database.write() as writer:
             who = await reconciliation.payee(writer, missed.account_id)
             if missed.reason == "not_ready" and await reconciliation.is_quiet(writer, who, day):
-                bill = Bill(kind=BillKind(missed.kind), sha256=NOTHING)
-                await reconciliation.keep_bill(writer, who, day, bill)
+                await reconciliation.keep_nothing(writer, who, day, BillKind(missed.kind))
                 return BillSaid(state="imported")
             await reconciliation.ask_person(
                 writer,

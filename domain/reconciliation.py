@@ -274,13 +274,14 @@ def _judge_funds(
         findings.setdefault(trade.keys[0], []).append(finding)
     for business_no in sorted(moved.keys() - explained):
         rows = moved[business_no]
-        if any(_is_due(known, row.at) for row in rows):
+        moved_fen = sum(row.amount_fen for row in rows)
+        if moved_fen and any(_is_due(known, row.at) for row in rows):
             yield Finding(
                 verdict=Verdict.ONLY_THEIRS,
                 flaw=Flaw.FUNDS_EXTRA,
                 kind="funds",
                 number=business_no,
-                theirs_fen=sum(row.amount_fen for row in rows),
+                theirs_fen=moved_fen,
             )
 
 

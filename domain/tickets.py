@@ -143,6 +143,7 @@ RULES: dict[str, Rule] = {
     "complaint": _desk(Owner.SUPPORT, 12 * HOUR),
     "dispute": _desk(Owner.FINANCE, 3 * DAY),
     "difference": _desk(Owner.FINANCE, DAY),
+    "bill_missing": _desk(Owner.FINANCE, DAY),
     "suspense_old": _desk(Owner.FINANCE, DAY),
     "split_failed": _desk(Owner.FINANCE, DAY),
 }

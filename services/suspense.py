@@ -50,13 +50,16 @@ INSERT INTO tickets AS t (site_id, order_id, kind, key, owner, data, due_at)
 SELECT site_id, order_id, 'suspense_old', 'suspense_old/' || account, 'finance',
   jsonb_build_object('account', account, 'amount_fen', fen), now() + :due
 FROM held WHERE is_old AND fen <> 0
-ON CONFLICT (order_id, key) DO UPDATE SET state = 'open' WHERE t.state = 'resolved'
+ON CONFLICT (order_id, key) DO UPDATE SET state = 'open', outcome = '', resolved_at = NULL,
+  followed_at = NULL
+WHERE t.outcome = 'settled_itself'
 """
 )
 _WENT_HOME = text(
     _PER_ORDER
     + """
-UPDATE tickets t SET state = 'resolved' WHERE t.kind = 'suspense_old' AND t.state = 'open'
+UPDATE tickets t SET state = 'resolved', outcome = 'settled_itself', resolved_at = now()
+WHERE t.kind = 'suspense_old' AND t.state <> 'resolved'
 AND NOT EXISTS (SELECT FROM held h WHERE h.order_id = t.order_id AND h.site_id = t.site_id
   AND t.key = 'suspense_old/' || h.account AND h.fen <> 0)
 """

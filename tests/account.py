@@ -14,7 +14,7 @@ from tests.bills import Town
 async def open_account(database: Database, site_id: str) -> Payee:
     """A payee of WeChat's of this site, without keys."""
     who = Payee(
-        account_id=f"{site_id}-account",
+        account_id=f"{site_id}-payee",
         site_id=site_id,
         channel="wechat",
         mchid=f"m{site_id}",

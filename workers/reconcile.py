@@ -24,7 +24,7 @@ from services.reconciliation import Payee, Summary
 from services.settings import settings
 
 HERE = frozenset({"imported", "known"})
-UNREADABLE = (DomainError, KeyError, AccountUnreadable)
+UNREADABLE = (DomainError, AccountUnreadable)
 """What keeps one account from being asked, and not the others."""
 
 

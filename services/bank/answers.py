@@ -180,6 +180,7 @@ def _bill_row(row: Json) -> BillRow:
         fee_fen=fen(row, "fee"),
         state=states.get(state, "failed"),
         out_refund_no=text(row, "out_refund_no") if kind == "refund" else "",
+        refund_id=text(row, "refund_id") if kind == "refund" else "",
         at=_moment(text(row, "at")),
     )
 

@@ -171,6 +171,7 @@ def read_trade(moved: Json) -> BillRow | None:
         fee_fen=_moved(moved, "fee"),
         state=BILL_STATES[refund_state],
         out_refund_no=text(metadata, "out_refund_no") if is_refund else "",
+        refund_id=text(source, "id") if is_refund else "",
         at=moment(moved, "created"),
     )
 
@@ -178,9 +179,11 @@ def read_trade(moved: Json) -> BillRow | None:
 def read_funds(moved: Json) -> list[FundRow]:
     """A balance transaction as what moved, and its fee as a line of its own."""
     source = moved.get("source")
+    # A charge goes by its payment, as in the trade bill; all else by its own id.
+    name = "payment_intent" if moved.get("type") == "charge" else "id"
     row = FundRow(
         flow_id=text(moved, "id"),
-        business_no=text(as_object(source), "id") if source is not None else "",
+        business_no=text(as_object(source), name) if source is not None else "",
         kind=text(moved, "reporting_category"),
         amount_fen=_moved(moved, "amount"),
         at=moment(moved, "created"),

@@ -1,6 +1,14 @@
 """Reconciliation (对账): channels' bills against what we know, and what differs."""
 
-from services.reconciliation.bills import Kept, Payee, is_quiet, keep_bill, payee, payees
+from services.reconciliation.bills import (
+    Kept,
+    Payee,
+    is_quiet,
+    keep_bill,
+    keep_nothing,
+    payee,
+    payees,
+)
 from services.reconciliation.results import (
     Summary,
     ask_person,
@@ -23,6 +31,7 @@ __all__ = [
     "differences",
     "is_quiet",
     "keep_bill",
+    "keep_nothing",
     "of_day",
     "payee",
     "payees",

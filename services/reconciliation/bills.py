@@ -20,6 +20,8 @@ from services.db import Reader, Writer
 ROWS_MAX = 500_000
 """A longer bill is refused whole."""
 PAGE_ROWS = 200
+NOTHING = "nothing"
+"""Instead of a hash, where the channel says that nothing happened on a day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +157,15 @@ async def keep_bill(writer: Writer, who: Payee, day: date, bill: Bill) -> Kept:
     if lines:
         await writer.run(insert(table), lines)
     return Kept(version=version, fresh=True)
+
+
+async def keep_nothing(writer: Writer, who: Payee, day: date, kind: BillKind) -> Kept:
+    """The channel has no bill of a day: an empty one, but never instead of one that came."""
+    await writer.run(LOCK, {"account_id": who.account_id})
+    before = (await current_bills(writer, who, day)).get(kind)
+    if before is not None:
+        return Kept(version=before.version, fresh=False)
+    return await keep_bill(writer, who, day, Bill(kind=kind, sha256=NOTHING))
 
 
 async def is_quiet(reader: Reader, who: Payee, day: date) -> bool:

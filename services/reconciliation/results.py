@@ -65,10 +65,14 @@ INSERT INTO tickets AS t (site_id, order_id, kind, key, owner, data, due_at)
 SELECT site_id, '', 'difference', ticket_key, 'finance',
   jsonb_build_object('difference_id', id, 'order_id', order_id, 'flaw', flaw), now() + :due
 FROM differences WHERE account_id = :account_id AND day = :day AND state = 'open'
-ON CONFLICT (order_id, key) DO UPDATE SET state = 'open' WHERE t.state <> 'open'
+ON CONFLICT (order_id, key) DO UPDATE SET state = 'open', outcome = '', resolved_at = NULL,
+  followed_at = NULL
+WHERE t.outcome = 'settled_itself'
 """)
 _TICKETS_DONE = text("""
-UPDATE tickets t SET state = 'resolved' FROM differences d
+UPDATE tickets t SET state = 'resolved', resolved_at = now(),
+  outcome = CASE d.reason_code WHEN :gone THEN 'settled_itself' ELSE 'solved' END
+FROM differences d
 WHERE t.order_id = '' AND t.key = d.ticket_key AND t.state <> 'resolved'
   AND d.account_id = :account_id AND d.day = :day AND d.state = 'closed'
 """)
@@ -189,7 +193,8 @@ async def close(
     if row.state == "open" or row.reason_code == GONE:
         done = await writer.first(_CLOSE, which | {"reason_code": reason_code, "actor": actor})
         if done is not None:
-            await writer.run(_TICKETS_DONE, {"account_id": done.account_id, "day": done.day})
+            day = {"account_id": done.account_id, "day": done.day}
+            await writer.run(_TICKETS_DONE, day | {"gone": GONE})
     elif row.reason_code != reason_code:
         raise ActionNotAllowed("this difference was closed for another reason")
     closed = await writer.first(_ONE, which)
@@ -209,7 +214,7 @@ async def _compare_one(writer: Writer, who: Payee, day: date) -> Summary:
     await writer.run(_DIFFERENCES, named)
     await writer.run(_GONE, named)
     await writer.run(_TICKETS, where | {"due": TICKET_DUE})
-    await writer.run(_TICKETS_DONE, where)
+    await writer.run(_TICKETS_DONE, where | {"gone": GONE})
     counts = {verdict.value: sum(one.verdict is verdict for one in findings) for verdict in Verdict}
     funds = current.get("funds")
     versions = {

@@ -144,6 +144,7 @@ def _trade(row: Row) -> BillRow:
         fee_fen=_fen(row, "手续费"),
         state=REFUND_STATES[row["退款状态"]] if refund else "success",
         out_refund_no=row["商户退款单号"] if refund else "",
+        refund_id=row.get("微信退款单号", "") if refund else "",
         at=_moment(row, "交易时间"),
     )
 

@@ -7,8 +7,10 @@ BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.installed-base
 DEV_STAMP := $(VENV)/.installed-dev
 
+NODE_STAMP := tests/clients/node/node_modules/.package-lock.json
+
 .DEFAULT_GOAL := up
-.PHONY: up down test unit lint types lock clean
+.PHONY: up down test unit clients lint types lock clean
 
 $(VENV)/bin/python:
 	@echo "make: creating the virtual environment in $(VENV)"
@@ -46,7 +48,16 @@ types: $(DEV_STAMP)  ## strict typing over all rooms
 unit: $(DEV_STAMP)  ## tests that need no running stack
 	$(BIN)/python -m pytest -m "not stack" $(ARGS)
 
-test: lint types  ## all checks and all tests on the real parts
+$(NODE_STAMP): tests/clients/node/package-lock.json
+	@if command -v npm >/dev/null; then echo "make: installing Node clients for tests"; \
+	  cd tests/clients/node && npm ci --silent --no-audit --no-fund; \
+	else echo "make: no npm: tests with Node clients are skipped"; fi
+
+clients: $(DEV_STAMP) $(NODE_STAMP)  ## SDKs that nobody here wrote, against the sandbox
+	$(BIN)/python -m pytest tests/clients tests/sandbox/test_sdk.py tests/sandbox/test_alipay_sdk.py \
+	  tests/sandbox/test_card_sdk.py $(ARGS)
+
+test: lint types $(NODE_STAMP)  ## all checks and all tests on the real parts
 	$(BIN)/python -m pytest $(ARGS)
 
 lock:  ## resolve requirements anew

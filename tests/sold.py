@@ -18,6 +18,7 @@ from services.events import Stream
 LINES = ((3, 1_000, 30), (1, 2_000, 100))
 """Quantity, goods fen, packing fen: three dumplings for 10.00, one soup for 20.00."""
 GOODS_FEN, PACKING_FEN, DELIVERY_FEN = 3_000, 130, 500
+MCHID = "1900000001"
 PAID_FEN = GOODS_FEN + PACKING_FEN + DELIVERY_FEN
 
 
@@ -33,20 +34,20 @@ class Sales:
         return f"{self.site_id}-merchant"
 
     async def build(self, *, new_site: bool = True) -> "Sales":
-        """Write the site, unless it is there, and the merchant's account at the channel."""
+        """Write the site and the merchant's account at the channel, unless they are there."""
         site = {"site_id": self.site_id}
         account = {
             "account_id": f"{self.site_id}-account",
             "merchant_id": self.merchant_id,
             "channel": "wechat",
-            "mchid": self.site_id,
+            "mchid": MCHID,
             "appid": "app",
             "keys_ref": "keys",
         }
         async with self.database.write() as writer:
             if new_site:
                 await writer.run(insert(tables.sites).values(**site, name="Sales"))
-            await writer.run(insert(tables.channel_accounts).values(**site, **account))
+                await writer.run(insert(tables.channel_accounts).values(**site, **account))
         return self
 
     async def order(self, *, delivered_ago: timedelta = timedelta(), **more: Any) -> str:
@@ -82,7 +83,7 @@ class Sales:
                 site_id=self.site_id,
                 order_id=order_id,
                 channel="wechat",
-                mchid=self.site_id,
+                mchid=MCHID,
                 out_trade_no=attempt["out_trade_no"],
                 amount_fen=paid_fen,
             )

@@ -102,7 +102,7 @@ class _Gateway:
     def acts(self) -> list[tuple[str, str, Operation, _Act]]:
         """Say what is answered where, and what faults call it."""
         stripe, intents = self.stripe, "/v1/payment_intents"
-        intent, dispute = f"{intents}/{{id}}", "/v1/disputes/{id}"
+        intent = f"{intents}/{{id}}"
         return [
             ("POST", intents, "create", lambda c: stripe.intents.create(c.account.id, c.params)),
             ("GET", intents, "query", self._listed("payment_intent")),
@@ -131,6 +131,13 @@ class _Gateway:
                 "close",
                 lambda c: stripe.intents.cancel(c.account.id, c.id, c.params),
             ),
+            *self._money_back(),
+            *self._customers(),
+        ]
+
+    def _money_back(self) -> list[tuple[str, str, Operation, _Act]]:
+        stripe, dispute = self.stripe, "/v1/disputes/{id}"
+        return [
             ("GET", "/v1/charges/{id}", "query", self._retrieved("charge")),
             (
                 "POST",
@@ -160,6 +167,11 @@ class _Gateway:
             ),
             ("GET", "/v1/balance_transactions", "bill", self._listed("balance_transaction")),
             ("GET", "/v1/events/{id}", "query", self._retrieved("event")),
+        ]
+
+    def _customers(self) -> list[tuple[str, str, Operation, _Act]]:
+        stripe = self.stripe
+        return [
             (
                 "POST",
                 "/v1/customers",

@@ -20,7 +20,7 @@ from services import ledger as books
 from services.db import Database
 from services.gateways import Gateways
 from services.settings import Settings
-from tests.sold import DELIVERY_FEN, GOODS_FEN, PACKING_FEN, PAID_FEN, Sales, step
+from tests.sold import DELIVERY_FEN, GOODS_FEN, MCHID, PACKING_FEN, PAID_FEN, Sales, step
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ async def withdraw(sales: Sales, amount_fen: int) -> None:
                 amount_fen=amount_fen,
             ),
             ledger.Posting(
-                account=account("clearing", channel="wechat", mchid=sales.site_id),
+                account=account("clearing", channel="wechat", mchid=MCHID),
                 side=ledger.Side.CREDIT,
                 amount_fen=amount_fen,
             ),

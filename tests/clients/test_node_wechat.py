@@ -19,10 +19,10 @@ from tests.sandbox.outside import (
     wait_for,
 )
 
-FOLDER = Path(__file__).parent / "node-wechat"
+FOLDER = Path(__file__).parent / "node"
 pytestmark = pytest.mark.skipif(
     shutil.which("node") is None or not (FOLDER / "node_modules").exists(),
-    reason="needs node, and `npm ci` in tests/clients/node-wechat",
+    reason="no node, or `npm ci` was not run in tests/clients/node",
 )
 
 

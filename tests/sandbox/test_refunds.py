@@ -117,8 +117,11 @@ def test_other_ends(
     assert merchant.refund(number, "r-1", 1000).status_code == 200
     wait_for(lambda: merchant.refund_status("r-1") == outcome)
     if outcome != "PROCESSING":
-        received = wait_for(lambda: server.got(merchant.notify_path)[1:] or None)[0]
-        assert received.event["event_type"] == f"REFUND.{outcome}"
+        # The payment's own notice may come before it or after.
+        ended = f"REFUND.{outcome}"
+        wait_for(
+            lambda: ended in {one.event["event_type"] for one in server.got(merchant.notify_path)}
+        )
     resolve = "/refunds/r-1/resolve"
     wish = {"mchid": merchant.mchid, "status": "SUCCESS"}
     if outcome == "CLOSED":

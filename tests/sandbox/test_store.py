@@ -28,5 +28,5 @@ def test_a_host_that_came_later_gets_into_the_certificate(tmp_path: Path) -> Non
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == ["a.example", "b.example"]
     made = path.read_bytes()
-    authority.server_files("gateway", ["b.example"])
+    authority.server_files("gateway", ["a.example", "b.example"])
     assert path.read_bytes() == made

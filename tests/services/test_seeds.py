@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from services import personal, seeds, tables
 from services.db import Database
-from workers.demo_city import demo_city
+from workers.demo_city import PAYEES, demo_city
 
 
 def city_of(site_id: str) -> dict[str, Any]:
@@ -42,7 +42,7 @@ async def test_a_city_becomes_rows_and_again_changes_nothing_that_people_changed
     assert first == {
         "zones": 1,
         "merchants": 3,
-        "channel_accounts": 3,
+        "channel_accounts": 12,
         "shops": 3,
         "items": 7,
         "customers": 2,
@@ -63,8 +63,9 @@ async def test_a_city_becomes_rows_and_again_changes_nothing_that_people_changed
         accounts = await reader.all(
             select(tables.channel_accounts).where(tables.channel_accounts.c.site_id == site_id)
         )
-    assert {row.keys_ref for row in accounts} == {f"keys/wechat/160000000{n}" for n in (1, 2, 3)}
-    assert {row.channel for row in accounts} == {"wechat"}
+    assert {row.keys_ref for row in accounts} == {
+        f"keys/{channel}/{numbers}{n}" for channel, numbers in PAYEES.items() for n in (1, 2, 3)
+    }
 
 
 @pytest.mark.usefixtures("personal_key")

@@ -90,7 +90,7 @@ async def until(look: Callable[[], Awaitable[Outcome[Any]]], done: Callable[[Any
 
 def test_the_client_is_a_channel(bank: Bank) -> None:
     channel: Channel[Account] = bank
-    assert (channel.name, channel.ability.methods) == ("bank", {"wallet", "ecny"})
+    assert (channel.name, channel.ability.methods) == ("bank", ("wallet", "ecny"))
     assert (channel.ability.holds, channel.ability.splits, channel.ability.saves) == (
         False,
         True,

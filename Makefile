@@ -55,7 +55,7 @@ $(NODE_STAMP): tests/clients/node/package-lock.json
 
 clients: $(DEV_STAMP) $(NODE_STAMP)  ## SDKs that nobody here wrote, against the sandbox
 	$(BIN)/python -m pytest tests/clients tests/sandbox/test_sdk.py tests/sandbox/test_alipay_sdk.py \
-	  tests/sandbox/test_card_sdk.py $(ARGS)
+	  tests/sandbox/test_alipay_node.py tests/sandbox/test_card_sdk.py $(ARGS)
 
 test: lint types $(NODE_STAMP)  ## all checks and all tests on the real parts
 	$(BIN)/python -m pytest $(ARGS)

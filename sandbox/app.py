@@ -103,14 +103,20 @@ async def serve(settings: Settings) -> None:
     ]
     proxy = ConnectProxy(hosts=frozenset(hosts), target_port=settings.tls_port)
     try:
-        await _run(parts, listeners, await proxy.serve(settings.proxy_port))
+        await _run(parts, listeners, proxy, settings.proxy_port)
     finally:
         await internet.close()
         store.close()
 
 
-async def _run(parts: list[Part], listeners: list[_Listener], proxy: asyncio.Server) -> None:
+async def _run(
+    parts: list[Part], listeners: list[_Listener], proxy: ConnectProxy, proxy_port: int
+) -> None:
+    tunnels = await proxy.serve(proxy_port)
+
     def stop() -> None:
+        tunnels.close()
+        proxy.cut()
         for listener in listeners:
             listener.should_exit = True
 
@@ -124,7 +130,6 @@ async def _run(parts: list[Part], listeners: list[_Listener], proxy: asyncio.Ser
     try:
         await asyncio.gather(*(listener.serve() for listener in listeners))
     finally:
-        proxy.close()
         for clockwork in clockworks:
             clockwork.cancel()
         ended = await asyncio.gather(*clockworks, return_exceptions=True)

@@ -4,7 +4,7 @@ import asyncio
 import ssl
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -159,12 +159,25 @@ class ConnectProxy:
 
     hosts: frozenset[str]
     target_port: int
+    _near: set[asyncio.StreamWriter] = field(default_factory=set)
 
     async def serve(self, port: int) -> asyncio.Server:
         """Start listening on 127.0.0.1."""
         return await asyncio.start_server(self._handle, "127.0.0.1", port)
 
+    def cut(self) -> None:
+        """End every tunnel: clients keep theirs open, and nothing behind them could close."""
+        for writer in self._near:
+            writer.transport.abort()
+
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._near.add(writer)
+        try:
+            await self._lead(reader, writer)
+        finally:
+            self._near.discard(writer)
+
+    async def _lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # A peer that goes away in mid-sentence is the ordinary end of a tunnel.
         with suppress(
             OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError

@@ -13,7 +13,7 @@ import pytest
 from tests.sandbox.alipay import AlipayMerchant
 from tests.sandbox.outside import PUBLIC_NAME, MerchantServer, wait_for
 
-FOLDER = Path(__file__).parent / "node"
+FOLDER = Path(__file__).parents[1] / "clients" / "node"
 RUN_SECONDS = 60
 
 pytestmark = pytest.mark.skipif(

@@ -210,6 +210,8 @@ class OrderActs:
             accepted = Status(row.status) in ACCEPTED
             refund_nos = await self._refund_all(writer, stream, row, step, accepted=accepted)
             payment = Payment.REFUNDING if refund_nos else Payment(row.payment)
+            if payment is Payment.AUTHORIZED:
+                payment = Payment.UNPAID  # voided just before
             columns = {
                 "status": Status.CANCELLED,
                 "close_reason": step.reason,

@@ -41,6 +41,7 @@ class World:
     stock: int | None = None
     riders: int = 0
     auto_accept: bool = False
+    channels: tuple[str, ...] = ("wechat",)
     site_id: str = field(default_factory=lambda: f"t{uuid.uuid4().hex[:10]}")
     addresses: dict[str, str] = field(default_factory=dict)
 
@@ -60,6 +61,11 @@ class World:
     def mchid(self) -> str:
         return "19" + str(int(self.site_id[1:], 16))[:8].zfill(8)
 
+    def payee(self, channel: str) -> str:
+        """The merchant's number at a channel."""
+        begins = {"wechat": "", "alipay": "208800", "card": "acct_", "bank": ""}
+        return begins[channel] + self.mchid
+
     async def seed(self, customers: int = 1) -> "World":
         """Put the city into the database."""
         people = [
@@ -78,11 +84,12 @@ class World:
             "merchants": [{"merchant_id": self.merchant_id, "name": "Test"}],
             "channel_accounts": [
                 {
-                    "account_id": self.account_id,
+                    "account_id": self.account_id + ("" if channel == "wechat" else channel),
                     "merchant_id": self.merchant_id,
-                    "channel": "wechat",
-                    "mchid": self.mchid,
+                    "channel": channel,
+                    "mchid": self.payee(channel),
                 }
+                for channel in self.channels
             ],
             "shops": [
                 {
@@ -310,12 +317,18 @@ class World:
         script = {"operation": operation, "fault": fault, "mchid": self.mchid, **more}
         (await self.gateway.post("/control/faults", json=script)).raise_for_status()
 
+    async def moved(self, channel: str = "wechat") -> list[Json]:
+        """What truly moved at a channel, payment by payment."""
+        path = "/control/oracle" if channel == "wechat" else f"/control/{channel}/oracle"
+        answer = await self.gateway.get(path, params={"mchid": self.payee(channel)})
+        return list(answer.raise_for_status().json()["orders"])
+
     async def verdicts(self) -> list[Verdict]:
-        """Broken laws of this site, the oracle's included."""
-        oracle = (await self.gateway.get("/control/oracle", params={"mchid": self.mchid})).json()
+        """Broken laws of this site, the oracles' included."""
+        moved = [order for channel in self.channels for order in await self.moved(channel)]
         async with self.database.read() as reader:
             found = await laws.check(reader, self.site_id)
-            found.append(await laws.compare(reader, oracle["orders"], self.site_id))
+            found.append(await laws.compare(reader, moved, self.site_id))
         return [verdict for verdict in found if verdict.broken]
 
     async def assert_laws(self) -> None:

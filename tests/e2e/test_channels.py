@@ -1,0 +1,138 @@
+"""Every channel through the whole product: paid, held, voided, sent home, and two at once."""
+
+import asyncio
+
+import pytest
+
+from tests.e2e.conftest import MakeWorld
+from tests.e2e.world import Json, World, poll
+
+pytestmark = pytest.mark.stack
+
+QUICK = {"notice_seconds": 1, "poll_seconds": [0.5], "refund_poll_seconds": [1, 1]}
+ALL = ("wechat", "alipay", "card", "bank")
+WAYS = {
+    "alipay": {"channel": "alipay", "method": "native"},
+    "card": {"channel": "card", "method": "card"},
+    "bank": {"channel": "bank", "method": "ecny"},
+}
+SHOWN = {"alipay": "qr_code", "card": "client_secret", "bank": "code_url"}
+
+
+async def pay_at(world: World, order: Json, **more: object) -> None:
+    """The customer pays at whatever channel the answer names."""
+    channel = order["payment_channel"]
+    name = SHOWN[channel]
+    told = {name: order["payment_parameters"][name], **more}
+    answer = await world.gateway.post(f"/control/{channel}/pay", json=told)
+    assert answer.is_success, answer.text
+
+
+async def paid_by(world: World, channel: str) -> Json:
+    """An order that waits for its merchant, paid by this channel."""
+    order = await world.place(payment=WAYS[channel])
+    await pay_at(world, order)
+    await world.until(order["order_id"], lambda view: view["status"] == "awaiting_acceptance")
+    return order
+
+
+async def again(world: World, order_id: str, way: Json) -> Json:
+    """Pay again, by another channel."""
+    who = world.token("customer", "c0")
+    return await world.call("POST", f"/v1/orders/{order_id}/payments", who, way)
+
+
+@pytest.mark.parametrize("channel", ["alipay", "bank"])
+async def test_what_was_taken_goes_home(make_world: MakeWorld, channel: str) -> None:
+    world = await make_world(timers=QUICK, channels=ALL)
+    order = await paid_by(world, channel)
+    assert (await world.cancel(order["order_id"])).is_success
+    await world.until_home(order["order_id"])
+    [moved] = await world.moved(channel)
+    assert moved["refunded_fen"] == moved["paid_fen"] == order["total_fen"]
+    await world.assert_laws()
+
+
+async def test_a_hold_is_voided_and_nothing_was_ever_taken(make_world: MakeWorld) -> None:
+    world = await make_world(timers=QUICK, channels=ALL)
+    order = await paid_by(world, "card")
+    assert (await world.view(order["order_id"]))["payment"] == "authorized"
+    assert (await world.cancel(order["order_id"])).is_success
+    view = await world.view(order["order_id"])
+    assert (view["status"], view["payment"], view["paid_fen"]) == ("cancelled", "unpaid", 0)
+    [moved] = await world.moved("card")
+    assert (moved["paid_fen"], moved["trade_state"]) == (0, "CLOSED")
+    await world.assert_laws()
+
+
+@pytest.mark.parametrize("fault", [None, "drop_after_commit", "http_500"])
+async def test_a_hold_is_taken_once_when_the_shop_accepts(
+    make_world: MakeWorld, fault: str | None
+) -> None:
+    world = await make_world(timers=QUICK, channels=ALL)
+    order = await paid_by(world, "card")
+    if fault:
+        script = {"channel": "card", "operation": "capture", "fault": fault}
+        script |= {"mchid": world.payee("card"), "times": 1}
+        (await world.gateway.post("/control/faults", json=script)).raise_for_status()
+    await world.merchant(order["order_id"], "accept")
+    await world.until(order["order_id"], lambda view: view["payment"] == "paid")
+    [moved] = await world.moved("card")
+    assert (moved["paid_fen"], moved["charges"]) == (order["total_fen"], 1)
+    await world.intervene(order["order_id"], "cancel_refund")
+    await world.until_home(order["order_id"])
+    await world.assert_laws()
+
+
+async def test_a_declined_card_is_no_end(make_world: MakeWorld) -> None:
+    world = await make_world(timers=QUICK, channels=ALL)
+    order = await world.place(payment=WAYS["card"])
+    await pay_at(world, order, card="declined:insufficient_funds")
+    other = await again(world, order["order_id"], WAYS["alipay"])
+    await pay_at(world, other)
+    await world.until(order["order_id"], lambda view: view["payment"] == "paid")
+
+    async def closed() -> bool | None:
+        [moved] = await world.moved("card")
+        return moved["trade_state"] == "CLOSED" or None
+
+    await poll(closed)
+    await world.assert_laws()
+
+
+@pytest.mark.parametrize("second", ["alipay", "card", "bank"])
+async def test_two_channels_paid_at_the_same_moment_keep_one(
+    make_world: MakeWorld, second: str
+) -> None:
+    """F18: one is the order's, the other goes home by itself."""
+    world = await make_world(timers=QUICK, channels=ALL)
+    first = await world.place()
+    other = await again(world, first["order_id"], WAYS[second])
+    await asyncio.gather(world.pay(first), pay_at(world, other))
+    await world.until(first["order_id"], lambda view: view["status"] == "awaiting_acceptance")
+    await world.merchant(first["order_id"], "accept")
+
+    async def kept() -> list[int] | None:
+        moved = [one for channel in ("wechat", second) for one in await world.moved(channel)]
+        left = [one["paid_fen"] - one["refunded_fen"] for one in moved]
+        over = all(one["paid_fen"] or one["trade_state"] == "CLOSED" for one in moved)
+        return left if over and sum(left) == first["total_fen"] else None
+
+    assert sorted(await poll(kept)) == [0, first["total_fen"]]
+    await world.assert_laws()
+
+
+async def test_a_channel_that_is_down_leaves_the_others(make_world: MakeWorld) -> None:
+    world = await make_world(timers=QUICK, channels=ALL)
+    script = {"channel": "alipay", "operation": "create", "fault": "http_500", "times": None}
+    script |= {"mchid": world.payee("alipay")}
+    (await world.gateway.post("/control/faults", json=script)).raise_for_status()
+    quote = await world.quote()
+    assert [way["channel"] for way in quote["payments"]] == list(ALL)
+    answer = await world.try_place(quote, payment=WAYS["alipay"])
+    assert answer.status_code == 202, answer.text
+    order_id = answer.json()["order_id"]
+    order = await again(world, order_id, {"channel": "wechat", "method": "jsapi"})
+    assert (await world.pay(order)).is_success
+    await world.until(order_id, lambda view: view["payment"] == "paid")
+    await world.assert_laws()

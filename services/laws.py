@@ -38,6 +38,9 @@ LAWS: Mapping[str, str] = {
     "1 an order keeps at most one payment": """
         SELECT order_id, count(*) AS payments FROM payment_attempts
         WHERE state = 'paid' AND {site} GROUP BY order_id HAVING count(*) > 1""",
+    "3 nothing stays held at a channel for an order that has ended": """
+        SELECT o.order_id, a.out_trade_no FROM payment_attempts a JOIN orders o USING (order_id)
+        WHERE a.state = 'authorized' AND o.ended_at IS NOT NULL AND {o_site}""",
     "1 an order that has ended holds nobody's money": """
         SELECT o.order_id,
           sum(CASE e.side WHEN 'C' THEN e.amount_fen ELSE -e.amount_fen END) AS held_fen

@@ -2,13 +2,25 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from domain.cards import looks_like_card_number
 
 PAGE_ITEMS = 100
 Id = Annotated[str, StringConstraints(pattern=r"^[\w.:@~-]{1,64}$")]
 """Letters of any script, digits and `_ . : @ ~ -`."""
 Code = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,64}$")]
 """A word of a list, never free text."""
+
+
+def _without_card_number(text: str) -> str:
+    if looks_like_card_number(text):
+        raise ValueError("a card number must never be sent here")
+    return text
+
+
+Free = Annotated[str, AfterValidator(_without_card_number)]
+"""What people write: kept encrypted, and refused when a card number is in it."""
 Lat = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
 Lng = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
 Token = Annotated[int, Field(ge=0, le=2**31 - 1)]

@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, Field
 
 from api.schemas.base import (
     Asked,
+    Free,
     Id,
     Lat,
     Lng,
@@ -91,9 +92,9 @@ class SetAvailability(Asked):
 class NewAddress(Asked):
     """Where somebody lives; kept encrypted."""
 
-    name: str = Field(min_length=1, max_length=50)
+    name: Free = Field(min_length=1, max_length=50)
     phone: str = Field(pattern=r"^\+?[0-9 -]{5,20}$")
-    text: str = Field(min_length=1, max_length=200)
+    text: Free = Field(min_length=1, max_length=200)
     lat: Lat
     lng: Lng
 

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 from api.schemas.base import (
     Asked,
     Code,
+    Free,
     Id,
     Told,
 )
@@ -40,7 +41,7 @@ class NewOrder(Asked):
 
     quote_id: Id
     address_id: Id
-    remark: str = Field(default="", max_length=200)
+    remark: Free = Field(default="", max_length=200)
     tableware: int = Field(default=0, ge=0, le=20)
     payment: Paying
 

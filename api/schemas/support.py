@@ -8,6 +8,7 @@ from pydantic import Field
 from api.schemas.base import (
     Asked,
     Code,
+    Free,
     Id,
     Told,
 )
@@ -37,7 +38,7 @@ class Intervention(Asked):
 class NewNote(Asked):
     """Free text about an order; kept encrypted with the customer's rows."""
 
-    text: str = Field(min_length=1, max_length=2_000)
+    text: Free = Field(min_length=1, max_length=2_000)
 
 
 class Note(Told):

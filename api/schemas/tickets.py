@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 from fastapi import Path
 from pydantic import Field
 
-from api.schemas.base import Asked, Code, Id, Told
+from api.schemas.base import Asked, Code, Free, Id, Told
 from domain.tickets import Outcome, State
 
 TicketId = Annotated[int, Path(ge=1, le=2**63 - 1)]
-Words = Annotated[str, Field(min_length=1, max_length=2_000)]
+Words = Annotated[Free, Field(min_length=1, max_length=2_000)]
 """Free text, kept encrypted with the rows of whom it concerns."""
 
 

@@ -66,6 +66,7 @@ async def test_what_is_refused_before_the_workflow(town: Town, database: Databas
     "wrong",
     [
         {"remark": "x" * 201},
+        {"remark": "my card is 4242 4242 4242 4242"},
         {"tableware": -1},
         {"payment": {"channel": "wechat", "method": "native", "instalments": 5}},
         {"quote_id": "a\0b"},

@@ -38,7 +38,7 @@ from domain.errors import (
     PaymentRefused,
     Unavailable,
 )
-from domain.orders import Status
+from domain.orders import Status, may_follow
 from domain.tickets import State
 from services import events
 from services.db import Database
@@ -53,6 +53,8 @@ QUICK = timedelta(seconds=3)
 CONNECT_SECONDS = 3.0
 REST_SECONDS = 1.0
 """After a failed connection nobody is made to wait for another for so long."""
+BEHIND_TRIES = 10
+BEHIND_PAUSE_SECONDS = 0.2
 CAUSES_MAX = 10
 ENDED_UNDER_UPDATE = "AcceptedUpdateCompletedWorkflow"
 
@@ -118,7 +120,30 @@ class Durable:
         return True
 
     async def command(self, order_id: str, name: str, arg: object, *, update_id: str) -> Answer:
-        """Send a command as an update and wait for its answer; `update_id` makes repeats one."""
+        """Send a command as an update and wait for its answer; `update_id` makes repeats one.
+
+        After a death of its worker a workflow may be behind its own row for a moment: what it
+        refuses in a status that is over is asked again.
+        """
+        for _ in range(BEHIND_TRIES):
+            try:
+                return await self._update(order_id, name, arg, update_id=update_id)
+            except ActionNotAllowed as refused:
+                if not await self._is_over(order_id, str(refused.data.get("status", ""))):
+                    raise
+            await asyncio.sleep(BEHIND_PAUSE_SECONDS)
+        return await self._update(order_id, name, arg, update_id=update_id)
+
+    async def _is_over(self, order_id: str, said: str) -> bool:
+        """Whether the order's row has moved on from the status that a refusal named."""
+        async with self._database.read() as reader:
+            stream = await events.stream(reader, order_id)
+        known = set(Status)
+        if stream is None or said not in known or stream.view["status"] not in known:
+            return False
+        return may_follow(Status(said), Status(stream.view["status"]))
+
+    async def _update(self, order_id: str, name: str, arg: object, *, update_id: str) -> Answer:
         client = await self._connected()
         handle = client.get_workflow_handle(ids.order_workflow(order_id))
         try:

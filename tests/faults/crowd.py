@@ -146,11 +146,16 @@ class Visit:
         await asyncio.sleep(self.dice.uniform(0.5, 3.0))
 
     async def place(
-        self, *ends: str, desert: bool = False, given_back_fen: int = 0, refunds: int = 1
+        self,
+        *ends: str,
+        desert: bool = False,
+        given_back_fen: int = 0,
+        refunds: int = 1,
+        channel: str = "wechat",
     ) -> None:
         """Place it, and say how it may end: for these reasons, or completed."""
         self.patient = self.crowd.desert if desert else self.crowd.town
-        self.order = await self.patient.place(self.customer)
+        self.order = await self.patient.place(self.customer, channel)
         # Its deadline is short: killed often enough, a create comes too late.
         ends = (*ends, "payment_refused") if desert else ends
         walk = Walk(
@@ -191,6 +196,21 @@ async def eats(visit: Visit) -> None:
     await visit.place()
     await visit.accepted()
     await visit.eaten()
+
+
+async def pays_by_card(visit: Visit) -> None:
+    """Held at the order, taken when the shop accepts."""
+    await visit.place(channel="card")
+    await visit.accepted()
+    await visit.eaten()
+
+
+async def voids_card(visit: Visit) -> None:
+    """Held, and given back untaken."""
+    await visit.place("customer_cancelled", channel="card")
+    await visit.paid()
+    await visit.patient.cancel(visit.customer, visit.order_id)
+    await visit.until("cancelled")
 
 
 async def lost_notice(visit: Visit) -> None:
@@ -320,6 +340,7 @@ async def no_rider(visit: Visit) -> None:
 STORIES: dict[str, Callable[[Visit], Awaitable[None]]] = {
     story.__name__: story
     for story in (
+        *(pays_by_card, voids_card),
         *(eats, nobody_pays, held, cancels_unpaid, asks_and_may, merchant_silent, lost_notice),
         *(paid_late, partly_refunded, no_rider, reassigned, cancels_paid, asks_and_may_not),
         *(rejected, refunded_then_cancelled, pays_again, extended, asks_back, asks_in_vain),
@@ -331,7 +352,7 @@ STORIES: dict[str, Callable[[Visit], Awaitable[None]]] = {
 async def crowd(stage: Stage, *, seed: int, slots: int) -> AsyncIterator[Crowd]:
     """Two new cities and their people, who leave at the end whatever happens."""
     more: dict[str, Any] = {"customers": CUSTOMERS}
-    town = await stage.city(riders=RIDERS, timers=TOWN, **more)
+    town = await stage.city(riders=RIDERS, timers=TOWN, channels=("wechat", "card"), **more)
     desert = await stage.city(timers=DESERT, **more)
     for world in (town, desert):
         path = f"/control/merchants/{world.mchid}/settings"

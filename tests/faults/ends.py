@@ -61,9 +61,8 @@ async def _until_nothing(look: Callable[[], Awaitable[Sequence[str]]]) -> None:
 
 async def _wrong_money(world: World, walks: Sequence[Walk]) -> list[str]:
     """Orders whose money at the gateway is not what their end says."""
-    answer = await world.gateway.get("/control/oracle", params={"mchid": world.mchid})
     moved: dict[str, list[Json]] = {}
-    for payment in answer.raise_for_status().json()["orders"]:
+    for payment in [one for channel in world.channels for one in await world.moved(channel)]:
         moved.setdefault(order_of(payment["out_trade_no"]), []).append(payment)
     board = Board(world.database, [world.site_id])
     await board.look()

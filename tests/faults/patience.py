@@ -13,6 +13,7 @@ PATIENCE_SECONDS = 150.0
 """Longer than everything together is ever away."""
 PAUSE_SECONDS = 0.5
 AGAIN = frozenset({202, 429, 500, 502, 503, 504})
+METHODS = {"wechat": "jsapi", "card": "card"}
 REFUSED = frozenset({409})
 TOO_LATE = frozenset({409, 422})
 """A create whose deadline has passed meanwhile is refused by the gateway: the order has ended."""
@@ -47,7 +48,7 @@ class Patient:
         assert answer.is_success or answer.status_code in REFUSED, answer.text
         return answer
 
-    async def place(self, customer: str) -> Json:
+    async def place(self, customer: str, channel: str = "wechat") -> Json:
         """A placed order, whatever came between."""
         world, who = self.world, self.world.token("customer", customer)
         near = {"lat": PLACE["lat"] + 0.01, "lng": PLACE["lng"]}
@@ -60,7 +61,7 @@ class Patient:
         body = {
             "quote_id": quote["quote_id"],
             "address_id": address["address_id"],
-            "payment": {"channel": "wechat", "method": "jsapi"},
+            "payment": {"channel": channel, "method": METHODS[channel]},
         }
         key = uuid.uuid4().hex
         placed = await self.call("POST", "/v1/orders", who, body, key=key, refused=TOO_LATE)
@@ -72,7 +73,11 @@ class Patient:
         """The customer pays with what the app shows; False: it is too late."""
         if "payment_parameters" not in order:
             return False
-        paid = await self.at_gateway("pay", {"parameters": order["payment_parameters"]})
+        shown = order["payment_parameters"]
+        if order["payment_channel"] == "card":
+            told = {"client_secret": shown["client_secret"]}
+            return (await self.at_gateway("card/pay", told)).is_success
+        paid = await self.at_gateway("pay", {"parameters": shown})
         return paid.is_success
 
     async def merchant(self, order: str, action: str, body: Any = None) -> httpx.Response:

@@ -35,6 +35,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "ecny": {"channel": "bank", "method": "ecny"},
 }
 """What `--channel` says, as a customer pays by it."""
+WALLET = {"wallet": "wallet-demo-1", "top_up_fen": 100_000}
+"""At the partner's bank, opened if it is not there; `workers/demo_city.py` says whose it is."""
 MERCHANT = {"accepts_after_seconds": 2, "cooks_seconds": 4}
 RIDER = {
     "answers_after_seconds": 1,
@@ -74,6 +76,7 @@ async def _drive(known: Settings, report: Report, channel: str, *, money: bool) 
         if shop is None:
             raise click.ClickException("no shop of the demo city is open")
         await _gather(group, shops)
+        await group.http.post("/control/bank/wallets", json=WALLET)
         report.say(f"one order at {shop['name']}, from tap to delivered:")
         began = time.monotonic()
         order_id = await _place(api, group, shop, WAYS[channel])

@@ -9,7 +9,6 @@ from temporalio.exceptions import ApplicationError
 from activities.act import act
 from domain.contracts import tickets as contracts
 from domain.contracts.tickets import TicketNow, TicketSettled, TicketStep, WatchTicket
-from domain.tickets import Outcome
 from services import metrics, tickets
 from services.db import Database
 from services.tickets import Entry
@@ -58,8 +57,9 @@ class TicketActs:
     async def watch(self, watched: WatchTicket) -> TicketSettled:
         """Look until what it is about is over; not yet is a retry after a pause."""
         async with self.database.read() as reader:
-            if await tickets.settled(reader, watched.ticket_id):
-                return TicketSettled(outcome=Outcome.SETTLED_ITSELF)
+            outcome = await tickets.settled(reader, watched.ticket_id)
+        if outcome:
+            return TicketSettled(outcome=outcome)
         raise ApplicationError(
             "not settled yet",
             type="not_settled_yet",

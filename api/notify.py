@@ -18,9 +18,8 @@ from domain.channels import (
     TradeState,
 )
 from domain.errors import NotFound
-from services import payments, reads, refunds, tickets
+from services import disputes, payments, reads, refunds
 from services.channel import AccountUnreadable
-from services.db import Writer
 
 router = APIRouter(prefix="/v1/notify", tags=["gateways"])
 THANKS: Mapping[str, tuple[int, bytes]] = {"wechat": (204, b""), "alipay": (200, b"success")}
@@ -86,33 +85,7 @@ async def _store(parts: Parts, account_id: str, notice: Notice, body: bytes) -> 
                     body=body,
                 )
             case DisputeNotice():
-                await _open_dispute(writer, account_id, notice)
-
-
-async def _open_dispute(writer: Writer, account_id: str, notice: DisputeNotice) -> None:
-    """A complaint or chargeback is a ticket of its order; a repeat is the same one."""
-    about = await payments.disputed(
-        writer,
-        account_id,
-        out_trade_no=notice.out_trade_no,
-        transaction_id=notice.transaction_id,
-    )
-    await tickets.open_ticket(
-        writer,
-        site_id=about.site_id,
-        order_id=about.order_id,
-        kind="complaint" if notice.kind == "complaint" else "dispute",
-        key=f"dispute:{notice.dispute_id}",
-        data={
-            "dispute_id": notice.dispute_id,
-            "channel": about.channel,
-            "state": notice.state,
-            "out_trade_no": about.out_trade_no,
-            "amount_fen": notice.amount_fen,
-            "due_at": notice.due_at,
-            **notice.data,
-        },
-    )
+                await disputes.heard(writer, account_id, notice)
 
 
 async def _refuse(

@@ -111,6 +111,12 @@ CHART: Mapping[str, Chart] = {
         meaning="promised to customers, not yet paid by the channel",
         normal=Side.CREDIT,
     ),
+    "disputed": Chart(
+        code="order:{site_id}:disputed",
+        name="拒付争议中",
+        meaning="taken back by customers' banks until they have decided",
+        normal=Side.DEBIT,
+    ),
     "suspense": Chart(
         code="suspense:late",
         name="暂记",
@@ -189,6 +195,21 @@ RULES: Mapping[str, Rule] = {
         key="credit/{grant_id}/expired/{times}",
         meaning="what was left of a grant expired: undoes that much of the gift",
         legs=(("credit", "expense", "amount_fen"),),
+    ),
+    "dispute_opened": Rule(
+        key="dispute/{dispute_id}/opened",
+        meaning="the customer's bank took a payment back until the dispute is decided (拒付)",
+        legs=(("disputed", "clearing", "amount_fen"),),
+    ),
+    "dispute_won": Rule(
+        key="dispute/{dispute_id}/decided",
+        meaning="the dispute was decided for us: the money is back",
+        legs=(("clearing", "disputed", "amount_fen"),),
+    ),
+    "dispute_lost": Rule(
+        key="dispute/{dispute_id}/decided",
+        meaning="the dispute was decided against us: the platform bears it",
+        legs=(("expense", "disputed", "amount_fen"),),
     ),
     "rider_earned": Rule(
         key="order/{order_id}/rider_earned",

@@ -245,6 +245,8 @@ class DisputeNotice:
     out_trade_no: str = ""
     transaction_id: str = ""
     amount_fen: int = 0
+    taken_fen: int = 0
+    """What the customer's bank took back for it, even if it gave it back since."""
     due_at: datetime | None = None
     data: Mapping[str, str] = field(default_factory=dict)
     """Codes only, nothing personal."""

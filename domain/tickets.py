@@ -74,6 +74,8 @@ class Settles(StrEnum):
     """A rider has the task, or the order has ended."""
     HOLD_OVER = "hold_over"
     """Support's hold was released."""
+    DISPUTE_DECIDED = "dispute_decided"
+    """The channel, or the customer's bank, has decided the dispute."""
     REFUND_DONE = "refund_done"
     """The refund it names arrived after all."""
 
@@ -108,7 +110,7 @@ def _moving(settles: Settles) -> Rule:
     )
 
 
-def _desk(owner: Owner, due_seconds: float) -> Rule:
+def _desk(owner: Owner, due_seconds: float, settles: Settles = Settles.NEVER) -> Rule:
     """About what is over: a working day counts."""
     return Rule(
         owner=owner,
@@ -116,6 +118,7 @@ def _desk(owner: Owner, due_seconds: float) -> Rule:
         remind_before_seconds=2 * HOUR,
         remind_every_seconds=4 * HOUR,
         escalate_seconds=4 * HOUR,
+        settles=settles,
     )
 
 
@@ -140,8 +143,8 @@ RULES: dict[str, Rule] = {
     "compensation_capped": Rule(),
     "customer": _desk(Owner.SUPPORT, DAY),
     # The channel itself wants an answer within a day: the lead has it before that.
-    "complaint": _desk(Owner.SUPPORT, 12 * HOUR),
-    "dispute": _desk(Owner.FINANCE, 3 * DAY),
+    "complaint": _desk(Owner.SUPPORT, 12 * HOUR, Settles.DISPUTE_DECIDED),
+    "dispute": _desk(Owner.FINANCE, 3 * DAY, Settles.DISPUTE_DECIDED),
     "difference": _desk(Owner.FINANCE, DAY),
     "bill_missing": _desk(Owner.FINANCE, DAY),
     "suspense_old": _desk(Owner.FINANCE, DAY),

@@ -143,6 +143,7 @@ def read_refund(refund: Json) -> RefundSaid:
 def read_dispute(event_id: str, dispute: Json) -> DisputeNotice:
     """A chargeback; it names the payment by the channel's number only."""
     due_by = section(dispute, "evidence_details").get("due_by")
+    moved = [one.get("amount") for one in items({"data": dispute.get("balance_transactions")})]
     return DisputeNotice(
         event_id=event_id,
         dispute_id=text(dispute, "id"),
@@ -150,6 +151,7 @@ def read_dispute(event_id: str, dispute: Json) -> DisputeNotice:
         state=_one_of(DISPUTE_STATES, dispute, "status"),
         transaction_id=text(dispute, "payment_intent"),
         amount_fen=fen(dispute, "amount"),
+        taken_fen=-sum(fen for fen in moved if isinstance(fen, int) and fen < 0),
         due_at=None if due_by is None else moment(section(dispute, "evidence_details"), "due_by"),
         data={"reason": _code(dispute.get("reason"))},
     )

@@ -31,9 +31,9 @@ _COUNTS = text("""
 SELECT kind, count(*) AS open, count(*) FILTER (WHERE due_at < now()) AS overdue
 FROM tickets WHERE state <> 'resolved' GROUP BY kind
 """)
-_KIND = text("SELECT kind, state FROM tickets WHERE ticket_id = :ticket_id")
+_KIND = text("SELECT kind, state, outcome FROM tickets WHERE ticket_id = :ticket_id")
 _ORDER = """
-SELECT FROM tickets t JOIN orders o USING (order_id) {more}
+SELECT 'settled_itself' AS outcome FROM tickets t JOIN orders o USING (order_id) {more}
 WHERE t.ticket_id = :ticket_id AND {so}
 """
 _OVER = "(o.ended_at IS NOT NULL OR o.status = 'delivered')"
@@ -47,8 +47,14 @@ _SETTLED = {
             so=f"(d.state IN ('assigned', 'at_store', 'picked_up', 'arrived') OR {_OVER})",
         )
     ),
+    Settles.DISPUTE_DECIDED: text("""
+SELECT CASE WHEN data ->> 'state' = 'closed' THEN 'settled_itself' ELSE data ->> 'state' END
+  AS outcome
+FROM tickets WHERE ticket_id = :ticket_id AND data ->> 'state' IN ('won', 'lost', 'closed')
+"""),
     Settles.REFUND_DONE: text("""
-SELECT FROM tickets t JOIN refunds r ON r.out_refund_no = t.data ->> 'out_refund_no'
+SELECT 'settled_itself' AS outcome
+FROM tickets t JOIN refunds r ON r.out_refund_no = t.data ->> 'out_refund_no'
 WHERE t.ticket_id = :ticket_id AND r.state = 'success'
 """),
 }
@@ -80,14 +86,15 @@ async def counts(reader: Reader) -> dict[str, tuple[int, int]]:
     return {row.kind: (row.open, row.overdue) for row in await reader.all(_COUNTS)}
 
 
-async def settled(reader: Reader, ticket_id: int) -> bool:
-    """Whether nobody needs to look any more: what it was about is over, or a person was there."""
+async def settled(reader: Reader, ticket_id: int) -> str | None:
+    """The outcome once nobody needs to look any more: it is over, or a person was there."""
     named = {"ticket_id": ticket_id}
     row = await reader.first(_KIND, named)
     if row is None or row.state == tickets.State.RESOLVED:
-        return True
+        return row.outcome if row else tickets.Outcome.SETTLED_ITSELF
     asked = _SETTLED.get(tickets.rule_of(row.kind).settles)
-    return asked is not None and await reader.first(asked, named) is not None
+    found = None if asked is None else await reader.first(asked, named)
+    return None if found is None else str(found.outcome)
 
 
 def _input(row: Row[Any]) -> TicketOf:

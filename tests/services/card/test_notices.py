@@ -230,8 +230,8 @@ async def test_a_life_as_it_is_told(cards: Cards, payee: Payee) -> None:
     assert (refunded.refund_fen, refunded.total_fen) == (999, 2999)
     disputes = [n for n in notices if isinstance(n, DisputeNotice)]
     assert {n.state for n in disputes} == {"open", "lost"}
-    assert {(n.kind, n.amount_fen, n.dispute_id) for n in disputes} == {
-        ("chargeback", 2000, dispute["id"])
+    assert {(n.kind, n.amount_fen, n.taken_fen, n.dispute_id) for n in disputes} == {
+        ("chargeback", 2000, 2000, dispute["id"])
     }
     assert {n.transaction_id for n in disputes} == {
         payments[TradeState.PAID].transaction.transaction_id

@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 from urllib.parse import quote
 
@@ -13,6 +13,7 @@ import httpx
 from cli import city, people
 from cli.money import show_money
 from cli.report import Report
+from cli.stories import STORIES, tell_story
 from services.settings import Settings, settings
 
 SITE_ID = "hangzhou-demo"
@@ -48,16 +49,24 @@ RIDER = {
 
 @click.command()
 @click.option("--channel", type=click.Choice(list(WAYS)), default="wechat", show_default=True)
-def demo(*, channel: str) -> None:
+@click.option("--story", type=click.Choice(list(STORIES)), help="What goes wrong, instead.")
+def demo(*, channel: str, story: str | None) -> None:
     """Drive one order of the demo city from tap to delivered; print its timeline and its money."""
-    drive_demo(channel, money=True)
+    if story is None:
+        drive_demo(channel, money=True)
+    else:
+        _run(tell_story(settings(), Report(), story))
 
 
 def drive_demo(channel: str = "wechat", *, money: bool = False) -> None:
     """Drive one order; raises click's exceptions when it doesn't get there."""
     settings.cache_clear()  # `paotui up` has just written where the parts are
+    _run(_drive(settings(), Report(), channel, money=money))
+
+
+def _run(telling: Coroutine[Any, Any, None]) -> None:
     try:
-        asyncio.run(_drive(settings(), Report(), channel, money=money))
+        asyncio.run(telling)
     except httpx.HTTPError as error:
         raise click.ClickException(f"the demo could not reach the stack: {error!r}") from error
 

@@ -252,17 +252,27 @@ async def _pay(writer: Writer, stream: Stream, paying: Paying, *, first: bool) -
 
 
 async def _send_home(writer: Writer, stream: Stream, paying: Paying, fact: dict[str, Any]) -> Done:
+    """Refund all that came, tell the customer, and open a ticket that ends with the refund."""
     amount_fen = int(fact["amount_fen"])
+    key = f"late:{paying.out_trade_no}"
     number = await refunds.open_refund(
         writer,
         stream,
-        cause=f"late:{paying.out_trade_no}",
+        cause=key,
         reason="late_payment",
         amount_fen=amount_fen,
         late_out_trade_no=paying.out_trade_no,
         late_total_fen=amount_fen,
     )
-    step = Step(order_id=paying.order_id, key=f"late:{paying.out_trade_no}", actor="gateway")
+    await orders.ask_support(
+        writer,
+        stream,
+        kind="late_payment",
+        key=key,
+        due_at=events.utc_now() + TICKET_DUE,
+        data={"out_trade_no": paying.out_trade_no, "out_refund_no": number},
+    )
+    step = Step(order_id=paying.order_id, key=key, actor="gateway")
     what = Change(type="payment.returning", data={"late_payment": "refunding"}, columns={})
     changed = await orders.change(writer, step, stream, what)
     return changed.done((number,) if number else ())
@@ -271,6 +281,7 @@ async def _send_home(writer: Writer, stream: Stream, paying: Paying, fact: dict[
 async def _freeze(
     writer: Writer, stream: Stream, paying: Paying, fact: dict[str, Any], wrong: Sequence[str]
 ) -> Done:
+    """Nothing is delivered for it: to suspense, and home where only its amount is wrong."""
     await payments.book(writer, paying, fact, wanted=False)
     await payments.took(writer, paying, fact, "frozen")
     key = f"frozen:{paying.out_trade_no}"
@@ -291,6 +302,8 @@ async def _freeze(
         key=key,
         data=differs,
     )
+    if list(wrong) == ["amount_fen"]:
+        return await _send_home(writer, stream, paying, fact)
     return Changed(stream=stream, fresh=False).done()
 
 

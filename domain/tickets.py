@@ -135,6 +135,7 @@ RULES: dict[str, Rule] = {
     "refund_abnormal": Rule(settles=Settles.REFUND_DONE),
     "refund_closed": Rule(settles=Settles.REFUND_DONE),
     "refund_refused": Rule(settles=Settles.REFUND_DONE),
+    "late_payment": Rule(owner=Owner.FINANCE, settles=Settles.REFUND_DONE),
     "payment_mismatch": Rule(owner=Owner.FINANCE),
     "approval": Rule(owner=Owner.LEAD),
     "after_sale": Rule(),

@@ -9,7 +9,14 @@ from domain.errors import ActionNotAllowed
 from domain.tickets import OTHER, RULES, Outcome, Owner, Settles
 
 DUE = datetime(2026, 1, 1, 12, tzinfo=UTC)
-MONEY = {"dispute", "difference", "payment_mismatch", "split_failed", "suspense_old"}
+MONEY = {
+    "dispute",
+    "difference",
+    "late_payment",
+    "payment_mismatch",
+    "split_failed",
+    "suspense_old",
+}
 
 
 def next_reminder(now: datetime) -> datetime:

@@ -122,6 +122,32 @@ async def test_two_channels_paid_at_the_same_moment_keep_one(
     await world.assert_laws()
 
 
+@pytest.mark.parametrize(("decision", "outcome"), [("win", "won"), ("lose", "lost")])
+async def test_a_dispute_is_booked_and_its_ticket_ends_with_it(
+    make_world: MakeWorld, decision: str, outcome: str
+) -> None:
+    world = await make_world(timers=QUICK, channels=ALL, speed=60)
+    order = await paid_by(world, "card")
+    await world.merchant(order["order_id"], "accept")
+    await world.until(order["order_id"], lambda view: view["payment"] == "paid")
+    owner = {"account": world.payee("card")}
+    number = owner | {"out_trade_no": f"{order['order_id']}p01"}
+    opened = (await world.gateway.post("/control/card/disputes", json=number)).json()
+    path = f"/control/card/disputes/{opened['id']}/{decision}"
+    (await world.gateway.post(path, json=owner)).raise_for_status()
+    who, url = world.token("support", "ann"), "/v1/support/tickets?kind=dispute&state=resolved"
+
+    async def decided() -> Json | None:
+        items = (await world.call("GET", url, who))["items"]
+        return items[0] if items else None
+
+    assert (await poll(decided))["outcome"] == outcome
+    money = await world.call("GET", f"/v1/support/orders/{order['order_id']}/money", who)
+    booked = [one["event"] for one in money["journals"] if one["event"].startswith("dispute")]
+    assert booked == ["dispute_opened", f"dispute_{outcome}"]
+    await world.assert_laws()
+
+
 async def test_a_channel_that_is_down_leaves_the_others(make_world: MakeWorld) -> None:
     world = await make_world(timers=QUICK, channels=ALL)
     script = {"channel": "alipay", "operation": "create", "fault": "http_500", "times": None}

@@ -226,11 +226,15 @@ async def test_an_order_that_never_arrives_ends(make_world: MakeWorld) -> None:
     await world.assert_laws()
 
 
-async def test_a_wrong_amount_is_frozen_and_nothing_is_delivered(make_world: MakeWorld) -> None:
-    world = await make_world()
+async def test_a_wrong_amount_is_frozen_and_goes_home(make_world: MakeWorld) -> None:
+    world = await make_world(timers=QUICK)
     order = await world.place()
     assert (await world.pay(order, amount_fen=1)).is_success
-    await asyncio.sleep(1)
-    view = await world.view(order["order_id"])
+    view = await world.until(order["order_id"], lambda view: view.get("late_payment") == "success")
     assert (view["status"], view["payment"]) == ("awaiting_payment", "unpaid")
     assert "payment_frozen" in {line["kind"] for line in await world.timeline(order["order_id"])}
+    [moved] = await world.oracle(order["order_id"])
+    assert (moved["paid_fen"], moved["refunded_fen"]) == (1, 1)
+    tickets = await world.call("GET", "/v1/support/tickets", world.token("support", "ann"))
+    assert {one["kind"] for one in tickets["items"]} == {"payment_mismatch", "late_payment"}
+    await world.assert_laws()

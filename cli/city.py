@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -63,7 +64,18 @@ def plane_of(instance: Instance) -> Plane:
     )
 
 
-def city_of(instance: Instance, site_id: str, speed: float) -> dict[str, Any]:
+PAYEES = {"wechat": "17", "alipay": "20880017", "card": "acct_17", "bank": "17"}
+"""Channels, and how the numbers of a day's merchants begin there."""
+
+
+def city_of(
+    instance: Instance,
+    site_id: str,
+    speed: float,
+    *,
+    channels: Sequence[str] = ("wechat",),
+    timers: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
     """A day as a site: each restaurant a shop with its own merchant, each order a customer."""
     plane = plane_of(instance)
     names = sorted(instance.restaurants)
@@ -76,17 +88,19 @@ def city_of(instance: Instance, site_id: str, speed: float) -> dict[str, Any]:
             "speed": speed,
             "always_open": True,
             "fee_rule": {},
-            "timers": {},
+            "timers": dict(timers or {}),
         },
         "zones": [{"zone_id": ZONE_ID}],
         "merchants": [{"merchant_id": of(site_id, name), "name": name} for name in names],
         "channel_accounts": [
             {
-                "account_id": of(site_id, name),
+                "account_id": account_of(site_id, name, channel),
                 "merchant_id": of(site_id, name),
-                "mchid": mchid,
+                "channel": channel,
+                "mchid": PAYEES[channel] + number,
             }
-            for name, mchid in _mchids(site_id, names).items()
+            for name, number in _numbers(site_id, names).items()
+            for channel in channels
         ],
         "shops": [
             {
@@ -120,8 +134,13 @@ def city_of(instance: Instance, site_id: str, speed: float) -> dict[str, Any]:
 
 
 def of(site_id: str, name: str) -> str:
-    """The id of a restaurant's shop, merchant and account, which are global."""
+    """The id of a restaurant's shop and merchant, which are global."""
     return f"{site_id}-{name}"
+
+
+def account_of(site_id: str, name: str, channel: str) -> str:
+    """The id of a restaurant's account at a channel."""
+    return f"{of(site_id, name)}-{channel}"
 
 
 async def seed(city: dict[str, Any] | None = None) -> str:
@@ -148,14 +167,14 @@ def _prep_minutes(instance: Instance, restaurant: str) -> int:
     return max(1, round(sum(spans) / len(spans)))
 
 
-def _mchids(site_id: str, names: list[str]) -> dict[str, str]:
-    """A merchant number for each, eight digits of their own within the site."""
+def _numbers(site_id: str, names: list[str]) -> dict[str, str]:
+    """Eight digits for each, their own within the site."""
     taken: dict[str, str] = {}
     for name in names:
         attempt = 0
-        while (mchid := f"17{_number(site_id, name, attempt) % 10**8:08d}") in taken.values():
+        while (digits := f"{_number(site_id, name, attempt) % 10**8:08d}") in taken.values():
             attempt += 1
-        taken[name] = mchid
+        taken[name] = digits
     return taken
 
 

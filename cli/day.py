@@ -33,6 +33,8 @@ class Result:
     orders_per_second: float
     laws_checked: int = 0
     laws_broken: dict[str, list[str]] = field(default_factory=dict)
+    reconciled: dict[str, str] = field(default_factory=dict)
+    """By channel, what comparing its bills with the books has found."""
     trouble: dict[str, int] = field(default_factory=dict)
     """What people met on the way and got over: refused calls, answers of 429 and 5xx."""
 
@@ -68,6 +70,7 @@ class Result:
             ("orders per second", f"{self.orders_per_second:.2f} over {self.wall_seconds:.0f} s"),
             ("laws", f"{self.laws_checked} checked, {len(self.laws_broken)} broken"),
             *((f"broken: {law}", "; ".join(lines)) for law, lines in self.laws_broken.items()),
+            *((f"reconciled: {channel}", found) for channel, found in self.reconciled.items()),
         ]
 
 

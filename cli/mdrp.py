@@ -5,7 +5,7 @@ Format: grubhub/mdrplib. Tab separated with a header line; meters, and minutes f
 
 import csv
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -30,6 +30,17 @@ class Order:
     restaurant: str
     placement_minute: float
     ready_minute: float
+    habits: Mapping[str, str | float] | None = None
+    """The customer's, as the sandbox's people know them; None: they pay and wait."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rain:
+    """A spell of rain, and what share of their speed it leaves to couriers."""
+
+    from_minute: float = 0
+    until_minute: float = 0
+    slows_to: float = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +51,8 @@ class Courier:
     place: Point
     on_minute: float
     off_minute: float
+    goes_silent: str = "never"
+    """As the sandbox's riders do; published couriers don't."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +66,7 @@ class Instance:
     meters_per_minute: float
     pickup_service_minutes: float
     dropoff_service_minutes: float
+    rain: tuple[Rain, ...] = ()
 
 
 def read(source: Path, name: str, *, limit: int | None = None) -> Instance:

@@ -16,12 +16,14 @@ import click
     help="The business day, in China; else yesterday.",
 )
 @click.option("--account", default="", help="One account only.")
-def reconcile(*, channel: str, day: datetime | None, account: str) -> None:
+@click.option("--site", default="", help="One site's accounts only.")
+def reconcile(*, channel: str, day: datetime | None, account: str, site: str) -> None:
     """Compare a channel's bills with our books; exit code 1 if a difference is open."""
     options = [
         *("--channel", channel),
         *(["--date", f"{day:%Y-%m-%d}"] if day else []),
         *(["--account", account] if account else []),
+        *(["--site", site] if site else []),
     ]
     answer = subprocess.run([sys.executable, "-m", "workers.reconcile", *options], check=False)
     raise SystemExit(answer.returncode)

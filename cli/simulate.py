@@ -1,11 +1,11 @@
-"""`paotui simulate`: a published delivery day through the whole running stack, sped up."""
+"""`paotui simulate`: a delivery day, published or of a seed, through the running stack, sped up."""
 
 import asyncio
 import json
 import secrets
 import sys
 import time
-from collections.abc import Awaitable, Iterable, Iterator
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,10 +17,11 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from cli import city, people
+from cli import city, day_money, people
 from cli.day import Result, measured
 from cli.mdrp import Instance, NoInstance, Order, read
 from cli.report import Report
+from cli.seeded_city import day_of
 from services.settings import Settings, settings
 
 LEAD_MINUTES = 5
@@ -37,6 +38,10 @@ LOOK_SECONDS = 1.0
 PLAIN_LINE_SECONDS = 10.0
 ACCEPT_SECONDS = 10
 PAY_SECONDS = 5
+AFTER_SALE_MINUTES = 60
+"""Of the day, where its books are made: a whole day would take its whole time again."""
+BOOKS_SECONDS = 600
+"""Real time: after-sale, settlements and refunds are over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,23 +63,45 @@ class Clock:
     "--mdrp",
     "source",
     type=click.Path(exists=True, path_type=Path),
-    required=True,
-    help="A folder of instances, or an archive of them (tar.xz) as it is.",
+    help="A folder of published days (MDRP), or an archive of them (tar.xz) as it is.",
 )
-@click.option("--instance", required=True, help="Which day, for example 1o50t100s1p100.")
+@click.option("--instance", help="Which of them, for example 1o50t100s1p100.")
+@click.option("--city", "seed", type=int, help="Instead: the day of a seed, with rain and peaks.")
+@click.option("--orders", type=click.IntRange(10, 20_000), default=300, show_default=True)
 @click.option("--speed", type=click.FloatRange(1, 1_000), default=60, show_default=True)
 @click.option("--limit", type=click.IntRange(1), help="Only the first orders of the day.")
+@click.option(
+    "--channel", "channels", multiple=True, type=click.Choice(list(city.PAYEES)), help="Repeatable."
+)
+@click.option("--faults", is_flag=True, help="The gateways misbehave while the day goes on.")
+@click.option("--books", is_flag=True, help="Afterwards: settle everything, reconcile the day.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object at the end.")
 def simulate(
-    *, source: Path, instance: str, speed: float, limit: int | None, as_json: bool
+    *,
+    source: Path | None,
+    instance: str | None,
+    seed: int | None,
+    orders: int,
+    speed: float,
+    limit: int | None,
+    channels: tuple[str, ...],
+    faults: bool,
+    books: bool,
+    as_json: bool,
 ) -> None:
-    """Drive a published delivery day (MDRP) through the running stack, SPEED times faster."""
+    """Drive a delivery day through the running stack, SPEED times faster than life."""
     known = settings()
     people.need_stack(known)
     report = Report(Console(stderr=True, highlight=False, soft_wrap=True))
     try:
-        day = read(source, instance, limit=limit)
-        result = asyncio.run(_simulate(known, day, speed, report, plain=as_json))
+        if seed is not None:
+            day = day_of(seed, orders)
+        elif source is not None and instance is not None:
+            day = read(source, instance, limit=limit)
+        else:
+            raise click.UsageError("name a day: --city SEED, or --mdrp FOLDER --instance NAME")
+        money = Money(channels=channels or ("wechat",), faults=faults, books=books)
+        result = asyncio.run(_simulate(known, day, speed, money, report, plain=as_json))
     except (NoInstance, httpx.HTTPError) as error:
         raise click.ClickException(str(error) or repr(error)) from error
     if as_json:
@@ -84,13 +111,24 @@ def simulate(
     sys.exit(0 if result.good else 1)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Money:
+    """How a day is paid, and what is done about its books."""
+
+    channels: Sequence[str]
+    faults: bool
+    books: bool
+
+
 async def _simulate(
-    known: Settings, day: Instance, speed: float, report: Report, *, plain: bool
+    known: Settings, day: Instance, speed: float, money: Money, report: Report, *, plain: bool
 ) -> Result:
     site_id = f"sim-{day.name}-{secrets.token_hex(3)}"
     shops, couriers = len(day.restaurants), len(day.couriers)
     report.say(f"{len(day.orders)} orders, {shops} shops, {couriers} couriers: site {site_id}")
-    report.say(await city.seed(city.city_of(day, site_id, speed)))
+    timers = {"after_sale_seconds": AFTER_SALE_MINUTES * 60} if money.books else {}
+    rows = city.city_of(day, site_id, speed, channels=money.channels, timers=timers)
+    report.say(await city.seed(rows))
     async with people.session(known, site_id, speed=speed) as group:
         clock = Clock(
             zero=datetime.now(UTC) + timedelta(seconds=SETUP_SECONDS),
@@ -98,10 +136,20 @@ async def _simulate(
             speed=speed,
         )
         await _gather(group, day, clock)
+        if money.faults:
+            await day_money.misbehave(group, money.channels)
         began = time.monotonic()
-        await _live(group, day, clock, report, plain=plain)
+        try:
+            await _live(group, day, clock, money.channels, report, plain=plain)
+        finally:
+            if money.faults:
+                await day_money.behave(group)
         wall_seconds = time.monotonic() - began
         last = await group.progress(log=True)
+        reconciled = {}
+        if money.books:
+            await day_money.settled(group, report, seconds=BOOKS_SECONDS)
+            reconciled = await day_money.reconciled(group, day, money.channels, report)
     laws = await _verified(site_id)
     ready = {order.name: (order.ready_minute - order.placement_minute) * 60 for order in day.orders}
     return Result(
@@ -115,6 +163,7 @@ async def _simulate(
         laws_checked=laws["laws"],
         laws_broken=laws["broken"],
         trouble=last["trouble"],
+        reconciled=reconciled,
     )
 
 
@@ -127,6 +176,14 @@ async def _gather(group: people.People, day: Instance, clock: Clock) -> None:
         "service_seconds_pickup": day.pickup_service_minutes * 60,
         "service_seconds_dropoff": day.dropoff_service_minutes * 60,
     }
+    rain = [
+        {
+            "from_at": clock.at(one.from_minute).isoformat(),
+            "until_at": clock.at(one.until_minute).isoformat(),
+            "slows_to": one.slows_to,
+        }
+        for one in day.rain
+    ]
     cook = {"accepts_after_seconds": ACCEPT_SECONDS}
     pay = {"pay_after_seconds": PAY_SECONDS}
     await _some_at_once(
@@ -145,6 +202,8 @@ async def _gather(group: people.People, day: Instance, clock: Clock) -> None:
                         "start": plane.place(courier.place),
                         "on_at": clock.at(courier.on_minute).isoformat(),
                         "off_at": clock.at(courier.off_minute).isoformat(),
+                        "goes_silent": courier.goes_silent,
+                        "rain": rain,
                     },
                 )
                 for courier in day.couriers
@@ -165,12 +224,18 @@ async def _some_at_once(calls: Iterable[Awaitable[None]]) -> None:
 
 
 async def _live(
-    group: people.People, day: Instance, clock: Clock, report: Report, *, plain: bool
+    group: people.People,
+    day: Instance,
+    clock: Clock,
+    channels: Sequence[str],
+    report: Report,
+    *,
+    plain: bool,
 ) -> None:
     """Place every order at its minute, and stay until all have ended or time is over."""
     deadline = clock.at(day.orders[-1].ready_minute + SETTLING_MINUTES)
     deadline += timedelta(seconds=PATIENCE_SECONDS)
-    placing = asyncio.create_task(_place(group, day, clock))
+    placing = asyncio.create_task(_place(group, day, clock, channels))
     with _shown(report, len(day.orders), plain=plain) as show:
         try:
             while datetime.now(UTC) < deadline:
@@ -186,12 +251,15 @@ async def _live(
             await asyncio.gather(placing, return_exceptions=True)
 
 
-async def _place(group: people.People, day: Instance, clock: Clock) -> None:
+async def _place(
+    group: people.People, day: Instance, clock: Clock, channels: Sequence[str]
+) -> None:
     plane = city.plane_of(day)
     for order in day.orders:
         clicked_at = clock.at(order.placement_minute)
         await asyncio.sleep(max(0.0, (clicked_at - datetime.now(UTC)).total_seconds()))
-        await group.order(_wish(order, group.site_id, plane, clicked_at))
+        wish = _wish(order, group.site_id, plane, clicked_at)
+        await group.order(wish | day_money.way_of(order.name, channels))
 
 
 def _wish(order: Order, site_id: str, plane: city.Plane, clicked_at: datetime) -> dict[str, Any]:
@@ -204,6 +272,7 @@ def _wish(order: Order, site_id: str, plane: city.Plane, clicked_at: datetime) -
         "key": order.name,
         "clicked_at": clicked_at.isoformat(),
         "ready_after_seconds": (order.ready_minute - order.placement_minute) * 60,
+        "habits": order.habits,
     }
 
 

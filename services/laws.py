@@ -93,6 +93,11 @@ LAWS: Mapping[str, str] = {
 }
 """Law → the rows that break it; `{site}` narrows to one site."""
 
+_UNDER_WAY = """
+SELECT (SELECT count(*) FROM orders WHERE ended_at IS NULL AND {site}) AS orders,
+  (SELECT count(*) FROM refunds WHERE ended_at IS NULL AND {site}) AS refunds,
+  (SELECT count(*) FROM facts WHERE confirmed_at IS NULL AND {site}) AS facts
+"""
 _ORDERS = """
 SELECT order_id, seq, view FROM order_streams
 WHERE order_id > :after AND {site} ORDER BY order_id LIMIT :limit
@@ -129,6 +134,12 @@ async def check(reader: Reader, site_id: str = "") -> list[Verdict]:
         verdicts.append(Verdict(law=law, broken=[str(dict(row._mapping)) for row in rows]))  # noqa: SLF001
     verdicts.append(Verdict(law="7 events fold to the state", broken=await _folds(reader, site_id)))
     return verdicts
+
+
+async def under_way(reader: Reader, site_id: str = "") -> dict[str, int]:
+    """What has not ended yet and must: how many orders, refunds, notices, settlements."""
+    row = await reader.first(text(_narrowed(_UNDER_WAY, site_id)), {"site_id": site_id})
+    return dict(row._mapping) if row else {}  # noqa: SLF001
 
 
 async def compare(reader: Reader, oracle: list[dict[str, Any]], site_id: str = "") -> Verdict:

@@ -29,12 +29,12 @@ UNREADABLE = (DomainError, AccountUnreadable)
 
 
 async def reconcile(
-    acts: ReconciliationActs, *, channel: str, day: date, account_id: str
+    acts: ReconciliationActs, *, channel: str, day: date, account_id: str = "", site_id: str = ""
 ) -> tuple[int, int]:
     """Each account's bills imported and compared, and printed; how many open, how many failed."""
     opened = failed = asked = 0
     counts: Counter[str] = Counter()
-    async for who in _accounts(acts.database, channel, account_id):
+    async for who in _accounts(acts.database, channel, account_id, site_id):
         asked += 1
         try:
             said = await _compare(acts, who, day)
@@ -61,14 +61,16 @@ async def reconcile(
     return opened, failed
 
 
-async def _accounts(database: Database, channel: str, account_id: str) -> AsyncIterator[Payee]:
-    """One account of the channel, or all of them."""
+async def _accounts(
+    database: Database, channel: str, account_id: str, site_id: str
+) -> AsyncIterator[Payee]:
+    """The channel's accounts: one, a site's, or all."""
     after = ""
     while True:
         async with database.read() as reader:
             page = await reconciliation.payees(reader, channel=channel, after=after)
         for who in page:
-            if account_id in {"", who.account_id}:
+            if account_id in {"", who.account_id} and site_id in {"", who.site_id}:
                 yield who
         if not page:
             return
@@ -111,6 +113,7 @@ async def _run(options: argparse.Namespace) -> int:
             channel=options.channel,
             day=options.date,
             account_id=options.account,
+            site_id=options.site,
         )
     finally:
         await gateways.close()
@@ -125,6 +128,7 @@ def main() -> int:
     parser.add_argument("--channel", required=True)
     parser.add_argument("--date", type=date.fromisoformat, default=yesterday)
     parser.add_argument("--account", default="")
+    parser.add_argument("--site", default="")
     return asyncio.run(_run(parser.parse_args()))
 
 

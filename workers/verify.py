@@ -35,6 +35,16 @@ async def verify(site_id: str) -> list[Verdict]:
         await database.close()
 
 
+async def under_way(site_id: str) -> dict[str, int]:
+    """What must still end, by kind."""
+    database = Database(settings().database_url, pool_size=1)
+    try:
+        async with database.read() as reader:
+            return await laws.under_way(reader, site_id)
+    finally:
+        await database.close()
+
+
 async def _ask(database: Database, site_id: str) -> list[Verdict]:
     """The laws of one moment; the oracle's last, where a sandbox plays the gateway."""
     sandbox_url = settings().sandbox_url
@@ -59,7 +69,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--site", default="", help="one site only")
     parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--under-way", action="store_true", help="count what has not ended instead")
     options = parser.parse_args()
+    if options.under_way:
+        sys.stdout.write(json.dumps(asyncio.run(under_way(options.site))) + "\n")
+        return 0
     verdicts = asyncio.run(verify(options.site))
     broken = [verdict for verdict in verdicts if verdict.broken]
     if options.json:

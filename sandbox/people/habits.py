@@ -44,6 +44,14 @@ class MerchantHabits(Told):
     agrees_to_cancel: Literal["yes", "no", "silent"] = "yes"
 
 
+class Rain(Told):
+    """A spell of rain, real time, and what share of their speed it leaves to riders."""
+
+    from_at: AwareDatetime
+    until_at: AwareDatetime
+    slows_to: float = Field(gt=0, le=1)
+
+
 class RiderHabits(Told):
     """How a rider answers, rides and hands over."""
 
@@ -61,6 +69,7 @@ class RiderHabits(Told):
     """Half on arrival, half after the food is taken (benchmarks' convention)."""
     service_seconds_dropoff: Seconds = 240
     goes_silent: Literal["never", "after_claim", "after_pickup"] = "never"
+    rain: list[Rain] = Field(default=[], max_length=20)
 
 
 class SessionWish(Told):

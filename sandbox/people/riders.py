@@ -207,12 +207,14 @@ class RiderPersona:
         await self._scene.live(self.habits.service_seconds_pickup / 2)
 
     async def _ride(self, target: dict[str, Any]) -> None:
-        now = self._now
+        now, wall = self._now, datetime.now(UTC)
+        wet = (one.slows_to for one in self.habits.rain if one.from_at <= wall < one.until_at)
+        meters_per_minute = self.habits.speed_meters_per_minute * min(wet, default=1.0)
         leg = ride(
             self._track.leg.at(now),
             Place(lat=target["lat"], lng=target["lng"]),
             begins=now,
-            meters_per_second=self.habits.speed_meters_per_minute / 60 * self._scene.speed,
+            meters_per_second=meters_per_minute / 60 * self._scene.speed,
         )
         self._track.leg = leg
         await asyncio.sleep(leg.ends - now)

@@ -10,6 +10,7 @@ import pytest
 from cli.city import city_of, plane_of
 from cli.day import Result, measured, percentile
 from cli.mdrp import NoInstance, read
+from cli.seeded_city import CLOSES, OPENS, day_of
 from domain.contracts.life import Timers
 from domain.geo import Point, contains, distance_meters
 from services.seeds import SECTIONS
@@ -175,3 +176,29 @@ def test_percentiles_are_interpolated() -> None:
     assert percentile([3], 0.9) == 3
     assert percentile([1, 2, 3, 4, 5], 0.5) == 3
     assert percentile([0, 10], 0.9) == pytest.approx(9)
+
+
+def test_a_seed_makes_one_day_with_peaks_rain_and_people_who_fail() -> None:
+    day = day_of(7, 1_000)
+    assert day == day_of(7, 1_000) != day_of(8, 1_000)
+    minutes = [order.placement_minute for order in day.orders]
+    assert minutes == sorted(minutes)
+    assert OPENS <= minutes[0] < minutes[-1] < CLOSES + 1
+    lunch = sum(690 <= minute < 750 for minute in minutes)
+    quiet = sum(900 <= minute < 960 for minute in minutes)
+    assert lunch > 2 * quiet
+    assert all(order.ready_minute >= order.placement_minute + 3 for order in day.orders)
+    assert {order.restaurant for order in day.orders} == set(day.restaurants)
+    [rain] = day.rain
+    assert OPENS <= rain.from_minute < rain.until_minute <= CLOSES
+    assert any(courier.goes_silent == "after_claim" for courier in day.couriers)
+    assert 0 < sum(order.habits is not None for order in day.orders) < 150
+
+
+def test_a_day_has_a_payee_of_each_merchant_at_each_channel(folder: Path) -> None:
+    day = read(folder, NAME)
+    city = city_of(day, "site", 60, channels=("wechat", "card"), timers={"after_sale_seconds": 9})
+    accounts = city["channel_accounts"]
+    assert len({one["account_id"] for one in accounts}) == len(accounts) == 4
+    assert {one["mchid"][:7] for one in accounts if one["channel"] == "card"} == {"acct_17"}
+    assert city["site"]["timers"] == {"after_sale_seconds": 9}

@@ -1,0 +1,113 @@
+"""A simulated day's money: gateways that misbehave while it runs, and its books afterwards."""
+
+import asyncio
+import json
+import random
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from cli import city
+from cli.mdrp import Instance
+from cli.people import People
+from cli.report import Report
+from domain.reconciliation import day_of
+
+WAYS: dict[str, tuple[dict[str, Any], ...]] = {
+    "wechat": ({"channel": "wechat"},),
+    "alipay": (
+        {"channel": "alipay", "method": "native"},
+        {"channel": "alipay", "method": "native", "instalments": 3},
+    ),
+    "card": ({"channel": "card"},),
+    "bank": ({"channel": "bank", "method": "ecny"},),
+}
+"""How customers pay at a channel."""
+FAULTS: tuple[tuple[str, str, float, dict[str, Any]], ...] = (
+    ("create", "drop_after_commit", 0.02, {}),
+    ("create", "http_500", 0.02, {}),
+    ("query", "http_502", 0.05, {}),
+    ("close", "drop_after_commit", 0.05, {}),
+    ("capture", "drop_after_commit", 0.05, {}),
+    ("refund", "drop_after_commit", 0.1, {}),
+    ("refund", "http_429", 0.05, {}),
+    ("split", "drop_after_commit", 0.1, {}),
+    ("notify", "lost", 0.05, {}),
+    ("notify", "duplicate", 0.05, {"count": 5}),
+    ("notify", "bad_signature", 0.02, {}),
+    ("notify", "delay", 0.05, {"delay_seconds": 5}),
+)
+"""What goes wrong at every channel: operation, fault, how often (0 to 1), and its details."""
+
+
+def way_of(order: str, channels: Sequence[str]) -> dict[str, Any]:
+    """How an order of a day is paid; the same in every run."""
+    dice = random.Random(order)  # noqa: S311 - no secret: a day to be had again
+    return dice.choice(WAYS[dice.choice(channels)])
+
+
+async def misbehave(group: People, channels: Sequence[str]) -> None:
+    """Script every channel's faults, until `behave`."""
+    for channel in channels:
+        for operation, fault, probability, details in FAULTS:
+            script = {"channel": channel, "operation": operation, "fault": fault, **details}
+            script |= {"probability": probability, "times": None}
+            answer = await group.http.post("/control/faults", json=script)
+            answer.raise_for_status()
+
+
+async def behave(group: People) -> None:
+    """No fault any more."""
+    (await group.http.delete("/control/faults")).raise_for_status()
+
+
+async def reconciled(
+    group: People, day: Instance, channels: Sequence[str], report: Report
+) -> dict[str, str]:
+    """Have the day's bills made, and compare them; by channel the four results."""
+    today = day_of(datetime.now(UTC))
+    await group.http.post(f"/control/bank/statements/{today}/ready")
+    early = {"wechat": {"bills_ready": True}, "alipay": {"early_bills": True}}
+    paths = {"wechat": "/control/merchants", "alipay": "/control/alipay/merchants"}
+    seeded = city.city_of(day, group.site_id, 1, channels=channels)
+    for account in seeded["channel_accounts"]:
+        if account["channel"] in early:
+            path = f"{paths[account['channel']]}/{account['mchid']}/settings"
+            answer = await group.http.put(path, json=early[account["channel"]])
+            answer.raise_for_status()
+    results = {}
+    for channel in channels:
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "workers.reconcile"),
+            *("--channel", channel, "--site", group.site_id, "--date", str(today)),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        output, _ = await child.communicate()
+        *differences, results[channel] = output.decode().splitlines() or [""]
+        for line in differences:
+            report.say(line)
+    return results
+
+
+async def settled(group: People, report: Report, *, seconds: float) -> None:
+    """Wait until nothing of the site's money is under way any more."""
+    until = asyncio.get_running_loop().time() + seconds
+    while left := await _under_way(group.site_id):
+        if asyncio.get_running_loop().time() > until:
+            raise click.ClickException(f"still under way: {json.dumps(left)}")
+        report.note("settlement", json.dumps(left))
+        await asyncio.sleep(2)
+
+
+async def _under_way(site_id: str) -> dict[str, int]:
+    """What of the site has not ended yet, by the platform itself."""
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "workers.verify", "--site", site_id, "--under-way"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await child.communicate()
+    found: dict[str, int] = json.loads(output)
+    return {name: count for name, count in found.items() if count}

@@ -88,7 +88,7 @@ UPDATE after_sales SET state = :state, changed_at = now()
 WHERE after_sale_id = :after_sale_id AND state IN ('approved', 'delayed')
 """)
 _BORNE = text("""
-SELECT coalesce(sum(r.amount_fen), 0)
+SELECT coalesce(sum(r.amount_fen + r.credit_fen), 0)
 FROM after_sales a JOIN refunds r USING (out_refund_no)
 WHERE a.order_id = :order_id AND a.bearer = 'merchant' AND r.source = 'held'
 """)

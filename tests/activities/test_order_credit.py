@@ -51,7 +51,9 @@ async def test_credit_alone_pays_at_once_and_goes_home_without_a_channel(desk: D
     assert (view["status"], view["payment"]) == ("awaiting_acceptance", "paid")
     assert view["paid_fen"] == TOTAL_FEN
     assert await desk.all("SELECT * FROM payment_attempts WHERE order_id = :id", id=order_id) == []
-    told = await desk.all("SELECT type FROM order_events WHERE order_id = :id", id=order_id)
+    told = await desk.all(
+        "SELECT type FROM order_events WHERE order_id = :id ORDER BY seq", id=order_id
+    )
     assert [row.type for row in told] == ["order.placed", "order.paid"]
     await desk.assert_laws()
     done = await desk.end(order_id)

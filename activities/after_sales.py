@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Row
 
 from activities.act import act
+from activities.refunds import open_refund
 from domain import allocation, refund_rules
 from domain.after_sale import State, choose, ensure_follows, first_state
 from domain.channels import Ability
@@ -17,12 +18,12 @@ from domain.errors import ActionNotAllowed
 from domain.ids import order_workflow
 from domain.orders import Payment
 from domain.refund_rules import Bearer, reason_of
-from services import after_sales, events, facts, orders, refunds
+from services import after_sales, events, facts, orders
 from services.after_sales import CAUSE, MAX_OF_ORDER, Sold
 from services.db import Database, Writer
 from services.events import Stream
 from services.orders import Change
-from services.refunds import MerchantShort
+from services.refunds import MerchantShort, Source
 
 TICKET_DUE = timedelta(hours=24)
 
@@ -146,7 +147,7 @@ class AfterSaleActs:
                 await _answer(writer, step, State.DECLINED)
                 gone = {"after_sale": State.DECLINED, "after_sale_id": step.after_sale_id}
                 return await _tell(writer, stream, step, gone)
-            number = await refunds.open_refund(
+            number = await open_refund(
                 writer,
                 stream,
                 cause=f"{CAUSE}{step.after_sale_id}",
@@ -171,9 +172,7 @@ class AfterSaleActs:
             return await _tell(writer, stream, step, data)
 
 
-def _source(
-    sold: Sold, bearer: Bearer, *, stands_in: bool
-) -> Literal["held", "merchant", "platform"]:
+def _source(sold: Sold, bearer: Bearer, *, stands_in: bool) -> Source:
     """Whose money: the order's while it holds some, then the merchant's or the platform's."""
     if sold.ended_at is None:
         return "held"

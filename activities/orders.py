@@ -8,6 +8,8 @@ from sqlalchemy import Row
 
 from activities.act import act
 from activities.compensation import compensate_late
+from activities.payments import pay
+from activities.refunds import open_refund
 from domain.books import journal
 from domain.compensation import TIERS
 from domain.contracts import orders as contracts
@@ -32,7 +34,7 @@ from domain.orders import (
     Payment,
     Status,
 )
-from services import after_sales, dispatch, events, ledger, orders, payments, refunds
+from services import after_sales, credit, dispatch, events, ledger, orders, payments, refunds
 from services.db import Database, Writer
 from services.orders import Change, Changed
 
@@ -47,10 +49,30 @@ class OrderActs:
 
     @act(contracts.RESERVE)
     async def reserve(self, order: Order) -> Done:
-        """Take stock and a number, write the order and the number of its first payment."""
+        """Take stock, credit and a number; write the order and the number of its first payment.
+
+        What credit pays whole is paid here: no channel hears of it.
+        """
         async with self.database.write() as writer:
             placed = await orders.reserve(writer, order)
-            if placed.fresh:
+            if placed.fresh and order.credit_fen:
+                held = credit.Hold(
+                    hold_id=order.order_id,
+                    site_id=order.site_id,
+                    customer_id=order.customer_id,
+                    order_id=order.order_id,
+                    amount_fen=order.credit_fen,
+                )
+                await credit.hold(writer, held, now=events.utc_now())
+            if placed.fresh and order.credit_fen == order.total_fen:
+                placed = await pay(
+                    writer,
+                    placed.stream,
+                    channel_fen=0,
+                    credit_fen=order.credit_fen,
+                    actor=f"customer:{order.customer_id}",
+                )
+            elif placed.fresh:
                 await payments.store_attempt(
                     writer,
                     StoreAttempt(
@@ -207,6 +229,7 @@ class OrderActs:
                 return self._end_done(stream, (), ended=False)
             row = await orders.find(writer, step.order_id)
             await orders.release_stock(writer, step.order_id)
+            await credit.release_if_held(writer, step.order_id)
             accepted = Status(row.status) in ACCEPTED
             refund_nos = await self._refund_all(writer, stream, row, step, accepted=accepted)
             payment = Payment.REFUNDING if refund_nos else Payment(row.payment)
@@ -234,6 +257,7 @@ class OrderActs:
             if repeated:
                 return Changed(stream=stream, fresh=False).done()
             row = await orders.find(writer, step.order_id)
+            await credit.release_if_held(writer, step.order_id)
             left = row.paid_fen - row.refunded_fen
             borne = await after_sales.borne_by_merchant(writer, step.order_id)
             earned = max(row.goods_fen + row.packing_fen - borne, 0)
@@ -275,9 +299,7 @@ class OrderActs:
         left = row.paid_fen - row.refunded_fen
         if left <= 0:
             return ()
-        number = await refunds.open_refund(
-            writer, stream, cause="end", reason=step.reason, amount_fen=left
-        )
+        number = await open_refund(writer, stream, cause="end", reason=step.reason, amount_fen=left)
         if number is None:
             raise ActionNotAllowed(status=row.status)
         return (number,)

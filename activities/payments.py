@@ -15,7 +15,7 @@ from domain.contracts.payments import Attempt, Found, OfOrder, Poll, Settle, Set
 from domain.errors import GatewayUnavailable, Invalid, NotFound, PaymentRefused
 from domain.orders import Payment, Status
 from domain.outcomes import Accepted, Refusal, Rejected, Unknown
-from services import events, orders, payments, personal, refunds
+from services import credit, events, ledger, orders, payments, personal, refunds
 from services.channel import Channel
 from services.db import Database, Writer
 from services.events import Stream
@@ -230,7 +230,15 @@ async def _apply(
     await payments.took(writer, paying, fact, "paid" if unpaid or taken else "late")
     if not (unpaid or taken):
         return "late", await _send_home(writer, stream, paying, fact)
-    return "paid", await _pay(writer, stream, paying, first=unpaid)
+    paid = await pay(
+        writer,
+        stream,
+        channel_fen=paying.amount_fen,
+        credit_fen=paying.credit_fen,
+        actor="gateway",
+        first=unpaid,
+    )
+    return "paid", paid.done()
 
 
 async def _authorize(writer: Writer, stream: Stream, paying: Paying, fact: dict[str, Any]) -> Done:
@@ -242,28 +250,41 @@ async def _authorize(writer: Writer, stream: Stream, paying: Paying, fact: dict[
     return (await orders.change(writer, step, stream, what)).done()
 
 
-async def _pay(writer: Writer, stream: Stream, paying: Paying, *, first: bool) -> Done:
-    step = Step(order_id=paying.order_id, key="paid", actor="gateway")
-    columns: dict[str, Any] = {"payment": Payment.PAID, "paid_fen": paying.amount_fen}
+async def pay(
+    writer: Writer,
+    stream: Stream,
+    *,
+    channel_fen: int,
+    credit_fen: int,
+    actor: str,
+    first: bool = True,
+) -> Changed:
+    """The order is paid: the credit it holds is spent together with the channel's money.
+
+    `first` False: its shop was asked already, on what the channel held.
+    """
+    if credit_fen:
+        await ledger.post(writer, await credit.capture(writer, stream.order_id))
+    step = Step(order_id=stream.order_id, key="paid", actor=actor)
+    columns: dict[str, Any] = {"payment": Payment.PAID, "paid_fen": channel_fen + credit_fen}
     if first:
         columns["status"] = Status.AWAITING_ACCEPTANCE
     what = Change(type="order.paid", data=columns, columns=columns | {"paid_at": events.NOW})
-    return (await orders.change(writer, step, stream, what)).done()
+    return await orders.change(writer, step, stream, what)
 
 
 async def _send_home(writer: Writer, stream: Stream, paying: Paying, fact: dict[str, Any]) -> Done:
     """Refund all that came, tell the customer, and open a ticket that ends with the refund."""
-    amount_fen = int(fact["amount_fen"])
     key = f"late:{paying.out_trade_no}"
-    number = await refunds.open_refund(
+    opened = await refunds.open_refund(
         writer,
         stream,
         cause=key,
         reason="late_payment",
-        amount_fen=amount_fen,
+        amount_fen=int(fact["amount_fen"]),
         late_out_trade_no=paying.out_trade_no,
-        late_total_fen=amount_fen,
     )
+    number = opened.out_refund_no if opened else ""
     await orders.ask_support(
         writer,
         stream,

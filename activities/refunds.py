@@ -20,16 +20,18 @@ from domain.contracts.refunds import (
     RefundSaid,
     RefundState,
 )
+from domain.credit import RENEWED
 from domain.errors import GatewayUnavailable
 from domain.ids import order_workflow
 from domain.orders import Payment
 from domain.outcomes import Accepted, Outcome, Refusal, Rejected, Unknown
-from services import after_sales, events, facts, orders, refunds
+from services import after_sales, credit, events, facts, ledger, orders, refunds
 from services.channel import Channel
 from services.db import Database, Writer
+from services.events import Stream
 from services.gateways import Gateways
 from services.orders import Change
-from services.refunds import Refunding
+from services.refunds import MerchantShort, Refunding, Source
 
 PATIENT_ATTEMPTS = 5
 """After so many refusals a person is told; the asking goes on."""
@@ -49,6 +51,8 @@ class RefundActs:
         stored = await self._stored(refund.out_refund_no)
         if RefundState(stored.state) in REFUND_ENDS:
             return RefundSaid(state=stored.state)
+        if not stored.amount_fen:
+            return RefundSaid(state=RefundState.SUCCESS)
         channel, account = self._at(stored)
         if activity.info().attempt > 1 or stored.state == RefundState.PROCESSING:
             known = await channel.query_refund(
@@ -168,6 +172,45 @@ class RefundActs:
                 raise GatewayUnavailable(f"the payment channel said {code}")
             case Unknown():
                 raise GatewayUnavailable("the payment channel gave no certain answer")
+
+
+async def open_refund(
+    writer: Writer,
+    stream: Stream,
+    *,
+    cause: str,
+    reason: str,
+    amount_fen: int,
+    source: Source = "held",
+) -> str | None:
+    """Store a refund; what of it is credit goes back at once. Its number; None: nothing is left.
+
+    Raises:
+        MerchantShort: `source` is the merchant, whose balance is less than the amount.
+    """
+    opened = await refunds.open_refund(
+        writer, stream, cause=cause, reason=reason, amount_fen=amount_fen, source=source
+    )
+    if opened is None:
+        return None
+    if opened.credit_fen:
+        now = events.utc_now()
+        wanted = credit.Refund(
+            refund_id=opened.out_refund_no,
+            hold_id=stream.order_id,
+            amount_fen=opened.credit_fen,
+        )
+        given = await credit.refund(
+            writer,
+            wanted,
+            payer=refunds.PAYERS[source],
+            merchant_id=stream.merchant_id,
+            now=now,
+            renewed_until=now + RENEWED,
+        )
+        if (await ledger.post(writer, given)).status == "declined":
+            raise MerchantShort
+    return opened.out_refund_no
 
 
 async def _what_it_means(writer: Writer, stored: Refunding, state: RefundState) -> Change:

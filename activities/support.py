@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from activities.act import act
+from activities.refunds import open_refund
 from domain.contracts import orders as contracts
 from domain.contracts.orders import (
     Done,
@@ -16,7 +17,7 @@ from domain.contracts.orders import (
 )
 from domain.errors import ActionNotAllowed
 from domain.orders import Delivery, Payment
-from services import dispatch, events, orders, refunds
+from services import dispatch, events, orders
 from services.db import Database, Writer
 from services.orders import Change, Changed
 
@@ -125,7 +126,7 @@ async def give_back(
     """Open a refund out of what the order holds and say so; nothing left changes nothing."""
     if amount_fen <= 0:
         return changed.done()
-    number = await refunds.open_refund(
+    number = await open_refund(
         writer, changed.stream, cause=cause, reason=reason, amount_fen=amount_fen
     )
     if number is None:

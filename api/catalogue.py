@@ -14,7 +14,7 @@ from api.replies import reply
 from api.schemas import PAGE_ITEMS, Id
 from domain.prices import Wish
 from domain.shops import is_open
-from services import addresses, quotes, shops
+from services import addresses, credit, quotes, shops
 from services.quotes import Basket
 
 router = APIRouter(prefix="/v1")
@@ -83,6 +83,7 @@ async def make_quote(parts: Held, who: Customer, wanted: schemas.NewQuote) -> Re
     async with parts.database.read() as reader:
         now = await market(reader, who, wanted.shop_id, wanted.address_id)
         offered = await ways(parts, reader, who, now.market.shop.merchant_id)
+        available_fen = await credit.available_fen(reader, who.site_id, who.subject, now=utc_now())
     quote = quotes.make(
         Basket(
             site_id=who.site_id,
@@ -97,4 +98,4 @@ async def make_quote(parts: Held, who: Customer, wanted: schemas.NewQuote) -> Re
     )
     async with parts.database.write() as writer:
         await quotes.store(writer, quote)
-    return reply(views.quote(quote, offered), 201)
+    return reply(views.quote(quote, offered, credit_fen=available_fen), 201)

@@ -5,18 +5,21 @@ from starlette.responses import Response
 from api import views
 from api.market import market
 from api.parts import Parts, utc_now
-from api.paying import ensure_offered, parameters, ways
+from api.paying import Way, ensure_offered, parameters, ways
 from api.replies import reply
 from api.schemas import NewOrder
+from domain.contracts.life import PayWishes
 from domain.errors import (
+    CreditTooLow,
     Invalid,
     PaymentRefused,
     QuoteChanged,
     Unavailable,
 )
 from domain.orders import Payment, Status
-from services import addresses, payments, quotes
+from services import addresses, credit, payments, quotes
 from services.identity import Identity
+from services.quotes import Quote
 
 RETRY_SECONDS = 2
 
@@ -62,8 +65,10 @@ async def _begin(parts: Parts, who: Identity, order_id: str, wanted: NewOrder) -
             raise Invalid("the quote is for another address: ask for a new one")
         here = await market(reader, who, quote.shop_id, quote.address_id)
         offered = await ways(parts, reader, who, here.market.shop.merchant_id)
-    ensure_offered(offered, wanted.payment)
+        available_fen = await credit.available_fen(reader, who.site_id, who.subject, now=utc_now())
     changed = quotes.price_again(quote, here.market)
+    if changed is None:
+        _ensure_paid(quote, wanted, offered, available_fen)
     async with parts.database.write() as writer:
         if changed is None:
             await addresses.copy_to_order(
@@ -77,15 +82,16 @@ async def _begin(parts: Parts, who: Identity, order_id: str, wanted: NewOrder) -
         else:
             await quotes.store(writer, changed)
     if changed is not None:
-        raise QuoteChanged(quote=views.quote(changed, offered))
-    shop = here.market.shop
+        raise QuoteChanged(quote=views.quote(changed, offered, credit_fen=available_fen))
+    shop, paying = here.market.shop, wanted.payment
     order = quotes.order(
         quote,
         shop,
         order_id=order_id,
-        channel=wanted.payment.channel,
-        method=wanted.payment.method,
-        wishes=wanted.payment.wishes(),
+        credit_fen=wanted.credit_fen,
+        channel=paying.channel if paying else "",
+        method=paying.method if paying else "",
+        wishes=paying.wishes() if paying else PayWishes(),
         tableware=wanted.tableware,
         speed=here.site.speed,
         overrides=here.site.timers,
@@ -93,3 +99,15 @@ async def _begin(parts: Parts, who: Identity, order_id: str, wanted: NewOrder) -
         now=utc_now(),
     )
     await parts.durable.place(order, summary=f"{shop.name} #{order_id[-6:]}")
+
+
+def _ensure_paid(quote: Quote, wanted: NewOrder, offered: list[Way], available_fen: int) -> None:
+    """Refuse more credit than there is or than is needed, and a rest that nothing pays."""
+    most_fen = min(available_fen, quote.total_fen)
+    if wanted.credit_fen > most_fen:
+        raise CreditTooLow(available_fen=available_fen, most_fen=most_fen)
+    if wanted.credit_fen == quote.total_fen:
+        return
+    if wanted.payment is None:
+        raise Invalid("say how the rest is paid", field="payment")
+    ensure_offered(offered, wanted.payment)

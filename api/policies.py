@@ -47,6 +47,7 @@ async def get_refund_policy(parts: Held) -> Response:
             "version": refund_rules.VERSION,
             "reasons": reasons,
             "ended_early": ended_early,
+            "refund_order": refund_rules.GOES_BACK,
             "auto_approve_fen": parts.settings.after_sale_auto_fen,
             "merchant_seconds": timers.merchant_seconds,
             "escalate_seconds": timers.escalate_seconds,

@@ -38,8 +38,8 @@ def item(one: Item) -> dict[str, Any]:
     return asdict(one)
 
 
-def quote(one: Quote, offered: Sequence[Way]) -> dict[str, Any]:
-    """A quote, with the ways this customer may pay."""
+def quote(one: Quote, offered: Sequence[Way], *, credit_fen: int) -> dict[str, Any]:
+    """A quote, with the ways this customer may pay and the credit they have."""
     return {
         "quote_id": one.quote_id,
         "expires_at": one.expires_at,
@@ -52,6 +52,8 @@ def quote(one: Quote, offered: Sequence[Way]) -> dict[str, Any]:
         "discounts": one.discounts,
         "channel_fee_fen": one.channel_fee_fen,
         "total_fen": one.total_fen,
+        "credit_available_fen": credit_fen,
+        "refund_order": refund_rules.GOES_BACK,
         "distance_meters": one.distance_meters,
         "promise_minutes": one.promise_minutes,
         "payment_methods": [

@@ -4,6 +4,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Coroutine
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -34,10 +35,12 @@ WAYS: dict[str, dict[str, Any]] = {
     "card": {"channel": "card"},
     "balance": {"channel": "bank", "method": "wallet"},
     "ecny": {"channel": "bank", "method": "ecny"},
+    "mixed": {"channel": "wechat", "credit_fen": 500},
 }
 """What `--channel` says, as a customer pays by it."""
 WALLET = {"wallet": "wallet-demo-1", "top_up_fen": 100_000}
 """At the partner's bank, opened if it is not there; `workers/demo_city.py` says whose it is."""
+GIFT_LIVES = timedelta(days=30)
 MERCHANT = {"accepts_after_seconds": 2, "cooks_seconds": 4}
 RIDER = {
     "answers_after_seconds": 1,
@@ -88,6 +91,7 @@ async def _drive(known: Settings, report: Report, channel: str, *, money: bool) 
         await group.http.post("/control/bank/wallets", json=WALLET)
         report.say(f"one order at {shop['name']}, from tap to delivered:")
         began = time.monotonic()
+        await _give_credit(api, WAYS[channel].get("credit_fen", 0))
         order_id = await _place(api, group, shop, WAYS[channel])
         async for event in _events(api, order_id):
             report.say(_line(event))
@@ -119,6 +123,21 @@ async def _gather(group: people.People, shops: list[dict[str, Any]]) -> None:
         near = shops[number % len(shops)]
         start = {"lat": near["lat"] - (number + 1) * RIDER_STEP, "lng": near["lng"]}
         await group.add("rider", f"rider-{number + 1}", RIDER | {"start": start})
+
+
+async def _give_credit(api: httpx.AsyncClient, amount_fen: int) -> None:
+    """Support's gift to the customer, which the order then spends."""
+    if not amount_fen:
+        return
+    gift = {
+        "customer_id": CUSTOMER_ID,
+        "amount_fen": amount_fen,
+        "reason_code": "demo",
+        "expires_at": (datetime.now(UTC) + GIFT_LIVES).isoformat(),
+    }
+    bearer = f"Bearer {people.token(SITE_ID, 'support', 'demo')}"
+    headers = {"Authorization": bearer, "Idempotency-Key": uuid.uuid4().hex}
+    (await api.post("/v1/support/credit", json=gift, headers=headers)).raise_for_status()
 
 
 async def _place(

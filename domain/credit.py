@@ -2,8 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from domain.errors import CreditTooLow, DomainError, Kind
+
+RENEWED = timedelta(days=30)
+"""How long credit lives that comes back after the grant it was taken from has expired."""
 
 
 class CreditNotHeld(DomainError):

@@ -7,8 +7,10 @@ from enum import StrEnum
 from domain.channels import Ability
 from domain.errors import ActionNotAllowed, Invalid
 
-VERSION = "1"
+VERSION = "2"
 """Of these tables, as quotes name it; raised with every change."""
+GOES_BACK = ("channel", "credit")
+"""Of an order that was paid by both: first the channel's money, then platform credit."""
 AUTO_APPROVE_FEN = 3_000
 """Up to here a merchant's silence agrees; above it support decides."""
 DAY = timedelta(days=1)

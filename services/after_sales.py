@@ -39,6 +39,7 @@ class Sold:
     paid_at: datetime | None
     ended_at: datetime | None
     channel: str
+    """Which has money of it left; empty: only credit may still go back, which no channel bounds."""
     refunds: int
     refunded_at: datetime | None
     left_fen: int
@@ -55,7 +56,8 @@ SELECT o.site_id, s.speed, now() AS now, t.delivered_at, o.paid_at, o.ended_at,
   (SELECT count(*) FROM refunds r WHERE r.out_trade_no = a.out_trade_no) AS refunds,
   (SELECT max(created_at) FROM refunds r WHERE r.out_trade_no = a.out_trade_no) AS refunded_at
 FROM orders o JOIN sites s USING (site_id) LEFT JOIN delivery_tasks t USING (order_id)
-LEFT JOIN payment_attempts a ON a.order_id = o.order_id AND a.state = 'paid'
+LEFT JOIN payment_attempts a ON a.order_id = o.order_id AND a.state = 'paid' AND a.amount_fen >
+  (SELECT coalesce(sum(r.amount_fen), 0) FROM refunds r WHERE r.out_trade_no = a.out_trade_no)
 WHERE o.order_id = :order_id
 """)
 _LINES = text("""
@@ -88,7 +90,7 @@ UPDATE after_sales SET state = :state, changed_at = now()
 WHERE after_sale_id = :after_sale_id AND state IN ('approved', 'delayed')
 """)
 _BORNE = text("""
-SELECT coalesce(sum(r.amount_fen), 0)
+SELECT coalesce(sum(r.amount_fen + r.credit_fen), 0)
 FROM after_sales a JOIN refunds r USING (out_refund_no)
 WHERE a.order_id = :order_id AND a.bearer = 'merchant' AND r.source = 'held'
 """)

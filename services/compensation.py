@@ -32,7 +32,7 @@ SELECT o.site_id, o.customer_id,
   to_char(now() AT TIME ZONE s.time_zone, 'YYYY-MM-DD') AS business_day,
   CAST(coalesce(extract(epoch FROM now() - o.promised_at), 0) * s.speed AS float8) AS late_seconds,
   o.goods_fen, o.delivery_fee_fen, o.paid_fen - o.refunded_fen AS left_fen,
-  (SELECT CAST(coalesce(sum(r.amount_fen), 0) AS bigint) FROM refunds r
+  (SELECT CAST(coalesce(sum(r.amount_fen + r.credit_fen), 0) AS bigint) FROM refunds r
    WHERE r.order_id = o.order_id AND r.reason = :reason) AS given_fen
 FROM orders o JOIN sites s USING (site_id) WHERE o.order_id = :order_id
 """)

@@ -21,14 +21,15 @@ from services.db import Reader, Writer
 
 GRANTS_MAX = 1_000
 """A customer's spendable grants that one hold looks at, those that expire first."""
+GRANTS_SHOWN = 100
 EXPIRY_PAGE = 500
 """Grants that one sweep expires."""
 
 _GRANT = text("""
-INSERT INTO credit_grants (grant_id, site_id, customer_id, order_id, reason, amount_fen, left_fen,
-  expires_at)
-VALUES (:grant_id, :site_id, :customer_id, :order_id, :reason, :amount_fen, :amount_fen,
-  :expires_at)
+INSERT INTO credit_grants (grant_id, site_id, customer_id, order_id, reason, granted_by,
+  amount_fen, left_fen, expires_at)
+VALUES (:grant_id, :site_id, :customer_id, :order_id, :reason, :granted_by,
+  :amount_fen, :amount_fen, :expires_at)
 ON CONFLICT (grant_id) DO NOTHING
 """)
 _GRANTED = text("SELECT * FROM credit_grants WHERE grant_id = :grant_id")
@@ -36,6 +37,11 @@ _SPENDABLE = text("""
 SELECT grant_id, left_fen FROM credit_grants
 WHERE site_id = :site_id AND customer_id = :customer_id AND left_fen > 0 AND expires_at > :now
 ORDER BY expires_at, grant_id LIMIT :limit FOR UPDATE
+""")
+_SHOWN = text("""
+SELECT grant_id, reason, order_id, amount_fen, left_fen, expires_at FROM credit_grants
+WHERE site_id = :site_id AND customer_id = :customer_id AND left_fen > 0 AND expires_at > :now
+ORDER BY expires_at, grant_id LIMIT :limit
 """)
 _AVAILABLE = text("""
 SELECT coalesce(sum(left_fen), 0)::bigint FROM credit_grants
@@ -96,6 +102,8 @@ class Grant:
     expires_at: datetime
     order_id: str = ""
     """The order that it makes up for; empty for a gift."""
+    granted_by: str = ""
+    """Whose hand gave it; empty: a rule's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +131,14 @@ async def available_fen(reader: Reader, site_id: str, customer_id: str, *, now: 
     asked = {"site_id": site_id, "customer_id": customer_id, "now": now}
     fen: int = await reader.scalar(_AVAILABLE, asked)
     return fen
+
+
+async def spendable(
+    reader: Reader, site_id: str, customer_id: str, *, now: datetime
+) -> Sequence[Row[Any]]:
+    """The grants behind it, those that expire first, at most GRANTS_SHOWN."""
+    asked = {"site_id": site_id, "customer_id": customer_id, "now": now}
+    return await reader.all(_SHOWN, asked | {"limit": GRANTS_SHOWN})
 
 
 async def grant(writer: Writer, wanted: Grant) -> Journal:
@@ -193,11 +209,18 @@ async def release_if_held(writer: Writer, hold_id: str) -> None:
 
 
 async def refund(
-    writer: Writer, wanted: Refund, *, payer: str, now: datetime, renewed_until: datetime
+    writer: Writer,
+    wanted: Refund,
+    *,
+    payer: str,
+    merchant_id: str = "",
+    now: datetime,
+    renewed_until: datetime,
 ) -> Journal:
     """Give spent credit back to its grants, those that live longest first.
 
-    Where a grant has expired, a new one until `renewed_until` takes its place.
+    Where a grant has expired, a new one until `renewed_until` takes its place. `payer` is an
+    account of the chart; `merchant_id` whose it is if it is a merchant's.
 
     Raises:
         CreditNotHeld: it was never spent.
@@ -221,6 +244,7 @@ async def refund(
         order_id=held.order_id,
         refund_id=wanted.refund_id,
         payer=payer,
+        merchant_id=merchant_id,
         amount_fen=wanted.amount_fen,
     )
 
@@ -268,6 +292,7 @@ async def _give_back(
             "customer_id": held.customer_id,
             "order_id": part.order_id,
             "reason": "refund_of_expired",
+            "granted_by": "",
             "amount_fen": fen,
             "expires_at": renewed_until,
         }

@@ -18,10 +18,33 @@ LAWS: Mapping[str, str] = {
         SELECT order_id, refunded_fen, paid_fen FROM orders
         WHERE refunded_fen > paid_fen AND {site}""",
     "1 each order's refunds add up to its row": """
-        SELECT o.order_id, o.refunded_fen, coalesce(sum(r.amount_fen), 0) AS refunds_fen
+        SELECT o.order_id, o.refunded_fen,
+          coalesce(sum(r.amount_fen + r.credit_fen), 0) AS refunds_fen
         FROM orders o LEFT JOIN refunds r ON r.order_id = o.order_id AND r.source <> 'suspense'
         WHERE {o_site} GROUP BY o.order_id, o.refunded_fen
-        HAVING o.refunded_fen <> coalesce(sum(r.amount_fen), 0)""",
+        HAVING o.refunded_fen <> coalesce(sum(r.amount_fen + r.credit_fen), 0)""",
+    "1 credit is held, spent and let go with its order": """
+        SELECT o.order_id, o.credit_fen, o.paid_fen, h.amount_fen AS held_fen, h.state
+        FROM orders o LEFT JOIN credit_holds h ON h.hold_id = o.order_id
+        WHERE (o.credit_fen > 0 OR h.hold_id IS NOT NULL) AND {o_site}
+          AND (h.amount_fen IS DISTINCT FROM o.credit_fen OR h.state IS DISTINCT FROM
+            CASE WHEN o.paid_fen > 0 THEN 'captured' WHEN o.ended_at IS NULL THEN 'held'
+            ELSE 'released' END)""",
+    "1 credit that went back is what refunds say": """
+        SELECT h.order_id, sum(p.refunded_fen) AS back_fen FROM credit_holds h
+        JOIN credit_hold_parts p USING (hold_id) JOIN orders o ON o.order_id = h.hold_id
+        WHERE {o_site} GROUP BY h.order_id
+        HAVING sum(p.refunded_fen) <> coalesce((
+          SELECT sum(r.credit_fen) FROM refunds r WHERE r.order_id = h.order_id), 0)""",
+    "1 a customer's credit is what grants have left and orders hold": """
+        SELECT site_id, code, sum(booked_fen) AS booked_fen, sum(there_fen) AS there_fen FROM (
+          SELECT site_id, code, balance_fen AS booked_fen, 0 AS there_fen
+          FROM ledger_accounts WHERE code LIKE 'customer\\:%\\:credit'
+          UNION ALL SELECT site_id, 'customer\\:' || customer_id || '\\:credit', 0, left_fen
+          FROM credit_grants
+          UNION ALL SELECT site_id, 'customer\\:' || customer_id || '\\:credit', 0, amount_fen
+          FROM credit_holds WHERE state = 'held') AS credit
+        WHERE {site} GROUP BY site_id, code HAVING sum(booked_fen) <> sum(there_fen)""",
     "1 money that came is booked once": """
         SELECT a.out_trade_no, a.state, count(j.id) AS journals
         FROM payment_attempts a
@@ -34,7 +57,8 @@ LAWS: Mapping[str, str] = {
         FROM refunds r LEFT JOIN ledger_journals j
           ON j.key = 'refund/' || r.out_refund_no || '/ended' AND j.outcome = 'applied'
         WHERE {r_site} GROUP BY r.out_refund_no, r.state
-        HAVING count(j.id) <> CASE WHEN r.state = 'success' THEN 1 ELSE 0 END""",
+        HAVING count(j.id)
+          <> CASE WHEN r.state = 'success' AND r.amount_fen > 0 THEN 1 ELSE 0 END""",
     "1 an order keeps at most one payment": """
         SELECT order_id, count(*) AS payments FROM payment_attempts
         WHERE state = 'paid' AND {site} GROUP BY order_id HAVING count(*) > 1""",
@@ -50,10 +74,11 @@ LAWS: Mapping[str, str] = {
         WHERE o.ended_at IS NOT NULL AND {o_site} GROUP BY o.order_id
         HAVING sum(CASE e.side WHEN 'C' THEN e.amount_fen ELSE -e.amount_fen END) <> 0""",
     "1 money that was promised after the sale is the refund that pays it": """
-        SELECT a.after_sale_id, a.state, a.amount_fen, r.state AS refund, r.amount_fen AS refund_fen
+        SELECT a.after_sale_id, a.state, a.amount_fen, r.state AS refund,
+          r.amount_fen + r.credit_fen AS refund_fen
         FROM after_sales a LEFT JOIN refunds r USING (out_refund_no)
         WHERE a.state IN ('approved', 'delayed', 'refunded') AND {a_site}
-          AND (r.amount_fen IS DISTINCT FROM a.amount_fen
+          AND (r.amount_fen + r.credit_fen IS DISTINCT FROM a.amount_fen
             OR (a.state = 'refunded') <> (r.state = 'success'))""",
     "3 late money is on its way home": """
         SELECT a.out_trade_no FROM payment_attempts a LEFT JOIN refunds r

@@ -86,11 +86,12 @@ _ORDER = text("""
 INSERT INTO orders (order_id, site_id, customer_id, merchant_id, shop_id, zone_id, quote_id,
   address_id, status, payment, kitchen, fulfilment, window_from, window_to, tableware,
   business_day, number, goods_fen, packing_fen, delivery_fee_fen, discounts,
-  channel_fee_fen, total_fen, timers, pay_by)
+  channel_fee_fen, total_fen, credit_fen, timers, pay_by)
 VALUES (:order_id, :site_id, :customer_id, :merchant_id, :shop_id, :zone_id, :quote_id,
   :address_id, 'awaiting_payment', 'unpaid', 'none', :fulfilment, :window_from, :window_to,
   :tableware, :business_day, :number, :goods_fen, :packing_fen, :delivery_fee_fen,
-  CAST(:discounts AS jsonb), :channel_fee_fen, :total_fen, CAST(:timers AS jsonb), :pay_by)
+  CAST(:discounts AS jsonb), :channel_fee_fen, :total_fen, :credit_fen,
+  CAST(:timers AS jsonb), :pay_by)
 RETURNING placed_at
 """)
 _LINES = text("""
@@ -200,6 +201,7 @@ async def _insert(writer: Writer, order: Order, quote: Row[Any], number: int) ->
             "discounts": dumps(quote.discounts),
             "channel_fee_fen": quote.channel_fee_fen,
             "total_fen": quote.total_fen,
+            "credit_fen": order.credit_fen,
             "timers": dumps(order.timers),
             "pay_by": order.pay_by,
         },
@@ -235,6 +237,7 @@ def _first_view(order: Order, quote: Row[Any], number: int) -> dict[str, Any]:
         "discounts": quote.discounts,
         "channel_fee_fen": quote.channel_fee_fen,
         "total_fen": quote.total_fen,
+        "credit_fen": order.credit_fen,
         "paid_fen": 0,
         "refunded_fen": 0,
         "pay_by": order.pay_by,

@@ -43,6 +43,8 @@ class Paying:
     handles: dict[str, str]
     expires_at: datetime
     order_status: str
+    credit_fen: int
+    """What of the order credit pays beside this attempt."""
     wishes: dict[str, Any]
     """Instalments, a saved method… as `domain.channels.Create` names them."""
 
@@ -56,7 +58,7 @@ _PAYING = """
 SELECT a.out_trade_no, a.order_id, a.site_id, o.customer_id, o.merchant_id,
   s.name AS shop_name, o.number, a.attempt, a.account_id, c.keys_ref, c.mchid, c.appid,
   a.channel, a.method, a.amount_fen, a.state, a.handles, a.expires_at,
-  o.status AS order_status, a.wishes
+  o.status AS order_status, o.credit_fen, a.wishes
 FROM payment_attempts a JOIN orders o USING (order_id) JOIN shops s USING (shop_id)
 JOIN channel_accounts c ON c.account_id = a.account_id
 """
@@ -75,7 +77,7 @@ _STORE = text("""
 INSERT INTO payment_attempts (out_trade_no, site_id, order_id, attempt, account_id, channel,
   method, wishes, amount_fen, state, expires_at)
 SELECT :out_trade_no, o.site_id, o.order_id, :attempt, c.account_id, :channel, :method,
-  CAST(:wishes AS jsonb), o.total_fen, 'created', o.pay_by
+  CAST(:wishes AS jsonb), o.total_fen - o.credit_fen, 'created', o.pay_by
 FROM orders o JOIN channel_accounts c USING (site_id, merchant_id)
 WHERE o.order_id = :order_id AND c.channel = :channel
 ORDER BY c.account_id LIMIT 1

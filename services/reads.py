@@ -84,7 +84,7 @@ SELECT out_trade_no, channel, method, account_id, amount_fen, state, transaction
 FROM payment_attempts WHERE order_id = :order_id ORDER BY attempt
 """)
 _REFUNDS = text("""
-SELECT out_refund_no, out_trade_no, cause, source, reason, amount_fen, state, refund_id,
+SELECT out_refund_no, out_trade_no, cause, source, reason, amount_fen, credit_fen, state, refund_id,
   created_at, ended_at
 FROM refunds WHERE order_id = :order_id ORDER BY created_at, out_refund_no
 """)

@@ -21,14 +21,24 @@ PAYERS = {
 }
 """Whose money a refund takes, and their account in the chart."""
 
+Source = Literal["held", "merchant", "platform"]
+
 
 class MerchantShort(Exception):
     """The merchant's balance can't carry this refund; spoils the transaction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A stored refund, and what of it the caller is to give back as credit, in its transaction."""
+
+    out_refund_no: str
+    credit_fen: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refunding:
-    """A stored refund and its payee."""
+    """A stored refund and its payee; credit alone has neither payment nor payee."""
 
     out_refund_no: str
     site_id: str
@@ -43,6 +53,8 @@ class Refunding:
     source: str
     reason: str
     amount_fen: int
+    """The channel's part."""
+    credit_fen: int
     total_fen: int
     state: str
     handles: dict[str, str]
@@ -51,24 +63,30 @@ class Refunding:
 
 _ONE = text("""
 SELECT r.out_refund_no, r.site_id, r.order_id, r.out_trade_no, o.merchant_id, r.account_id,
-  c.keys_ref, c.mchid, c.channel, r.cause, r.source, r.reason, r.amount_fen, r.total_fen, r.state,
-  a.handles
-FROM refunds r JOIN orders o USING (order_id) JOIN channel_accounts c ON c.account_id = r.account_id
-JOIN payment_attempts a ON a.out_trade_no = r.out_trade_no
+  coalesce(c.keys_ref, '') AS keys_ref, coalesce(c.mchid, '') AS mchid,
+  coalesce(c.channel, '') AS channel, r.cause, r.source, r.reason, r.amount_fen, r.credit_fen,
+  r.total_fen, r.state, coalesce(a.handles, '{}'::jsonb) AS handles
+FROM refunds r JOIN orders o USING (order_id)
+LEFT JOIN channel_accounts c ON c.account_id = r.account_id
+LEFT JOIN payment_attempts a ON a.out_trade_no = r.out_trade_no
 WHERE r.out_refund_no = :out_refund_no
 """)
 _PAID_ATTEMPT = text("""
-SELECT out_trade_no FROM payment_attempts WHERE order_id = :order_id AND state = 'paid'
+SELECT a.out_trade_no, CAST(a.amount_fen - coalesce(sum(r.amount_fen), 0) AS bigint) AS left_fen
+FROM payment_attempts a LEFT JOIN refunds r USING (out_trade_no)
+WHERE a.order_id = :order_id AND a.state = 'paid' GROUP BY a.out_trade_no
 """)
 _BY_CAUSE = text("""
 SELECT out_refund_no FROM refunds WHERE order_id = :order_id AND cause = :cause
 """)
 _OPEN = text("""
 INSERT INTO refunds (out_refund_no, site_id, order_id, out_trade_no, account_id, cause, source,
-  reason, amount_fen, total_fen, state)
-SELECT :out_refund_no, a.site_id, a.order_id, a.out_trade_no, a.account_id, :cause, :source,
-  :reason, :amount_fen, :total_fen, 'created'
-FROM payment_attempts a WHERE a.out_trade_no = :out_trade_no
+  reason, amount_fen, credit_fen, total_fen, state)
+SELECT :out_refund_no, o.site_id, o.order_id, coalesce(a.out_trade_no, ''),
+  coalesce(a.account_id, ''), :cause, :source, :reason, :amount_fen, :credit_fen,
+  CASE WHEN :source = 'suspense' THEN :amount_fen ELSE coalesce(a.amount_fen, 0) END, 'created'
+FROM orders o LEFT JOIN payment_attempts a ON a.out_trade_no = :out_trade_no
+WHERE o.order_id = :order_id
 """)
 _COUNT = text("SELECT count(*) FROM refunds WHERE order_id = :order_id")
 _LEFT = text("""
@@ -92,7 +110,8 @@ VALUES (:channel, :account_id, :event_id, :site_id, :order_id, 'refund', CAST(:f
 ON CONFLICT (channel, account_id, event_id) DO NOTHING RETURNING id
 """)
 _TOTALS = text("""
-SELECT coalesce(sum(amount_fen) FILTER (WHERE state = 'success'), 0) AS back_fen,
+SELECT coalesce(sum(credit_fen), 0) + coalesce(sum(amount_fen) FILTER (WHERE state = 'success'), 0)
+    AS back_fen,
   count(*) FILTER (WHERE ended_at IS NULL) AS open
 FROM refunds WHERE order_id = :order_id AND source <> 'suspense'
 """)
@@ -153,45 +172,60 @@ async def open_refund(
     cause: str,
     reason: str,
     amount_fen: int,
-    source: Literal["held", "merchant", "platform"] = "held",
+    source: Source = "held",
     late_out_trade_no: str = "",
-    late_total_fen: int = 0,
-) -> str | None:
-    """Store a refund and book it as in flight; its number, or None where nothing is left.
+) -> Opened | None:
+    """Store a refund and book the channel's part as in flight; None where nothing is left.
 
     One cause has one refund, however often it is asked for. Late money goes back whole, from
     suspense; all else out of what the order holds or, once it has ended, of the merchant's or the
-    platform's money: never more than was paid (law 1).
+    platform's money: never more than was paid (law 1). What the channel has left goes back first,
+    the rest is credit.
 
     Raises:
         MerchantShort: `source` is the merchant, whose balance is less than the amount.
     """
     known = await by_cause(writer, stream.order_id, cause)
     if known is not None:
-        return known
+        return Opened(out_refund_no=known)
     if not late_out_trade_no and not await writer.run(
         _LEFT,
         {"order_id": stream.order_id, "amount_fen": amount_fen, "held": source == "held"},
     ):
         return None
-    trade = late_out_trade_no or await writer.scalar(_PAID_ATTEMPT, {"order_id": stream.order_id})
+    trade, channel_fen = late_out_trade_no, amount_fen
+    if not late_out_trade_no:
+        trade, channel_fen = await _from_channel(writer, stream.order_id, amount_fen)
     number = ids.out_refund_no(
         stream.order_id, 1 + int(await writer.scalar(_COUNT, {"order_id": stream.order_id}))
     )
-    taken_from = "suspense" if late_out_trade_no else source
     await writer.run(
         _OPEN,
         {
             "out_refund_no": number,
+            "order_id": stream.order_id,
             "out_trade_no": trade,
             "cause": cause,
-            "source": taken_from,
+            "source": "suspense" if late_out_trade_no else source,
             "reason": reason,
-            "amount_fen": amount_fen,
-            "total_fen": late_total_fen or stream.view["total_fen"],
+            "amount_fen": channel_fen,
+            "credit_fen": amount_fen - channel_fen,
         },
     )
-    stored = await refunding(writer, number)
+    if channel_fen:
+        await _book(writer, await refunding(writer, number))
+    return Opened(out_refund_no=number, credit_fen=amount_fen - channel_fen)
+
+
+async def _from_channel(writer: Writer, order_id: str, amount_fen: int) -> tuple[str, int]:
+    """The payment that an amount goes back to, and how much of it; credit alone has none."""
+    paid = await writer.first(_PAID_ATTEMPT, {"order_id": order_id})
+    if paid is None or not paid.left_fen:
+        return "", 0
+    return paid.out_trade_no, min(amount_fen, paid.left_fen)
+
+
+async def _book(writer: Writer, stored: Refunding) -> None:
     booked = await ledger.post(
         writer,
         journal(
@@ -200,14 +234,13 @@ async def open_refund(
             order_id=stored.order_id,
             channel=stored.channel,
             merchant_id=stored.merchant_id,
-            out_refund_no=number,
-            payer=PAYERS[taken_from],
-            amount_fen=amount_fen,
+            out_refund_no=stored.out_refund_no,
+            payer=PAYERS[stored.source],
+            amount_fen=stored.amount_fen,
         ),
     )
     if booked.status == "declined":
         raise MerchantShort
-    return number
 
 
 async def pay_merchant(writer: Writer, stream: Stream, *, amount_fen: int) -> None:
@@ -242,7 +275,7 @@ async def ended(writer: Writer, refund: Refunding, state: RefundState) -> bool:
     """Write a refund's end and book it if the customer has the money; False if it had ended."""
     if not await writer.run(_ENDED, {"out_refund_no": refund.out_refund_no, "state": state}):
         return False
-    if state is RefundState.SUCCESS:
+    if state is RefundState.SUCCESS and refund.amount_fen:
         await ledger.post(
             writer,
             journal(

@@ -19,7 +19,16 @@ from domain.ids import (
     refund_workflow,
     ticket_workflow,
 )
-from services import facts, loose_ends, metrics, reconciliation, suspense, tickets
+from services import (
+    credit,
+    facts,
+    ledger,
+    loose_ends,
+    metrics,
+    reconciliation,
+    suspense,
+    tickets,
+)
 from services.db import Database
 from services.loose_ends import BEGINNING, PAGE_ROWS, OpenOrder, OpenRefund, Unapplied
 from workers.queues import ORDERS
@@ -79,6 +88,7 @@ class Sweep:
             self.wishes,
             self.notices,
             self.leftovers,
+            self.credit,
             self.suspense,
         )
         with metrics.SWEEP_SECONDS.time():
@@ -178,6 +188,12 @@ class Sweep:
         """What nobody will ask for again goes, a page at a time."""
         async with self._database.write() as writer:
             await loose_ends.forget(writer)
+
+    async def credit(self) -> None:
+        """A page of platform credit whose time is over: what is left of it expires."""
+        async with self._database.write() as writer:
+            for expired in await credit.expire(writer, now=datetime.now(UTC)):
+                await ledger.post(writer, expired)
 
     async def suspense(self) -> None:
         """Every few minutes: how much waits in suspense and in differences; old money: tickets."""

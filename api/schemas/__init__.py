@@ -42,6 +42,7 @@ from api.schemas.catalogue import (
     Window,
     WishedLine,
 )
+from api.schemas.credit import Credit, CreditGrant, Gift, NewGift
 from api.schemas.finance import (
     CloseDifference,
     Difference,
@@ -122,6 +123,8 @@ __all__ = [
     "CloseDifference",
     "Code",
     "CompensationPolicy",
+    "Credit",
+    "CreditGrant",
     "DecideAfterSale",
     "DecideCancel",
     "Difference",
@@ -136,6 +139,7 @@ __all__ = [
     "Failure",
     "FeePolicy",
     "Fen",
+    "Gift",
     "Id",
     "Intervention",
     "InterventionArgs",
@@ -148,6 +152,7 @@ __all__ = [
     "MessageKept",
     "Money",
     "NewAddress",
+    "NewGift",
     "NewMessage",
     "NewNote",
     "NewOrder",

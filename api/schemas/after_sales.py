@@ -105,6 +105,9 @@ class RefundPolicy(Told):
     version: str
     reasons: list[RefundReason]
     ended_early: list[ClosedOrder]
+    refund_order: list[Literal["channel", "credit"]] = Field(
+        description="What goes back first of an order that was paid by both."
+    )
     auto_approve_fen: Fen = Field(description="A merchant's silence agrees up to this.")
     merchant_seconds: float
     escalate_seconds: float

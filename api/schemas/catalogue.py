@@ -197,6 +197,10 @@ class Quote(Told):
     discounts: list[Discount]
     channel_fee_fen: int = Field(description="The payment channel's fee, if the customer bears it.")
     total_fen: int
+    credit_available_fen: int = Field(description="Platform credit that an order may name.")
+    refund_order: list[Literal["channel", "credit"]] = Field(
+        description="What goes back first of an order that is paid by both."
+    )
     distance_meters: int
     promise_minutes: int
     payment_methods: list[str] = Field(description="Of WeChat Pay; see `payments` for all.")

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 from api.schemas.base import (
     Asked,
     Code,
+    Fen,
     Free,
     Id,
     Told,
@@ -43,7 +44,10 @@ class NewOrder(Asked):
     address_id: Id
     remark: Free = Field(default="", max_length=200)
     tableware: int = Field(default=0, ge=0, le=20)
-    payment: Paying
+    credit_fen: Fen = Field(default=0, description="What platform credit pays of it.")
+    payment: Paying | None = Field(
+        default=None, description="How the rest is paid; needed unless credit pays it all."
+    )
 
 
 class Order(Told):
@@ -76,6 +80,7 @@ class Order(Told):
     discounts: list[Discount] = Field(default_factory=list)
     channel_fee_fen: int = 0
     total_fen: int
+    credit_fen: int = Field(default=0, description="What platform credit pays of it.")
     paid_fen: int
     refunded_fen: int
     placed_at: datetime

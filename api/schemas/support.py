@@ -89,7 +89,8 @@ class Refund(Told):
     cause: str
     source: str
     reason: str
-    amount_fen: int
+    amount_fen: int = Field(description="By the channel.")
+    credit_fen: int = Field(default=0, description="Platform credit, given back at once.")
     state: str
     refund_id: str
     created_at: datetime

@@ -70,6 +70,8 @@ class Order:
     method: str
     wishes: PayWishes = PayWishes()
     total_fen: int
+    credit_fen: int = 0
+    """What of the total platform credit pays; all of it: no channel is asked."""
     auto_accept: bool
     tableware: int
     pay_by: datetime

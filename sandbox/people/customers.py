@@ -152,6 +152,7 @@ class CustomerPersona:
             "address_id": address_id,
             "remark": wish.remark,
             "tableware": wish.tableware,
+            "credit_fen": wish.credit_fen,
             "payment": {
                 "channel": wish.channel,
                 "method": wish.method or _first_method(quote, wish.channel),
@@ -174,7 +175,7 @@ class CustomerPersona:
             return str((await self._made("/v1/addresses", WHO | wanted))["address_id"])
 
     async def _pay(self, placed: dict[str, Any], habits: CustomerHabits) -> None:
-        if habits.pays == "no":
+        if habits.pays == "no" or placed["status"] != "awaiting_payment":
             return
         if habits.pays == "late":
             await until(datetime.fromisoformat(placed["pay_by"]))

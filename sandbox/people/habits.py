@@ -123,6 +123,8 @@ class OrderWish(Told):
     channel: str = "wechat"
     method: str | None = None
     """None: the first that the quote offers at the channel."""
+    credit_fen: int = Field(default=0, ge=0)
+    """What the customer's platform credit pays of it."""
     instalments: Literal[0, 3, 6, 12] = 0
     clicked_at: AwareDatetime | None = None
     """When the day says that they tap; None: now. Waits of the kitchen count from here."""

@@ -20,6 +20,7 @@ credit_grants = Table(
     text_column("customer_id"),
     text_column("order_id", server_default=""),
     text_column("reason"),
+    text_column("granted_by", server_default=""),
     fen_column("amount_fen"),
     fen_column("left_fen"),
     fen_column("expired_fen", server_default="0"),

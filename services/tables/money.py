@@ -55,13 +55,17 @@ refunds = Table(
     text_column("source"),
     text_column("reason"),
     fen_column("amount_fen"),
+    fen_column("credit_fen", server_default="0"),
     fen_column("total_fen"),
     text_column("state"),
     text_column("refund_id", server_default=""),
     at_column("created_at", nullable=False, server_default=NOW),
     at_column("ended_at"),
     UniqueConstraint("order_id", "cause"),
-    CheckConstraint("amount_fen > 0 AND amount_fen <= total_fen", name="amount"),
+    CheckConstraint(
+        "amount_fen BETWEEN 0 AND total_fen AND credit_fen >= 0 AND amount_fen + credit_fen > 0",
+        name="amount",
+    ),
     Index("ix_refunds_open", "created_at", postgresql_where=text("ended_at IS NULL")),
 )
 inbox = Table(

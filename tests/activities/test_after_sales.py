@@ -10,12 +10,12 @@ from temporalio.exceptions import ApplicationError
 
 from activities.after_sales import AfterSaleActs
 from activities.orders import OrderActs
-from activities.refunds import RefundActs
+from activities.refunds import RefundActs, open_refund
 from domain import allocation, ledger
 from domain.books import account
 from domain.contracts.orders import Step
 from domain.contracts.refunds import EndRefund
-from services import after_sales, events, laws, refunds
+from services import after_sales, events, laws
 from services import ledger as books
 from services.db import Database
 from services.gateways import Gateways
@@ -197,7 +197,7 @@ async def test_what_support_gave_meanwhile_is_not_given_twice(
         await acts.ask(ask)
     async with database.write() as writer:
         stream = await sales.stream(order_id)
-        await refunds.open_refund(
+        await open_refund(
             writer, stream, cause="support", reason="goodwill", amount_fen=PAID_FEN - 100
         )
     assert (await acts.approve(step(some, "approved"))).amount_fen == 100
@@ -230,7 +230,7 @@ async def test_twenty_refunds_at_once_never_exceed_what_was_paid(
     async def give(number: int) -> str | None:
         async with database.write() as writer:
             await events.lock(writer, order_id)
-            return await refunds.open_refund(
+            return await open_refund(
                 writer,
                 stream,
                 cause=f"one:{number}",

@@ -77,6 +77,22 @@ async def test_a_refund_is_as_recorded(make_world: MakeWorld, temporal: Client) 
     assert is_as_recorded("refund-success", await decrypted(temporal, refund))
 
 
+async def test_an_order_that_credit_pays_is_as_recorded(
+    make_world: MakeWorld, temporal: Client
+) -> None:
+    world = await make_world(timers=REFUND)
+    await world.gift(2_300)
+    order_id = (await world.paid(credit_fen=2_300))["order_id"]
+    await world.cancel(order_id)
+    await world.until_home(order_id)
+    for name, workflow_id in (
+        ("takeaway-credit", order_workflow(order_id)),
+        ("refund-credit", refund_workflow(out_refund_no(order_id, 1))),
+    ):
+        await temporal.get_workflow_handle(workflow_id).result()
+        assert is_as_recorded(name, await decrypted(temporal, workflow_id))
+
+
 async def test_a_recovery_is_as_recorded(make_world: MakeWorld, temporal: Client) -> None:
     world = await make_world(timers=REFUND)
     order_id = (await world.paid())["order_id"]

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -200,30 +201,47 @@ class World:
         payment = {"mchid": self.mchid, "out_trade_no": f"{order_id}p{attempt:02d}", **more}
         return await self.gateway.post("/control/pay", json=payment)
 
-    async def paid(self, customer: str = "c0") -> Json:
+    async def gift(self, amount_fen: int, customer: str = "c0") -> None:
+        """Support gives a customer credit."""
+        expires_at = datetime.now(UTC) + timedelta(days=1)
+        gift = {"customer_id": customer, "amount_fen": amount_fen, "reason_code": "test"}
+        headers = self.token("support", "ann") | {"Idempotency-Key": uuid.uuid4().hex}
+        gift |= {"expires_at": expires_at.isoformat()}
+        await self.call("POST", "/v1/support/credit", headers, gift)
+
+    async def credit(self, customer: str = "c0") -> int:
+        """What a customer may spend."""
+        found = await self.call("GET", "/v1/credit", self.token("customer", customer))
+        assert sum(grant["left_fen"] for grant in found["items"]) == found["available_fen"]
+        return int(found["available_fen"])
+
+    async def paid(self, customer: str = "c0", **more: Any) -> Json:
         """An order that waits for its merchant."""
-        order = await self.place(customer)
-        assert (await self.pay(order)).is_success
+        order = await self.place(customer, **more)
+        if order["status"] == "awaiting_payment":
+            assert (await self.pay(order)).is_success
         await self.until(order["order_id"], lambda view: view["status"] == "awaiting_acceptance")
         return order
 
-    async def accepted(self, customer: str = "c0") -> Json:
+    async def accepted(self, customer: str = "c0", **more: Any) -> Json:
         """An order in the kitchen."""
-        order = await self.paid(customer)
+        order = await self.paid(customer, **more)
         await self.merchant(order["order_id"], "accept")
         return order
 
-    async def picked_up(self, customer: str = "c0", rider: str = "r0") -> tuple[Json, Json]:
+    async def picked_up(
+        self, customer: str = "c0", rider: str = "r0", **more: Any
+    ) -> tuple[Json, Json]:
         """An order on the road, and its task."""
-        order = await self.accepted(customer)
+        order = await self.accepted(customer, **more)
         task = await self.claim(order["order_id"], rider)
         await self.merchant(order["order_id"], "ready")
         await self.rider(rider, f"tasks/{task['task_id']}/pickup", {"token": task["token"]})
         return order, task
 
-    async def delivered(self, customer: str = "c0", rider: str = "r0") -> Json:
+    async def delivered(self, customer: str = "c0", rider: str = "r0", **more: Any) -> Json:
         """An order handed over."""
-        order, task = await self.picked_up(customer, rider)
+        order, task = await self.picked_up(customer, rider, **more)
         view = await self.view(order["order_id"], customer)
         proof = {"token": task["token"], "code": view["handover_code"]}
         await self.rider(rider, f"tasks/{task['task_id']}/deliver", proof)

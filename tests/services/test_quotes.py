@@ -89,6 +89,7 @@ def test_the_workflows_input_lives_as_fast_as_its_site() -> None:
         quote,
         SHOP,
         order_id="order",
+        credit_fen=400,
         channel="wechat",
         method="native",
         wishes=PayWishes(),
@@ -105,3 +106,4 @@ def test_the_workflows_input_lives_as_fast_as_its_site() -> None:
     assert order.timers.poll_seconds == (1, 2)
     assert order.pay_by == NOW + timedelta(seconds=90)
     assert (order.auto_accept, order.total_fen, order.approval_limit_fen) == (True, 1_400, 7)
+    assert order.credit_fen == 400

@@ -18,7 +18,8 @@ from domain.ids import (
     refund_workflow,
     ticket_workflow,
 )
-from services import metrics, tables, tickets
+from services import credit, ledger, metrics, tables, tickets
+from services.credit import Grant
 from services.db import Database
 from services.events import utc_now
 from services.settings import Settings
@@ -237,6 +238,27 @@ async def test_a_fact_reaches_a_living_workflow_and_none_that_has_ended(
         await workflows.tell(workflow_id, "payment_settled", {"notice_id": 1})
     with pytest.raises(WorkflowGone):
         await workflows.tell("order/never-was", "payment_settled", {"notice_id": 1})
+
+
+async def test_credit_whose_time_is_over_expires(
+    database: Database, sweep: Sweep, site_id: str
+) -> None:
+    gift = Grant(
+        grant_id=site_id,
+        site_id=site_id,
+        customer_id="ann",
+        reason="gift",
+        amount_fen=300,
+        expires_at=utc_now() - LONG_AGO,
+    )
+    async with database.write() as writer:
+        await ledger.post(writer, await credit.grant(writer, gift))
+    await sweep.credit()
+    async with database.read() as reader:
+        left = "SELECT left_fen, expired_fen FROM credit_grants WHERE grant_id = :id"
+        assert tuple(await reader.first(text(left), {"id": site_id}) or ()) == (0, 300)
+        booked = await ledger.balances(reader, site_id)
+    assert {one.balance_fen for one in booked} == {0}
 
 
 async def test_a_missing_namespace_is_not_taken_for_a_missing_workflow(

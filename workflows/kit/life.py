@@ -65,6 +65,9 @@ class OrderLife(OrderActing):
             except FailureError:
                 self.placed = False
                 raise
+            if self.status is not Status.AWAITING_PAYMENT:
+                self.placed = True  # paid whole already: no channel is asked
+                return self.answer()
             try:
                 return self.answer(await self._open(self._attempt()))
             except FailureError:

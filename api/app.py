@@ -17,6 +17,7 @@ from api import (
     health,
     hot,
     live,
+    me,
     merchant,
     notify,
     orders,
@@ -70,6 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
     for module in (
         catalogue,
         orders,
+        me,
         merchant,
         rider,
         support,

@@ -1,11 +1,14 @@
 """A tap becomes an order: what can be refused is refused first, then the workflow is started."""
 
+from contextlib import suppress
+
 from starlette.responses import Response
 
 from api import views
 from api.market import market
 from api.parts import Parts, utc_now
-from api.paying import ensure_offered, parameters, ways
+from api.payers import prepare
+from api.paying import ensure_offered, parameters, refusal, usual, ways
 from api.replies import reply
 from api.schemas import NewOrder
 from domain.errors import (
@@ -22,26 +25,34 @@ RETRY_SECONDS = 2
 
 
 async def place(
-    parts: Parts, who: Identity, order_id: str, wanted: NewOrder, *, first: bool
+    parts: Parts, who: Identity, order_id: str, wanted: NewOrder, *, device: str, first: bool
 ) -> Response:
     """Place the order of this key, unless an earlier try did; then say how to pay it."""
-    if first or not await parts.durable.placed(order_id):
-        await _begin(parts, who, order_id, wanted)
+    # A refused payment is no end of the order: its row says why, and other ways are left.
+    with suppress(PaymentRefused):
+        if first or not await parts.durable.placed(order_id):
+            await _begin(parts, who, order_id, wanted, device)
     return await payment(parts, who, order_id)
 
 
-async def payment(parts: Parts, who: Identity, order_id: str) -> Response:
-    """The order with what to pay it with: 201, or 202 while the gateway's answer is unknown."""
+async def payment(parts: Parts, who: Identity, order_id: str, out_trade_no: str = "") -> Response:
+    """The order with what to pay it with: 201, or 202 while the gateway's answer is unknown.
+
+    By its newest attempt, or the one of that number; raises PaymentRefused with the ways left.
+    """
     stream = await parts.refresh(order_id)
     if stream is None:
         raise Unavailable
     async with parts.database.read() as reader:
-        paying = await payments.payable(reader, order_id)
+        attempts = await payments.attempts(reader, order_id)
+        found = await ways(parts, reader, who, stream.merchant_id)
+    paying = next((one for one in attempts if one.out_trade_no == out_trade_no), None)
+    paying = paying or (attempts[-1] if attempts else None)
     answer = views.order(stream, who, parts.handover_key)
     if stream.view["status"] != Status.AWAITING_PAYMENT or paying is None:
         return reply(answer, 201)
     if paying.state == "failed":
-        raise PaymentRefused
+        raise refusal(paying, found)
     if paying.state == "opened":
         return reply(answer | parameters(parts, paying), 201)
     pending = {
@@ -53,7 +64,7 @@ async def payment(parts: Parts, who: Identity, order_id: str) -> Response:
     return reply(pending, 202, {"Retry-After": str(RETRY_SECONDS)})
 
 
-async def _begin(parts: Parts, who: Identity, order_id: str, wanted: NewOrder) -> None:
+async def _begin(parts: Parts, who: Identity, order_id: str, wanted: NewOrder, device: str) -> None:
     async with parts.database.read() as reader:
         quote = await quotes.find(
             reader, site_id=who.site_id, customer_id=who.subject, quote_id=wanted.quote_id
@@ -61,8 +72,10 @@ async def _begin(parts: Parts, who: Identity, order_id: str, wanted: NewOrder) -
         if quote.address_id != wanted.address_id:
             raise Invalid("the quote is for another address: ask for a new one")
         here = await market(reader, who, quote.shop_id, quote.address_id)
-        offered = await ways(parts, reader, who, here.market.shop.merchant_id)
-    ensure_offered(offered, wanted.payment)
+        merchant_id = here.market.shop.merchant_id
+        offered = await ways(parts, reader, who, merchant_id)
+    payment = wanted.payment or await usual(parts, who, merchant_id, offered)
+    ensure_offered(offered, payment)
     changed = quotes.price_again(quote, here.market)
     async with parts.database.write() as writer:
         if changed is None:
@@ -79,13 +92,14 @@ async def _begin(parts: Parts, who: Identity, order_id: str, wanted: NewOrder) -
     if changed is not None:
         raise QuoteChanged(quote=views.quote(changed, offered))
     shop = here.market.shop
+    wishes = await prepare(parts, who, merchant_id, payment, ref=order_id, device=device)
     order = quotes.order(
         quote,
         shop,
         order_id=order_id,
-        channel=wanted.payment.channel,
-        method=wanted.payment.method,
-        wishes=wanted.payment.wishes(),
+        channel=payment.channel,
+        method=payment.method,
+        wishes=wishes,
         tableware=wanted.tableware,
         speed=here.site.speed,
         overrides=here.site.timers,

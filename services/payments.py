@@ -1,6 +1,6 @@
 """Payment attempts and what gateways said of them: numbers stored first, facts applied once."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,7 @@ from services.events import dumps
 
 DOUBT_SECONDS = 300
 LATEST_ORDERS = 20
+PAYEES_MAX = 20
 QUARANTINE_ROWS = 10_000
 """Older refused notices make room for newer ones."""
 
@@ -56,6 +57,7 @@ class Payee:
     """A merchant at a channel."""
 
     account_id: str
+    merchant_id: str
     channel: str
     keys_ref: str
 
@@ -91,8 +93,12 @@ _DISPUTED = text(
   OR (:transaction_id <> '' AND a.transaction_id = :transaction_id)) LIMIT 1"""
 )
 _PAYEES = text("""
-SELECT DISTINCT ON (channel) account_id, channel, keys_ref FROM channel_accounts
+SELECT DISTINCT ON (channel) account_id, merchant_id, channel, keys_ref FROM channel_accounts
 WHERE site_id = :site_id AND merchant_id = :merchant_id ORDER BY channel, account_id
+""")
+_PAYEES_OF = text("""
+SELECT account_id, merchant_id, channel, keys_ref FROM channel_accounts
+WHERE site_id = :site_id AND account_id = ANY(:account_ids) ORDER BY account_id LIMIT :accounts
 """)
 _DOUBTFUL = text("""
 SELECT channel FROM (
@@ -168,6 +174,12 @@ async def payees(reader: Reader, site_id: str, merchant_id: str) -> dict[str, Pa
     """Where a merchant is paid, by channel."""
     found = await reader.all(_PAYEES, {"site_id": site_id, "merchant_id": merchant_id})
     return {row.channel: Payee(**row._mapping) for row in found}  # noqa: SLF001
+
+
+async def payees_of(reader: Reader, site_id: str, account_ids: Collection[str]) -> list[Payee]:
+    """At most PAYEES_MAX payees by their ids."""
+    which = {"site_id": site_id, "account_ids": list(account_ids), "accounts": PAYEES_MAX}
+    return [Payee(**row._mapping) for row in await reader.all(_PAYEES_OF, which)]  # noqa: SLF001
 
 
 async def doubtful(reader: Reader, site_id: str, merchant_id: str) -> set[str]:

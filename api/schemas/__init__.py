@@ -62,6 +62,13 @@ from api.schemas.orders import (
     PendingOrder,
     RejectOrder,
 )
+from api.schemas.paying import (
+    PaymentFailure,
+    PaymentMethods,
+    PaymentPage,
+    SavedCard,
+    UsedWay,
+)
 from api.schemas.riding import (
     DropOff,
     Failure,
@@ -162,6 +169,9 @@ __all__ = [
     "Outcome",
     "PayableOrder",
     "Paying",
+    "PaymentFailure",
+    "PaymentMethods",
+    "PaymentPage",
     "PendingOrder",
     "Position",
     "Positions",
@@ -177,6 +187,7 @@ __all__ = [
     "RejectAfterSale",
     "RejectOrder",
     "ResolveTicket",
+    "SavedCard",
     "SetAvailability",
     "Shift",
     "ShiftDone",
@@ -197,6 +208,7 @@ __all__ = [
     "TimelineLine",
     "Token",
     "Told",
+    "UsedWay",
     "Window",
     "WishedLine",
     "Work",

@@ -43,7 +43,9 @@ class NewOrder(Asked):
     address_id: Id
     remark: Free = Field(default="", max_length=200)
     tableware: int = Field(default=0, ge=0, le=20)
-    payment: Paying
+    payment: Paying | None = Field(
+        default=None, description="Left out: as the customer paid last, where the shop offers it."
+    )
 
 
 class Order(Told):

@@ -23,16 +23,20 @@ PAYER = "payer"
 DEVICE = "device"
 
 
-async def _device(request: Request) -> str:
-    """The address that asks, past as many proxies as are trusted; "" if there is none."""
-    client = request.client.host if request.client else ""
-    trusted = of(request).settings.trusted_proxies
-    passed = [hop.strip() for hop in request.headers.get("x-forwarded-for", "").split(",")]
-    told = passed[-trusted] if 0 < trusted <= len(passed) else client
+def address_of(client: str, forwarded: str, *, trusted: int) -> str:
+    """The address of who asks, past as many proxies as are trusted to have told it."""
+    hops = [hop.strip() for hop in forwarded.split(",")]
+    told = hops[-trusted] if 0 < trusted <= len(hops) else client
     try:
         return ipaddress.ip_address(told).compressed
     except ValueError:
         return client
+
+
+async def _device(request: Request) -> str:
+    client = request.client.host if request.client else ""
+    forwarded = ",".join(request.headers.getlist("x-forwarded-for"))
+    return address_of(client, forwarded, trusted=of(request).settings.trusted_proxies)
 
 
 Device = Annotated[str, Depends(_device)]

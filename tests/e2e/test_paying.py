@@ -146,6 +146,30 @@ async def test_checking_while_unknown_and_the_channel_that_is_down_comes_last(
     await world.assert_laws()
 
 
+@pytest.mark.parametrize("channel", sorted(WAYS))
+async def test_a_create_that_was_taken_unseen_is_repeated_under_its_number(
+    make_world: MakeWorld, channel: str
+) -> None:
+    world = await make_world(timers=QUICK, channels=ALL)
+    script = {"channel": channel, "operation": "create", "fault": "drop_after_commit", "times": 1}
+    script |= {"mchid": world.payee(channel)}
+    (await world.gateway.post("/control/faults", json=script)).raise_for_status()
+    answer = await world.try_place(await world.quote(), payment=WAYS[channel])
+    assert answer.status_code == 202, answer.text
+    order_id = answer.json()["order_id"]
+    assert (await page(world, order_id))["state"] in {"checking", "open"}
+
+    async def opened() -> Json | None:
+        found = await page(world, order_id)
+        return found if found["state"] == "open" else None
+
+    await pay_at(world, await poll(opened))
+    await world.until(order_id, lambda view: view["status"] == "awaiting_acceptance")
+    assert len(await world.moved(channel)) == 1
+    assert len(await attempts(world, order_id)) == 1
+    await world.assert_laws()
+
+
 async def test_a_code_nobody_scanned_is_watched_and_late_money_goes_home(
     make_world: MakeWorld,
 ) -> None:
@@ -155,7 +179,7 @@ async def test_a_code_nobody_scanned_is_watched_and_late_money_goes_home(
     assert (await world.cancel(order["order_id"])).is_success
     assert await attempts(world, order["order_id"]) == ["watched"]
     await pay_at(world, order)
-    await world.until_home(order["order_id"])
+    await world.until(order["order_id"], lambda view: view.get("late_payment") == "success")
     assert await attempts(world, order["order_id"]) == ["late"]
     [moved] = await world.moved("alipay")
     assert moved["refunded_fen"] == moved["paid_fen"] == order["total_fen"]

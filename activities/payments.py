@@ -1,7 +1,7 @@
 """Acts that take a customer's money: the number is stored before any gateway hears of it."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from temporalio import activity
@@ -121,7 +121,7 @@ class PaymentActs:
         async with self.database.read() as reader:
             attempts = await payments.attempts(reader, order.order_id)
         found: list[int] = []
-        watch_until: datetime | None = None
+        close_again_seconds = 0.0
         for paying in attempts:
             held = paying.state == "authorized"
             if paying.state in payments.OVER or (held and order.keep_held):
@@ -134,8 +134,8 @@ class PaymentActs:
             try:
                 notice_id = await self._ask(paying, sure=True)
             except _MayBePaid:
-                until = paying.expires_at + EXPIRY_MARGIN
-                watch_until = max(watch_until or until, until)
+                left = paying.expires_at + EXPIRY_MARGIN - events.utc_now()
+                close_again_seconds = max(close_again_seconds, left.total_seconds(), 1.0)
                 state = "watched"
             else:
                 state = "closed"
@@ -144,7 +144,7 @@ class PaymentActs:
                     continue
             async with self.database.write() as writer:
                 await payments.mark(writer, paying.out_trade_no, state)
-        return Found(notice_ids=tuple(found), watch_until=watch_until)
+        return Found(notice_ids=tuple(found), close_again_seconds=close_again_seconds)
 
     @act(contracts.SETTLE)
     async def settle(self, settle: Settle) -> Settled:

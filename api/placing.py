@@ -45,14 +45,15 @@ async def payment(parts: Parts, who: Identity, order_id: str, out_trade_no: str 
         raise Unavailable
     async with parts.database.read() as reader:
         attempts = await payments.attempts(reader, order_id)
-        found = await ways(parts, reader, who, stream.merchant_id)
     paying = next((one for one in attempts if one.out_trade_no == out_trade_no), None)
     paying = paying or (attempts[-1] if attempts else None)
     answer = views.order(stream, who, parts.handover_key)
     if stream.view["status"] != Status.AWAITING_PAYMENT or paying is None:
         return reply(answer, 201)
     if paying.state == "failed":
-        raise refusal(paying, found)
+        async with parts.database.read() as reader:
+            left = await ways(parts, reader, who, stream.merchant_id)
+        raise refusal(paying, left)
     if paying.state == "opened":
         return reply(answer | parameters(parts, paying), 201)
     pending = {

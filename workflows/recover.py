@@ -35,9 +35,9 @@ class Recover:
             completed = Step(order_id=order.order_id, key="completed", actor="sweep")
             await acts.local(orders.COMPLETE, completed, **policies.ROW)
         await _send_home(order, found, done.refund_nos)
-        if found.watch_until is not None:
+        if found.close_again_seconds:
             # Till then somebody may pay what no gateway could close; by then its word is final.
-            await asyncio.sleep(max((found.watch_until - workflow.now()).total_seconds(), 1))
+            await asyncio.sleep(found.close_again_seconds)
             late = await acts.regular(payments.CLOSE, of_order, **policies.GATEWAY)
             await _send_home(order, late, ())
         return done

@@ -1,7 +1,6 @@
 """Contracts of the acts that take a customer's money."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from domain.contracts.act import act
 from domain.contracts.life import PayWishes
@@ -48,8 +47,8 @@ class Found:
     """What the gateway knows: stored facts to be applied, oldest first."""
 
     notice_ids: tuple[int, ...] = ()
-    watch_until: datetime | None = None
-    """Till then something may still be paid that can't be closed yet: close again."""
+    close_again_seconds: float = 0.0
+    """For so long something may be paid that can't be closed yet: then close again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,13 +83,14 @@ async def test_what_nobody_scanned_is_watched_and_its_late_money_goes_home(
     attempt, order = await opened(acts, sales)
     code = (await row(sales, attempt)).handles["qr_code"]
     first = await acts.close(order)
-    expires_at = (await row(sales, attempt)).expires_at
-    assert (first.notice_ids, first.watch_until) == ((), expires_at + EXPIRY_MARGIN)
+    left = (await row(sales, attempt)).expires_at + EXPIRY_MARGIN - datetime.now(UTC)
+    assert first.notice_ids == ()
+    assert first.close_again_seconds == pytest.approx(left.total_seconds(), abs=30)
     assert (await row(sales, attempt)).state == "watched"
-    assert await acts.close(order) == first
+    assert (await acts.close(order)).close_again_seconds
     outside.call("POST", "/alipay/pay", qr_code=code)
     found = await acts.close(order)
-    assert (len(found.notice_ids), found.watch_until) == (1, None)
+    assert (len(found.notice_ids), found.close_again_seconds) == (1, 0)
     settled = await acts.settle(Settle(order_id=order.order_id, notice_id=found.notice_ids[0]))
     assert (settled.outcome, len(settled.refund_nos)) == ("late", 1)
 
@@ -100,7 +101,7 @@ async def test_what_was_scanned_is_closed_at_once(
     attempt, order = await opened(acts, sales)
     code = (await row(sales, attempt)).handles["qr_code"]
     outside.call("POST", "/alipay/pay", qr_code=code, outcome="fail")
-    assert (await acts.close(order)).watch_until is None
+    assert not (await acts.close(order)).close_again_seconds
     assert (await row(sales, attempt)).state == "closed"
 
 
@@ -111,7 +112,7 @@ async def test_once_it_has_expired_never_made_is_certain(acts: PaymentActs, sale
         past = "UPDATE payment_attempts SET expires_at = :at WHERE out_trade_no = :number"
         at = datetime.now(UTC) - EXPIRY_MARGIN
         await writer.run(text(past), {"at": at, "number": attempt.out_trade_no})
-    assert (await acts.close(order)).watch_until is None
+    assert not (await acts.close(order)).close_again_seconds
     assert (await row(sales, attempt)).state == "closed"
 
 

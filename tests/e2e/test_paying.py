@@ -1,6 +1,7 @@
 """Paying well: one tap, one attempt per tap, why it failed and what is left, nothing grown old."""
 
 import asyncio
+import uuid
 
 import pytest
 from sqlalchemy import text
@@ -154,19 +155,17 @@ async def test_a_create_that_was_taken_unseen_is_repeated_under_its_number(
     script = {"channel": channel, "operation": "create", "fault": "drop_after_commit", "times": 1}
     script |= {"mchid": world.payee(channel)}
     (await world.gateway.post("/control/faults", json=script)).raise_for_status()
-    answer = await world.try_place(await world.quote(), payment=WAYS[channel])
-    assert answer.status_code == 202, answer.text
-    order_id = answer.json()["order_id"]
-    assert (await page(world, order_id))["state"] in {"checking", "open"}
+    quote, key = await world.quote(), uuid.uuid4().hex
 
-    async def opened() -> Json | None:
-        found = await page(world, order_id)
-        return found if found["state"] == "open" else None
+    async def placed() -> Json | None:
+        answer = await world.try_place(quote, key=key, payment=WAYS[channel])
+        return dict(answer.json()) if answer.status_code == 201 else None
 
-    await pay_at(world, await poll(opened))
-    await world.until(order_id, lambda view: view["status"] == "awaiting_acceptance")
+    order = await poll(placed)
+    await pay_at(world, order)
+    await world.until(order["order_id"], lambda view: view["status"] == "awaiting_acceptance")
     assert len(await world.moved(channel)) == 1
-    assert len(await attempts(world, order_id)) == 1
+    assert len(await attempts(world, order["order_id"])) == 1
     await world.assert_laws()
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
@@ -239,13 +239,13 @@ class OrderLife(OrderActing):
     async def _settle_all(self, found: Found) -> None:
         for notice_id in found.notice_ids:
             await self._settle(notice_id)
-        if found.watch_until is not None and not self.watching:
+        if found.close_again_seconds and not self.watching:
             self.watching = True
-            self._spawn(self._watch(found.watch_until))
+            self._spawn(self._watch(found.close_again_seconds))
 
-    async def _watch(self, until: datetime) -> None:
+    async def _watch(self, seconds: float) -> None:
         """Close again what may be paid till then; money that was faster goes home."""
-        await asyncio.sleep(max((until - workflow.now()).total_seconds(), 1))
+        await asyncio.sleep(seconds)
         self.watching = False
         await self._close_others()
 

@@ -17,13 +17,16 @@ from domain.orders import Payment, Status
 from domain.outcomes import Accepted, Refusal, Rejected, Unknown
 from services import credit, events, ledger, orders, payments, personal, refunds
 from services.channel import Channel
-from services.db import Database, Writer
+from services.db import Database, Reader, Writer
 from services.events import Stream
 from services.gateways import Gateways
 from services.orders import Change, Changed
 from services.payments import Paying
+from services.personal import Item
 
 TICKET_DUE = timedelta(minutes=30)
+EXPIRY_MARGIN = timedelta(seconds=10)
+"""Between the gateway's clock and ours."""
 
 
 class PaymentActs:
@@ -45,16 +48,11 @@ class PaymentActs:
         """Create at the gateway; Unknown is raised as retryable, to be repeated as it was."""
         async with self.database.read() as reader:
             paying = await payments.paying(reader, attempt.out_trade_no)
-            payer = await personal.get(
-                reader,
-                site_id=paying.site_id,
-                subject=f"customer:{paying.customer_id}",
-                kind="openid",
-                ref=paying.channel,
-            )
+            payer, device = await _who_pays(reader, paying)
         if paying.state not in {"created", "unknown"}:
             return attempt
         channel, account = self._at(paying)
+        wishes = {name: wish for name, wish in paying.wishes.items() if name != "device_ref"}
         outcome = await channel.create(
             account,
             Create(
@@ -64,8 +62,9 @@ class PaymentActs:
                 description=f"{paying.shop_name} #{paying.number}",
                 notify_url=self.gateways.notify_url(paying.channel, paying.account_id),
                 expires_at=paying.expires_at,
-                payer=payer["openid"] if payer else "",
-                **paying.wishes,
+                payer=payer,
+                client_ip=device,
+                **wishes,
             ),
         )
         async with self.database.write() as writer:
@@ -116,11 +115,13 @@ class PaymentActs:
     async def close(self, order: OfOrder) -> Found:
         """Close or void each attempt at the gateway, query until certain (law 3).
 
-        What is held for an order that was delivered all the same is taken.
+        What is held for an order that was delivered all the same is taken; what may still be paid
+        though the gateway knows nothing of it is to be closed again.
         """
         async with self.database.read() as reader:
             attempts = await payments.attempts(reader, order.order_id)
-        found = []
+        found: list[int] = []
+        close_again_seconds = 0.0
         for paying in attempts:
             held = paying.state == "authorized"
             if paying.state in payments.OVER or (held and order.keep_held):
@@ -130,13 +131,20 @@ class PaymentActs:
                 continue
             channel, account = self._at(paying)
             await channel.close(account, out_trade_no=paying.out_trade_no, handles=paying.handles)
-            notice_id = await self._ask(paying, sure=True)
-            if notice_id is not None:
-                found.append(notice_id)
-                continue
+            try:
+                notice_id = await self._ask(paying, sure=True)
+            except _MayBePaid:
+                left = paying.expires_at + EXPIRY_MARGIN - events.utc_now()
+                close_again_seconds = max(close_again_seconds, left.total_seconds(), 1.0)
+                state = "watched"
+            else:
+                state = "closed"
+                if notice_id is not None:
+                    found.append(notice_id)
+                    continue
             async with self.database.write() as writer:
-                await payments.mark(writer, paying.out_trade_no, "closed")
-        return Found(notice_ids=tuple(found))
+                await payments.mark(writer, paying.out_trade_no, state)
+        return Found(notice_ids=tuple(found), close_again_seconds=close_again_seconds)
 
     @act(contracts.SETTLE)
     async def settle(self, settle: Settle) -> Settled:
@@ -178,6 +186,8 @@ class PaymentActs:
         """What the gateway knows of an attempt, as a stored fact if money came or is held.
 
         `sure`: anything but money, a certain «closed» or «never made» is raised as retryable.
+
+        Raises _MayBePaid (`sure`) where «never made» is not certain before it has expired.
         """
         channel, account = self._at(paying)
         outcome = await channel.query(
@@ -189,7 +199,11 @@ class PaymentActs:
                 return await self._store(paying, transaction)
             case Accepted(value=transaction) if sure and transaction.state is not TradeState.CLOSED:
                 raise GatewayUnavailable(f"not closed yet: {transaction.state}")
-            case Rejected(code=code, kind=kind) if sure and kind is not Refusal.NOT_FOUND:
+            case Rejected(kind=Refusal.NOT_FOUND) if sure:
+                final = channel.ability.not_found_is_final
+                if not final and events.utc_now() < paying.expires_at + EXPIRY_MARGIN:
+                    raise _MayBePaid
+            case Rejected(code=code) if sure:
                 raise GatewayUnavailable(f"the payment channel said {code}")
             case Unknown() if sure:
                 raise GatewayUnavailable("the payment channel gave no certain answer")
@@ -204,6 +218,23 @@ class PaymentActs:
                 fact=said.fact(),
             )
         return notice_id
+
+
+class _MayBePaid(Exception):
+    """The gateway knows nothing of it, and it can be paid all the same."""
+
+
+async def _who_pays(reader: Reader, paying: Paying) -> tuple[str, str]:
+    """The payer as the channel must know them, and their device's address; "" where not known."""
+    subject = f"customer:{paying.customer_id}"
+    linked = Item(paying.site_id, subject, "openid", paying.channel)
+    keeper = Item(paying.site_id, subject, "payer", paying.account_id)
+    device = Item(paying.site_id, subject, "device", paying.wishes.get("device_ref", ""))
+    found = await personal.get_many(reader, [linked, keeper, device])
+    # Only then is it sent: the same number must always come with the same payer.
+    keeps = paying.wishes.get("save") or paying.wishes.get("saved_method")
+    payer = (found.get(keeper) if keeps else None) or found.get(linked) or {}
+    return payer.get("openid", ""), found.get(device, {}).get("address", "")
 
 
 async def _apply(

@@ -18,6 +18,7 @@ from api import (
     health,
     hot,
     live,
+    me,
     merchant,
     notify,
     orders,
@@ -71,6 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
     for module in (
         catalogue,
         orders,
+        me,
         merchant,
         rider,
         support,

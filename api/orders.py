@@ -6,16 +6,16 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from api import cursors, placing, replies, schemas
+from api import checkout, cursors, placing, replies, schemas
 from api.commands import act
 from api.identity import Customer, OfOrder, ensure_theirs
 from api.once import GivenKey, NeededKey, key_of, once, request_id
 from api.parts import Held
-from api.paying import ensure_offered, ways
+from api.payers import Device
 from api.replies import reply
 from api.schemas import PAGE_ITEMS, Id
 from domain import ids
-from domain.contracts.life import Command, OpenPayment
+from domain.contracts.life import Command
 from services import events, reads
 from services.identity import Identity
 from services.reads import Filter
@@ -48,14 +48,18 @@ class Nothing(BaseModel):
     responses={202: {"model": schemas.PendingOrder}},
 )
 async def place_order(
-    parts: Held, who: Customer, wanted: schemas.NewOrder, idempotency_key: NeededKey
+    parts: Held,
+    who: Customer,
+    device: Device,
+    wanted: schemas.NewOrder,
+    idempotency_key: NeededKey,
 ) -> Response:
     """Place an order; 202 while the gateway's answer is unknown: repeat under the same key."""
     order_id = ids.order_id(who.site_id, who.subject, idempotency_key)
     key = key_of(who, idempotency_key, "/v1/orders", wanted)
 
     async def go(first: bool) -> Response:  # noqa: FBT001 - a callback's one word
-        return await placing.place(parts, who, order_id, wanted, first=first)
+        return await placing.place(parts, who, order_id, wanted, device=device, first=first)
 
     return await once(parts, key, order_id, go)
 
@@ -82,6 +86,13 @@ async def list_events(parts: Held, who: OfOrder, order_id: Id, since: Since = 0)
     return reply({"items": found})
 
 
+@router.get("/{order_id}/payment", response_model=schemas.PaymentPage)
+async def get_payment(parts: Held, who: Customer, device: Device, order_id: Id) -> Response:
+    """The payment's page; what has grown too old to pay with is renewed under a new number."""
+    await ensure_mine(parts, who, order_id)
+    return await checkout.page(parts, who, order_id, device)
+
+
 @router.post(
     "/{order_id}/payments",
     response_model=schemas.PayableOrder,
@@ -91,30 +102,19 @@ async def list_events(parts: Held, who: OfOrder, order_id: Id, since: Since = 0)
 async def open_payment(
     parts: Held,
     who: Customer,
+    device: Device,
     order_id: Id,
+    *,
     wanted: schemas.Paying,
     idempotency_key: GivenKey = None,
 ) -> Response:
-    """Pay again, or by another method, under a new number at the gateway."""
+    """Pay again, or by another way; the same way twice is the same payment while it is open."""
     await ensure_mine(parts, who, order_id)
     path = f"/v1/orders/{order_id}/payments"
     key = key_of(who, idempotency_key, path, wanted) if idempotency_key else None
-    request = request_id(key)
 
     async def go(_: bool) -> Response:  # noqa: FBT001 - a callback's one word
-        async with parts.database.read() as reader:
-            stream = await events.stream(reader, order_id)
-            offered = await ways(parts, reader, who, stream.merchant_id if stream else "")
-        ensure_offered(offered, wanted)
-        command = OpenPayment(
-            actor=who.actor,
-            request_id=request,
-            channel=wanted.channel,
-            method=wanted.method,
-            wishes=wanted.wishes(),
-        )
-        await parts.durable.command(order_id, "open_payment", command, update_id=request)
-        return await placing.payment(parts, who, order_id)
+        return await checkout.open_payment(parts, who, order_id, wanted, device)
 
     return await once(parts, key, order_id, go)
 

@@ -1,14 +1,16 @@
 """How a customer may pay a shop: what its merchant's channels can do, for this customer."""
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from api import schemas
+from api import payers, schemas
 from api.parts import Parts, utc_now
-from domain.channels import Ability
-from domain.errors import Invalid, PayerNotLinked, Unavailable
+from domain.channels import Ability, SavedMethod
+from domain.errors import Invalid, PayerNotLinked, PaymentRefused, Unavailable
+from domain.payment_failures import explain
 from services import payments, personal
-from services.channel import AccountUnreadable
+from services.channel import AccountUnreadable, Keeper
 from services.db import Reader
 from services.identity import Identity
 from services.payments import Paying
@@ -26,21 +28,47 @@ class Way:
 
 
 async def ways(parts: Parts, reader: Reader, who: Identity, merchant_id: str) -> list[Way]:
-    """Every way to pay this merchant, WeChat first."""
-    offered = await payments.channels(reader, who.site_id, merchant_id)
+    """Every way to pay this merchant, WeChat first; a channel that gave no answer comes last."""
+    offered = await payments.payees(reader, who.site_id, merchant_id)
+    doubtful = await payments.doubtful(reader, who.site_id, merchant_id)
     linked = await personal.refs(
         reader, site_id=who.site_id, subject=f"customer:{who.subject}", kind="openid"
     )
-    return [
+    found = [
         Way(
             channel=name,
             methods=_methods(channel.ability, known=name in linked),
             instalments=channel.ability.instalments,
-            can_be_saved=channel.ability.saves,
+            can_be_saved=isinstance(channel, Keeper),
         )
         for name, channel in parts.gateways.channels.items()
         if name in offered
     ]
+    return sorted(found, key=lambda way: way.channel in doubtful)
+
+
+async def usual(parts: Parts, who: Identity, merchant_id: str, found: list[Way]) -> schemas.Paying:
+    """One tap: the way last used that this merchant offers, by the card kept there, if any.
+
+    Who has never paid takes the first way; raises Invalid where there is none.
+    """
+    async with parts.database.read() as reader:
+        used = await payments.used(reader, who.site_id, who.subject)
+        payees = await payments.payees(reader, who.site_id, merchant_id)
+    offered = {(way.channel, method) for way in found for method in way.methods}
+    last = next((one for one in used if (one.channel, one.method) in offered), None)
+    if last is None:
+        way = next((way for way in found if way.methods), None)
+        if way is None:
+            raise Invalid("the shop can't be paid")
+        return schemas.Paying(channel=way.channel, method=way.methods[0])
+    kept: list[SavedMethod] = []
+    if last.kept:
+        # Without the channel's answer they are asked for their card again.
+        with suppress(Unavailable):
+            kept = await payers.kept_at(parts, who, payees[last.channel])
+    card = kept[0].token if kept else None
+    return schemas.Paying(channel=last.channel, method=last.method, saved_method=card)
 
 
 def ensure_offered(found: list[Way], wanted: schemas.Paying) -> None:
@@ -52,6 +80,23 @@ def ensure_offered(found: list[Way], wanted: schemas.Paying) -> None:
         raise PayerNotLinked(payment_methods=list(way.methods))
     if wanted.instalments and wanted.instalments not in way.instalments:
         raise Invalid("no such instalments", instalments=list(way.instalments))
+    if (wanted.save or wanted.saved_method) and not way.can_be_saved:
+        raise Invalid("this channel keeps no methods")
+
+
+def explained(paying: Paying) -> dict[str, Any]:
+    """Why an attempt failed and what to do, for the customer."""
+    return asdict(explain(paying.channel, paying.failure_code))
+
+
+def refusal(paying: Paying, found: list[Way]) -> PaymentRefused:
+    """An attempt's refusal, with what to do and the ways that are left."""
+    return PaymentRefused(
+        order_id=paying.order_id,
+        code=paying.failure_code,
+        failure=explained(paying),
+        payments=[asdict(way) for way in sorted(found, key=lambda w: w.channel == paying.channel)],
+    )
 
 
 def parameters(parts: Parts, paying: Paying) -> dict[str, Any]:

@@ -7,6 +7,17 @@ from enum import StrEnum
 from typing import Any
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedMethod:
+    """A card kept for one-tap paying: what may be shown of it."""
+
+    token: str
+    brand: str
+    last4: str
+    expires: str
+    """`2034-12`"""
+
+
 class TradeState(StrEnum):
     """Where a payment is at its channel."""
 
@@ -39,6 +50,12 @@ class Ability:
     """How the customer's device is spoken to, best first: `jsapi`, `native`, `wap`, `card`…"""
     payer_methods: frozenset[str] = frozenset()
     """Those of them for which the channel must know the payer."""
+    address_methods: frozenset[str] = frozenset()
+    """Those for which the channel wants the network address of the payer's device."""
+    handle_lives: Mapping[str, timedelta] = field(default_factory=dict)
+    """How long what a method's customer pays with lives, where that is short of the payment."""
+    not_found_is_final: bool = True
+    """`not_found` means that nobody can pay it; else somebody may, until the payment expires."""
     holds: bool = False
     """Authorise at the order, capture at acceptance, void on cancel; else taken at once."""
     splits: bool = False

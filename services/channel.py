@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from domain.channels import (
     Ability,
@@ -13,6 +13,7 @@ from domain.channels import (
     Notice,
     Opened,
     RefundSaid,
+    SavedMethod,
     Share,
     SplitSaid,
     Transaction,
@@ -144,4 +145,26 @@ class Channel(Protocol, Generic[Keys]):
 
     async def notice(self, account: Keys, headers: Mapping[str, str], body: bytes) -> Notice:
         """Verify, open and read a notice, body as received; raises only NoticeRefused."""
+        ...
+
+
+@runtime_checkable
+class Keeper(Protocol):
+    """A channel that keeps a customer's cards for one-tap paying, by their consent."""
+
+    async def make_customer(self, account: Any, *, reference: str) -> Outcome[str]:  # noqa: ANN401
+        """The id that cards are kept under; `reference` is ours, and the same gives the same."""
+        ...
+
+    async def saved_methods(
+        self,
+        account: Any,  # noqa: ANN401
+        *,
+        payer: str,
+    ) -> Outcome[list[SavedMethod]]:
+        """What is kept for a customer, newest first."""
+        ...
+
+    async def forget_method(self, account: Any, *, token: str) -> Outcome[None]:  # noqa: ANN401
+        """Keep it no longer; repeatable."""
         ...

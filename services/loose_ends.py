@@ -59,6 +59,8 @@ AND (changed_at, order_id) > (:at, :id) ORDER BY changed_at, order_id LIMIT :lim
 _ENDED = text("""
 SELECT order_id FROM orders
 WHERE order_id = ANY(:order_ids) AND ended_at < now() - make_interval(secs => :quiet_seconds)
+AND NOT EXISTS (SELECT FROM payment_attempts a
+  WHERE a.order_id = orders.order_id AND a.state = 'watched')
 """)
 _REFUND = """
 SELECT r.out_refund_no, r.order_id, r.created_at, o.timers -> 'refund_poll_seconds' AS waits
@@ -121,7 +123,7 @@ async def quiet_orders(reader: Reader, after: tuple[datetime, str]) -> list[Open
 
 
 async def ended_of(reader: Reader, order_ids: Collection[str]) -> list[str]:
-    """Those of these orders whose rows ended a while ago."""
+    """Those of these orders whose rows ended a while ago, and who watch no payment any more."""
     rows = await reader.all(_ENDED, {"order_ids": list(order_ids), "quiet_seconds": ENDED_SECONDS})
     return [row.order_id for row in rows]
 

@@ -73,6 +73,12 @@ class Settings(BaseSettings):
     metrics_port: int = Field(
         default=0, description="Loopback port of this process's /metrics; 0: none."
     )
+    trusted_proxies: int = Field(
+        default=0,
+        ge=0,
+        le=5,
+        description="Proxies before the API that append to X-Forwarded-For; 0: never believed.",
+    )
     log_level: str = Field(default="info", description="debug, info, warning or error.")
     rate_limit: str = Field(
         default="600/minute", description="Requests per token or address and minute at the API."

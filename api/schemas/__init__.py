@@ -63,6 +63,13 @@ from api.schemas.orders import (
     PendingOrder,
     RejectOrder,
 )
+from api.schemas.paying import (
+    PaymentFailure,
+    PaymentMethods,
+    PaymentPage,
+    SavedCard,
+    UsedWay,
+)
 from api.schemas.riding import (
     DropOff,
     Failure,
@@ -167,6 +174,9 @@ __all__ = [
     "Outcome",
     "PayableOrder",
     "Paying",
+    "PaymentFailure",
+    "PaymentMethods",
+    "PaymentPage",
     "PendingOrder",
     "Position",
     "Positions",
@@ -182,6 +192,7 @@ __all__ = [
     "RejectAfterSale",
     "RejectOrder",
     "ResolveTicket",
+    "SavedCard",
     "SetAvailability",
     "Shift",
     "ShiftDone",
@@ -202,6 +213,7 @@ __all__ = [
     "TimelineLine",
     "Token",
     "Told",
+    "UsedWay",
     "Window",
     "WishedLine",
     "Work",

@@ -46,7 +46,8 @@ class NewOrder(Asked):
     tableware: int = Field(default=0, ge=0, le=20)
     credit_fen: Fen = Field(default=0, description="What platform credit pays of it.")
     payment: Paying | None = Field(
-        default=None, description="How the rest is paid; needed unless credit pays it all."
+        default=None,
+        description="How the rest is paid; left out: as last time, where the shop offers it.",
     )
 
 

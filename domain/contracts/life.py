@@ -54,6 +54,8 @@ class PayWishes:
     fee_by_seller: bool = False
     save: bool = False
     saved_method: str = ""
+    device_ref: str = ""
+    """Names the personal row that holds the address of the payer's device; never the address."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,6 +47,8 @@ class Found:
     """What the gateway knows: stored facts to be applied, oldest first."""
 
     notice_ids: tuple[int, ...] = ()
+    close_again_seconds: float = 0.0
+    """For so long something may be paid that can't be closed yet: then close again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

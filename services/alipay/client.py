@@ -66,6 +66,8 @@ class Alipay:
     ability = Ability(
         methods=tuple(PRODUCTS),
         payer_methods=frozenset({"jsapi"}),
+        handle_lives={"native": timedelta(hours=2)},
+        not_found_is_final=False,
         splits=True,
         instalments=(3, 6, 12),
         refund_age=timedelta(days=365),

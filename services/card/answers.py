@@ -4,7 +4,6 @@ Everything raises ValueError where the JSON isn't what the protocol describes.
 """
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +15,7 @@ from domain.channels import (
     FundRow,
     Opened,
     RefundSaid,
+    SavedMethod,
     TradeState,
     Transaction,
 )
@@ -67,17 +67,6 @@ ENDED = frozenset({"succeeded", "canceled"})
 Json = dict[str, Any]
 _CODE = re.compile(r"[a-z][a-z0-9_]{1,63}")
 _PARAM = re.compile(r"[a-z0-9_\[\]]{1,64}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SavedMethod:
-    """A card kept for one-tap paying: what may be shown of it."""
-
-    token: str
-    brand: str
-    last4: str
-    expires: str
-    """`2034-12`"""
 
 
 def data_of(answer: stripe.StripeObject) -> Json:

@@ -26,6 +26,7 @@ from domain.channels import (
     Notice,
     Opened,
     RefundSaid,
+    SavedMethod,
     SplitSaid,
     Transaction,
 )
@@ -35,7 +36,6 @@ from services.card.answers import (
     CURRENCY,
     REPLAYED,
     Json,
-    SavedMethod,
     as_object,
     items,
     read_funds,

@@ -53,6 +53,12 @@ class WechatPay(Sharing, Bills, Disputes, Shipping):
     ability = Ability(
         methods=("jsapi", "native", "h5"),
         payer_methods=frozenset({"jsapi"}),
+        address_methods=frozenset({"h5"}),
+        handle_lives={
+            "jsapi": timedelta(hours=2),
+            "native": timedelta(hours=2),
+            "h5": timedelta(minutes=5),
+        },
         splits=True,
         refund_age=timedelta(days=365),
         refund_count=50,

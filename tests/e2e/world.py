@@ -43,6 +43,7 @@ class World:
     riders: int = 0
     auto_accept: bool = False
     channels: tuple[str, ...] = ("wechat",)
+    payers: dict[str, str] = field(default_factory=dict)
     site_id: str = field(default_factory=lambda: f"t{uuid.uuid4().hex[:10]}")
     addresses: dict[str, str] = field(default_factory=dict)
 
@@ -70,7 +71,11 @@ class World:
     async def seed(self, customers: int = 1) -> "World":
         """Put the city into the database."""
         people = [
-            {"customer_id": f"c{number}", "openid": f"o{self.site_id}{number}"}
+            {
+                "customer_id": f"c{number}",
+                "openid": f"o{self.site_id}{number}",
+                "payers": self.payers,
+            }
             for number in range(customers)
         ]
         city = {

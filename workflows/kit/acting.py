@@ -49,6 +49,7 @@ class OrderActing:
         self.placed: bool | None = None
         self.payment_open = True
         self.attempts = 1
+        self.watching = False
         self.ending: EndStep | None = None
         self.signals = 0
         self.background: list[asyncio.Task[None]] = []

@@ -71,7 +71,7 @@ class OrderLife(OrderActing):
             try:
                 return self.answer(await self._open(self._attempt()))
             except FailureError:
-                self.wish_end(CloseReason.PAYMENT_REFUSED, "gateway")
+                self._refused()
                 raise
             finally:
                 self.placed = True
@@ -184,9 +184,14 @@ class OrderLife(OrderActing):
             opened = await self._ask(payments.OPEN, attempt, policies.GATEWAY)
         except FailureError as error:
             if acts.is_final(error) and self.attempts == 1:
-                self.wish_end(CloseReason.PAYMENT_REFUSED, "gateway")
+                self._refused()
         else:
             self.payment_open = opened is not None
+
+    def _refused(self) -> None:
+        """The first way was refused: till the payment's timer the customer may take another."""
+        if not workflow.patched("refused-stays-payable"):
+            self.wish_end(CloseReason.PAYMENT_REFUSED, "gateway")
 
     async def _close_others(self) -> None:
         """Paid once: what else was opened is closed, and money that was faster goes home."""
@@ -237,6 +242,15 @@ class OrderLife(OrderActing):
     async def _settle_all(self, found: Found) -> None:
         for notice_id in found.notice_ids:
             await self._settle(notice_id)
+        if found.close_again_seconds and not self.watching:
+            self.watching = True
+            self._spawn(self._watch(found.close_again_seconds))
+
+    async def _watch(self, seconds: float) -> None:
+        """Close again what may be paid till then; money that was faster goes home."""
+        await asyncio.sleep(seconds)
+        self.watching = False
+        await self._close_others()
 
     async def _settle(self, notice_id: int) -> None:
         settle = Settle(order_id=self.order.order_id, notice_id=notice_id)

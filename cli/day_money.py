@@ -5,8 +5,9 @@ import json
 import random
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -14,7 +15,6 @@ from cli import city
 from cli.mdrp import Instance
 from cli.people import People
 from cli.report import Report
-from domain.reconciliation import day_of
 
 WAYS: dict[str, tuple[dict[str, Any], ...]] = {
     "wechat": ({"channel": "wechat"},),
@@ -68,7 +68,7 @@ async def reconciled(
     group: People, day: Instance, channels: Sequence[str], report: Report
 ) -> dict[str, str]:
     """Have the day's bills made, and compare them; by channel the four results."""
-    today = day_of(datetime.now(UTC))
+    today = datetime.now(ZoneInfo("Asia/Shanghai")).date()
     await group.http.post(f"/control/bank/statements/{today}/ready")
     early = {"wechat": {"bills_ready": True}, "alipay": {"early_bills": True}}
     paths = {"wechat": "/control/merchants", "alipay": "/control/alipay/merchants"}

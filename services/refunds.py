@@ -84,7 +84,7 @@ INSERT INTO refunds (out_refund_no, site_id, order_id, out_trade_no, account_id,
   reason, amount_fen, credit_fen, total_fen, state)
 SELECT :out_refund_no, o.site_id, o.order_id, coalesce(a.out_trade_no, ''),
   coalesce(a.account_id, ''), :cause, :source, :reason, :amount_fen, :credit_fen,
-  CASE WHEN :source = 'suspense' THEN :amount_fen ELSE coalesce(a.amount_fen, 0) END, 'created'
+  coalesce(CAST(:late_fen AS bigint), a.amount_fen, 0), 'created'
 FROM orders o LEFT JOIN payment_attempts a ON a.out_trade_no = :out_trade_no
 WHERE o.order_id = :order_id
 """)
@@ -210,6 +210,8 @@ async def open_refund(
             "reason": reason,
             "amount_fen": channel_fen,
             "credit_fen": amount_fen - channel_fen,
+            # What came of it, which may be another amount than was asked for.
+            "late_fen": amount_fen if late_out_trade_no else None,
         },
     )
     if channel_fen:

@@ -7,7 +7,8 @@ from sqlalchemy import text
 from temporalio.exceptions import ApplicationError
 
 from activities.orders import OrderActs
-from services import laws
+from domain import ids
+from services import laws, payments, refunds
 from services.db import Database, Writer
 from services.gateways import Gateways
 from services.settings import Settings
@@ -78,6 +79,27 @@ async def test_what_ends_unpaid_lets_credit_go_and_late_money_leaves_it(desk: De
     )
     assert tuple(row) == (1_500, 0, "suspense")
     await desk.assert_laws()
+
+
+@pytest.mark.parametrize("came_fen", [100, 9_000])
+async def test_a_wrong_amount_goes_home_as_it_came(desk: Desk, came_fen: int) -> None:
+    order_id = await desk.placed(0)
+    number = ids.out_trade_no(order_id, 1)
+    async with desk.database.engine.connect() as connection:
+        writer = Writer(connection)
+        stream = await payments.order_stream(writer, order_id)
+        opened = await refunds.open_refund(
+            writer,
+            stream,
+            cause=f"late:{number}",
+            reason="late_payment",
+            amount_fen=came_fen,
+            late_out_trade_no=number,
+        )
+        assert opened is not None
+        stored = await refunds.refunding(writer, opened.out_refund_no)
+        await connection.rollback()
+    assert (stored.amount_fen, stored.total_fen, opened.credit_fen) == (came_fen, came_fen, 0)
 
 
 async def test_what_a_card_holds_spends_credit_only_when_it_is_taken(desk: Desk) -> None:

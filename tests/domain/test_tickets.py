@@ -46,9 +46,11 @@ def test_every_kind_is_due_reminded_of_and_escalated(kind: str) -> None:
     assert rule.look_seconds > 0
 
 
-def test_money_is_finances_and_no_rule_ends_it_without_a_person() -> None:
+def test_money_is_finances_and_ends_by_a_person_or_by_what_its_channel_did() -> None:
+    channels = {"dispute": Settles.DISPUTE_DECIDED, "late_payment": Settles.REFUND_DONE}
     for kind in MONEY:
-        assert (RULES[kind].owner, RULES[kind].settles) == (Owner.FINANCE, Settles.NEVER)
+        settles = channels.get(kind, Settles.NEVER)
+        assert (RULES[kind].owner, RULES[kind].settles) == (Owner.FINANCE, settles)
     assert RULES["customer"].settles is Settles.NEVER
     assert tickets.rule_of("never heard of") is OTHER
 

@@ -28,18 +28,17 @@ from sandbox.alipay.protocol import (
     CHANNEL,
     CLOCK_SKEW_SECONDS,
     AlipayError,
-    Json,
     business_error,
     dump,
-    is_signed,
     seconds_of,
-    sign,
     signed_text,
     yuan,
 )
 from sandbox.alipay.service import Alipay
 from sandbox.faults import BLEMISHES, Fault, FaultScript, Meeting, Operation
+from sandbox.keys import is_signed, sign
 from sandbox.part import ABORT
+from sandbox.wire import Json
 
 MAX_BODY_BYTES = 64 * 1024
 PAGES = frozenset({"alipay.trade.wap.pay", "alipay.trade.page.pay"})
@@ -276,7 +275,7 @@ async def _cut(request: Request) -> Response:
 
 def _signed(call: _Call, node: Json, *, is_spoiled: bool = False) -> Response:
     content = dump(node)
-    signature = sign(call.merchant.alipay_key, "other bytes" if is_spoiled else content)
+    signature = sign(call.merchant.alipay_key, b"other" if is_spoiled else content.encode())
     name = call.method.replace(".", "_") + "_response"
     return _text(f'{{"{name}":{content},"sign":"{signature}"}}')
 

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from sandbox.bank.payments import PaymentRefused, Payments
-from sandbox.wechat.merchants import Habits
+from sandbox.habits import Habits
 
 
 class Payment(BaseModel):

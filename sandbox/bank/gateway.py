@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import json
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -29,7 +28,7 @@ from sandbox.bank.service import Bank
 from sandbox.faults import BLEMISHES, Fault, FaultScript, Meeting, Operation
 from sandbox.part import ABORT
 from sandbox.store import Value
-from sandbox.wechat.protocol import Json, dump
+from sandbox.wire import Json, dump, texts
 
 MAX_BODY_BYTES = 512 * 1024
 REQUESTS_KEPT_SECONDS = 24 * 3600
@@ -177,7 +176,7 @@ class _Gateway:
             raise BankError(409, "REQUEST_ID_REUSED", "X-Request-ID")
 
     def _meeting(self, operation: Operation, call: _Call) -> Meeting:
-        numbers = _texts(call.body) | dict(call.path)
+        numbers = texts(call.body) | dict(call.path)
         out_trade_no = numbers.get("out_trade_no") or numbers.get("batch_id")
         if out_trade_no is None and "transaction_id" in numbers:
             row = self._bank.payments.find_paid(call.client.account, numbers["transaction_id"])
@@ -245,14 +244,3 @@ async def _body(request: Request) -> bytes:
         if len(body) > MAX_BODY_BYTES:
             raise BankError(400, "BODY_TOO_LARGE")
     return bytes(body)
-
-
-def _texts(body: bytes) -> dict[str, str]:
-    """Return the texts on a body's first level; nothing of a body that is no JSON object."""
-    try:
-        parsed = json.loads(body or b"{}")
-    except (ValueError, RecursionError):
-        return {}
-    if not isinstance(parsed, dict):
-        return {}
-    return {name: value for name, value in parsed.items() if isinstance(value, str)}

@@ -19,7 +19,6 @@ from sandbox.card.service import Stripe
 from sandbox.card.wire import (
     API_VERSION,
     CHANNEL,
-    Json,
     StripeError,
     dump,
     make_id,
@@ -30,6 +29,7 @@ from sandbox.card.wire import (
 from sandbox.faults import Fault, FaultScript, Meeting, Operation
 from sandbox.part import ABORT
 from sandbox.store import Store
+from sandbox.wire import Json
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_KEY_CHARACTERS = 255

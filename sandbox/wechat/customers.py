@@ -8,10 +8,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sandbox.keys import is_signed
 from sandbox.wechat.combined import Combined
 from sandbox.wechat.merchants import Merchants
 from sandbox.wechat.orders import Orders, PaymentRefused
-from sandbox.wechat.protocol import is_signed, signed_lines
+from sandbox.wechat.protocol import signed_lines
 
 
 class PayParameters(BaseModel):

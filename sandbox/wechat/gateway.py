@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sandbox.faults import BLEMISHES, Fault, FaultScript, Meeting, Operation
+from sandbox.keys import is_signed
 from sandbox.part import ABORT
 from sandbox.wechat.bills import Download
 from sandbox.wechat.endpoints import Act, Call, Endpoint, endpoints
@@ -20,16 +21,13 @@ from sandbox.wechat.merchants import Merchant
 from sandbox.wechat.protocol import (
     CHANNEL,
     CLOCK_SKEW_SECONDS,
-    Json,
     WeChatError,
-    dump,
-    is_signed,
     parameter_error,
     parse_authorization,
     signed_lines,
-    texts,
 )
 from sandbox.wechat.service import WeChatPay
+from sandbox.wire import Json, dump, texts
 
 MAX_BODY_BYTES = 64 * 1024
 

@@ -83,7 +83,7 @@ def test_the_plugin_tells_a_whole_story(outside: tuple[SandboxProcess, MerchantS
     (order,) = sandbox.oracle(mchid=merchant.mchid, out_trade_no=number)["orders"]
     assert (order["paid_fen"], order["refunded_fen"], order["charges"]) == (1000, 250, 1)
 
-    (received,) = wait_for(lambda: server.got(merchant.notify_path) or None)
+    (received,) = wait_for(lambda: server.got(merchant.notify_path))
     callback = {"headers": dict(received.headers), "body": received.body.decode()}
     read = _tell(sandbox, keys=merchant.keys, callback=callback)
     assert read["believed"]

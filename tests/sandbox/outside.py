@@ -31,10 +31,10 @@ T = TypeVar("T")
 _AGENT = {"User-Agent": "paotui-test", "Accept": "application/json"}
 
 
-def wait_for(look: Callable[[], T | None], seconds: float = 10.0) -> T:
+def wait_for(look: Callable[[], T], seconds: float = 10.0) -> T:
     """Look until there is something to see; fails when there is not."""
     end = time.monotonic() + seconds
-    while (seen := look()) is None or seen is False:
+    while not (seen := look()):
         assert time.monotonic() < end, f"not within {seconds} s"
         time.sleep(0.02)
     return seen

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.wechat.notices import RETRY_SECONDS
+from sandbox.wechat.notices import Notices
 from tests.sandbox.outside import (
     PUBLIC_NAME,
     MerchantServer,
@@ -23,8 +23,8 @@ def _got(server: MerchantServer, merchant: TestMerchant, count: int = 1) -> list
 
 
 def test_the_retry_table_is_the_published_one() -> None:
-    assert len(RETRY_SECONDS) == 15
-    assert sum(RETRY_SECONDS) == (24 * 60 + 4) * 60
+    assert len(Notices.retry_seconds) == 15
+    assert sum(Notices.retry_seconds) == (24 * 60 + 4) * 60
 
 
 def test_a_payment_is_told_once_when_answered(

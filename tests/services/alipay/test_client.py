@@ -22,7 +22,7 @@ from domain.channels import (
     Transaction,
 )
 from domain.outcomes import Accepted, Outcome, Refusal, Rejected, Unknown
-from services.alipay import wire
+from services import channel_http
 from services.alipay.accounts import Account
 from services.alipay.client import Alipay
 from services.channel import Channel
@@ -191,7 +191,7 @@ async def test_the_notice_of_a_close_is_not_money(
     order = _order(merchant)
     await _opened(pay, account, order)
     await pay.close(account, out_trade_no=order.out_trade_no)
-    (heard,) = wait_for(lambda: server.got(merchant.notify_path) or None)
+    (heard,) = wait_for(lambda: server.got(merchant.notify_path))
     with pytest.raises(NoticeRefused, match="not_a_payment"):
         await pay.notice(account, heard.headers, heard.body)
 
@@ -329,7 +329,7 @@ async def test_a_late_answer_is_unknown(
     sandbox: SandboxProcess,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(wire, "TOTAL_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(channel_http, "TOTAL_TIMEOUT_SECONDS", 0.3)
     sandbox.fault("create", "delay", mchid=account.seller_id, delay_seconds=1.0)
     assert await pay.create(account, _order(merchant)) == Unknown(reason="timeout")
 

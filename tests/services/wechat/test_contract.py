@@ -16,7 +16,7 @@ from domain.channels import (
     TradeState,
 )
 from domain.outcomes import Accepted, Outcome, Refusal, Rejected, Unknown
-from services.wechat import wire
+from services import channel_http
 from services.wechat.accounts import Account
 from services.wechat.client import WechatPay
 from services.wechat.signing import Fault
@@ -206,7 +206,7 @@ async def test_a_refund_that_was_committed_unseen_happens_once(
 async def test_a_late_answer_is_unknown(
     gateway: Gateway, pay: WechatPay, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "TOTAL_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(channel_http, "TOTAL_TIMEOUT_SECONDS", 0.3)
     order = new_order(new_number())
     gateway.spoil(account, "create", "delay", delay_seconds=1.0)
     assert await pay.create(account, order) == Unknown(reason="timeout")

@@ -1,6 +1,7 @@
-"""Control routes that all channels have alike: what truly moved, and callbacks sent again."""
+"""What channels' control interfaces have alike: bodies, the oracle, callbacks sent again."""
 
 from collections.abc import Callable
+from typing import Literal
 
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import JSONResponse
@@ -18,6 +19,18 @@ class Body(BaseModel):
     """What is asked of a control interface: a name nobody knows is a mistake."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class Attempt(Body):
+    """How a customer's try to pay goes; which payment is meant, each channel says."""
+
+    outcome: Literal["success", "fail"] = "success"
+    delay_seconds: float = Field(default=0.0, ge=0, le=7 * 24 * 3600)
+    """Before division by `speed`."""
+    amount_fen: int | None = Field(default=None, gt=0)
+    """What a mistaken gateway takes instead of the amount."""
+    cleared_late: bool = False
+    """Whether the money was taken before the payment was closed or expired."""
 
 
 class Resend(Body):

@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from fastapi import APIRouter, HTTPException
@@ -16,7 +16,7 @@ from sandbox.alipay.oracle import orders_moved
 from sandbox.alipay.protocol import AlipayError
 from sandbox.alipay.service import Alipay
 from sandbox.alipay.trades import PaymentRefused
-from sandbox.routes import Body, common_routes
+from sandbox.routes import Attempt, Body, common_routes
 from sandbox.wire import Json
 
 
@@ -27,7 +27,7 @@ class NewMerchant(Body):
     app_id: str | None = Field(default=None, pattern=r"^20[0-9]{14}$")
 
 
-class Payment(Body):
+class Payment(Attempt):
     """One try to pay, by the first given of `qr_code`, `url` (opened before), numbers.
 
     `fail`: the customer looks at it, which makes it a trade, and pays nothing.
@@ -39,10 +39,6 @@ class Payment(Body):
     trade_no: str | None = None
     out_trade_no: str | None = None
     buyer_id: str | None = None
-    outcome: Literal["success", "fail"] = "success"
-    delay_seconds: float = Field(default=0.0, ge=0, le=7 * 24 * 3600)
-    amount_fen: int | None = Field(default=None, gt=0)
-    cleared_late: bool = False
 
 
 class Habits(Body):

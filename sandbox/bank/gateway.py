@@ -26,7 +26,7 @@ from sandbox.bank.protocol import (
 )
 from sandbox.bank.service import Bank
 from sandbox.faults import BLEMISHES, Fault, FaultScript, Meeting, Operation
-from sandbox.part import ABORT
+from sandbox.gateways import cut, read_body
 from sandbox.store import Value
 from sandbox.wire import Json, dump, texts
 
@@ -205,10 +205,7 @@ class _Gateway:
         await asyncio.sleep(fault.delay_seconds)
         answer = self._answer(act, call, fault) if fault.is_effective else Response()
         if fault.fault in {Fault.DROP_BEFORE, Fault.DROP_AFTER_COMMIT}:
-            request.scope[ABORT]()
-            while (await request.receive())["type"] != "http.disconnect":
-                pass
-            return Response()
+            return await cut(request)
         if fault.fault is Fault.HTTP_202:
             return self._signed(202, call.request_id, dump({"code": "ACCEPTED"}), fault)
         if fault.fault in _BREAKDOWNS:
@@ -238,9 +235,5 @@ class _Gateway:
 
 
 async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise BankError(400, "BODY_TOO_LARGE")
-    return bytes(body)
+    refusal = BankError(400, "BODY_TOO_LARGE")
+    return await read_body(request, max_bytes=MAX_BODY_BYTES, too_large=refusal)

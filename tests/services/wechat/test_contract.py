@@ -20,7 +20,8 @@ from services import channel_http
 from services.wechat.accounts import Account
 from services.wechat.client import WechatPay
 from services.wechat.signing import Fault
-from tests.services.wechat.gateway import Gateway, NoticeEar, free_ports
+from tests.sandbox.outside import free_ports
+from tests.services.wechat.gateway import Gateway, NoticeEar
 from tests.services.wechat.platform import make_key
 from tests.services.wechat.steps import (
     ended_refund,
@@ -222,7 +223,7 @@ async def test_nobody_there_is_unknown(account: Account) -> None:
 async def test_a_stranger_with_another_certificate_is_not_spoken_to(
     account: Account, gateway: Gateway
 ) -> None:
-    async with httpx.AsyncClient(proxy=gateway.proxy_url, trust_env=False) as http:
+    async with httpx.AsyncClient(proxy=gateway.sandbox.proxy, trust_env=False) as http:
         outcome = await WechatPay(http).query(account, out_trade_no=new_number())
     assert outcome == Unknown(reason="ConnectError")
 

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 PUBLIC_NAME = "pay.paotui.example"
 HOST = "https://api.mch.weixin.qq.com"
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 T = TypeVar("T")
 _AGENT = {"User-Agent": "paotui-test", "Accept": "application/json"}
 

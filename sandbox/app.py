@@ -17,8 +17,9 @@ from sandbox.bank.part import create_part as create_bank
 from sandbox.card.part import create_part as create_card
 from sandbox.control import create_control
 from sandbox.faults import Faults
+from sandbox.gateways import ABORT
 from sandbox.internet import Authority, ConnectProxy, PublicInternet
-from sandbox.part import ABORT, Part
+from sandbox.part import Part
 from sandbox.people.control import create_people
 from sandbox.people.paying import at_cashiers
 from sandbox.people.sessions import People

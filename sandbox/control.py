@@ -5,26 +5,22 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from sandbox.faults import FaultScript
+from sandbox.habits import RefundOutcome
+from sandbox.routes import Body, common_routes
 from sandbox.wechat.complaints import ProblemType
 from sandbox.wechat.customers import Payment
-from sandbox.wechat.merchants import Habits, RefundOutcome
-from sandbox.wechat.oracle import money_moved
+from sandbox.wechat.oracle import orders_moved
 from sandbox.wechat.orders import PaymentRefused
-from sandbox.wechat.protocol import Json, WeChatError
+from sandbox.wechat.protocol import WeChatError
 from sandbox.wechat.refunds import RefundIsFinal, Resolution
 from sandbox.wechat.service import WeChatPay
-
-MAX_RESENDS = 200
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+from sandbox.wire import Json
 
 
-class NewMerchant(_Body):
+class NewMerchant(Body):
     """A merchant to make, or to find again by `mchid`."""
 
     name: str = ""
@@ -34,7 +30,7 @@ class NewMerchant(_Body):
     sp_mchid: str | None = Field(default=None, pattern=r"^[0-9]{8,32}$")
 
 
-class MerchantHabits(_Body):
+class MerchantHabits(Body):
     """Habits overridden for one merchant; what is left out stays, null follows everybody's."""
 
     speed: float | None = Field(default=None, gt=0, le=1e6)
@@ -52,24 +48,14 @@ class GeneralHabits(MerchantHabits):
     grey: float | None = Field(default=None, ge=0, le=1)
 
 
-class Resolve(_Body):
+class Resolve(Body):
     """How a refund ends by hand."""
 
     mchid: str
     status: Resolution
 
 
-class Resend(_Body):
-    """Which callback to send again, and how often."""
-
-    mchid: str
-    out_trade_no: str | None = None
-    out_refund_no: str | None = None
-    count: int = Field(default=1, ge=1, le=MAX_RESENDS)
-    concurrent: bool = False
-
-
-class FailingReceiver(_Body):
+class FailingReceiver(Body):
     """Why a receiver's shares are closed from now on; null: they are paid again."""
 
     account: str
@@ -87,7 +73,7 @@ class FailingReceiver(_Body):
     )
 
 
-class Complaint(_Body):
+class Complaint(Body):
     """What a customer complains about."""
 
     mchid: str
@@ -97,7 +83,7 @@ class Complaint(_Body):
     phone: str = Field(default="13800000000", pattern=r"^[0-9]{11}$")
 
 
-class Echo(_Body):
+class Echo(Body):
     """Where a merchant tests that it can read callbacks."""
 
     mchid: str
@@ -111,6 +97,7 @@ def create_control(wechat: WeChatPay) -> APIRouter:
     router.include_router(_fault_routes(wechat))
     router.include_router(_habit_routes(wechat))
     router.include_router(_event_routes(wechat))
+    router.include_router(common_routes(wechat.store, wechat.notices, orders_moved))
     return router
 
 
@@ -151,16 +138,6 @@ def _money_routes(wechat: WeChatPay) -> APIRouter:
         except RefundIsFinal as error:
             raise HTTPException(409, "refund_is_final") from error
 
-    @router.get("/oracle")
-    async def oracle(
-        mchid: str | None = None, out_trade_no: str | None = None, prefix: str | None = None
-    ) -> JSONResponse:
-        try:
-            moved = money_moved(wechat.store, mchid=mchid, out_trade_no=out_trade_no, prefix=prefix)
-        except ValueError as error:
-            raise HTTPException(413, str(error)) from error
-        return JSONResponse(moved)
-
     return router
 
 
@@ -190,22 +167,6 @@ def _fault_routes(wechat: WeChatPay) -> APIRouter:
         if not wechat.faults.disarm(fault_id):
             raise HTTPException(404, "no_such_fault")
         return {"disarmed": 1}
-
-    @router.post("/notifications/resend")
-    async def resend(body: Resend) -> list[int | None]:
-        number = body.out_refund_no or body.out_trade_no
-        if number is None:
-            raise HTTPException(422, "out_trade_no or out_refund_no is required")
-        answers = await wechat.notices.resend(
-            mchid=body.mchid,
-            number=number,
-            is_refund=body.out_refund_no is not None,
-            count=body.count,
-            concurrent=body.concurrent,
-        )
-        if answers is None:
-            raise HTTPException(404, "no_such_notification")
-        return answers
 
     return router
 
@@ -244,23 +205,20 @@ def _event_routes(wechat: WeChatPay) -> APIRouter:
 def _habit_routes(wechat: WeChatPay) -> APIRouter:
     router = APIRouter()
 
-    def shown(habits: Habits) -> dict[str, Any]:
-        return asdict(habits)
-
     @router.get("/settings")
     async def settings() -> dict[str, Any]:
-        return shown(wechat.merchants.habits())
+        return asdict(wechat.merchants.habits())
 
     @router.put("/settings")
     async def change_settings(body: GeneralHabits) -> dict[str, Any]:
-        wechat.merchants.change_habits(body.model_dump(exclude_none=True))
-        return shown(wechat.merchants.habits())
+        wechat.merchants.habits.change(body.model_dump(exclude_none=True))
+        return asdict(wechat.merchants.habits())
 
     @router.put("/merchants/{mchid}/settings")
     async def override_settings(mchid: str, body: MerchantHabits) -> dict[str, Any]:
         if wechat.merchants.find(mchid) is None:
             raise HTTPException(404, "no_such_merchant")
-        wechat.merchants.override_habits(mchid, body.model_dump(exclude_unset=True))
-        return shown(wechat.merchants.habits(mchid))
+        wechat.merchants.habits.override(mchid, body.model_dump(exclude_unset=True))
+        return asdict(wechat.merchants.habits(mchid))
 
     return router

@@ -237,17 +237,8 @@ class PublicInternet:
 
     async def post(
         self, url: str, *, content: bytes, headers: Mapping[str, str], timeout_seconds: float
-    ) -> int | None:
-        """POST to a public https URL; the status answered, or None when there was no answer."""
-        answer = await self.exchange(
-            url, content=content, headers=headers, timeout_seconds=timeout_seconds
-        )
-        return answer[0] if answer else None
-
-    async def exchange(
-        self, url: str, *, content: bytes, headers: Mapping[str, str], timeout_seconds: float
     ) -> tuple[int, bytes] | None:
-        """POST the same way, for those who also read what was answered."""
+        """POST to a public https URL; status and body answered, or None without an answer."""
         try:
             parts = httpx.URL(url)
             place = self._places.get(parts.host)

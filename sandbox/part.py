@@ -7,9 +7,6 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.types import ASGIApp
 
-ABORT = "sandbox.abort"
-"""Key in the ASGI scope of a function that cuts the connection."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:

@@ -13,16 +13,9 @@ from urllib.parse import urlencode
 
 from sandbox.alipay.merchants import Merchant, Merchants
 from sandbox.alipay.models import BillName
-from sandbox.alipay.protocol import (
-    BILL_HOST,
-    AlipayError,
-    Json,
-    china_time,
-    seconds_of,
-    success,
-    yuan,
-)
+from sandbox.alipay.protocol import BILL_HOST, AlipayError, china_time, seconds_of, success, yuan
 from sandbox.store import Store
+from sandbox.wire import Json
 
 ADDRESS_SECONDS = 30
 DAY_SECONDS = 24 * 3600

@@ -3,35 +3,31 @@
 import asyncio
 import sqlite3
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from sandbox.alipay.merchants import RefundOutcome, RoyaltyOutcome
 from sandbox.alipay.models import NewTrade, TradeName, parse
-from sandbox.alipay.oracle import money_moved
-from sandbox.alipay.protocol import AlipayError, Json
+from sandbox.alipay.oracle import orders_moved
+from sandbox.alipay.protocol import AlipayError
 from sandbox.alipay.service import Alipay
 from sandbox.alipay.trades import PaymentRefused
-
-MAX_RESENDS = 200
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+from sandbox.routes import Attempt, Body, common_routes
+from sandbox.wire import Json
 
 
-class NewMerchant(_Body):
+class NewMerchant(Body):
     """A merchant to make, or to find again by `seller_id`."""
 
     seller_id: str | None = Field(default=None, pattern=r"^2088[0-9]{12}$")
     app_id: str | None = Field(default=None, pattern=r"^20[0-9]{14}$")
 
 
-class Payment(_Body):
+class Payment(Attempt):
     """One try to pay, by the first given of `qr_code`, `url` (opened before), numbers.
 
     `fail`: the customer looks at it, which makes it a trade, and pays nothing.
@@ -43,13 +39,9 @@ class Payment(_Body):
     trade_no: str | None = None
     out_trade_no: str | None = None
     buyer_id: str | None = None
-    outcome: Literal["success", "fail"] = "success"
-    delay_seconds: float = Field(default=0.0, ge=0, le=7 * 24 * 3600)
-    amount_fen: int | None = Field(default=None, gt=0)
-    cleared_late: bool = False
 
 
-class Habits(_Body):
+class Habits(Body):
     """Habits to change; what is left out stays, null follows everybody's."""
 
     speed: float | None = Field(default=None, gt=0, le=1e6)
@@ -61,21 +53,12 @@ class Habits(_Body):
     early_bills: bool | None = None
 
 
-class Resend(_Body):
-    """Which callback to send again, and how often."""
-
-    seller_id: str
-    out_trade_no: str
-    out_refund_no: str | None = None
-    count: int = Field(default=1, ge=1, le=MAX_RESENDS)
-    concurrent: bool = False
-
-
 def create_control(alipay: Alipay) -> APIRouter:
     """Make the routes under `/control/alipay`; faults are armed at `/control/faults`."""
     router = APIRouter(prefix="/control/alipay")
     router.include_router(_money_routes(alipay))
     router.include_router(_habit_routes(alipay))
+    router.include_router(common_routes(alipay.store, alipay.notices, orders_moved))
     return router
 
 
@@ -111,29 +94,6 @@ def _money_routes(alipay: Alipay) -> APIRouter:
             return JSONResponse(refusal, 409)
         return JSONResponse({"trade_status": row["state"], "trade_no": row["trade_no"]})
 
-    @router.post("/notifications/resend")
-    async def resend(body: Resend) -> list[int | None]:
-        answers = await alipay.notices.resend(
-            seller_id=body.seller_id,
-            out_trade_no=body.out_trade_no,
-            out_request_no=body.out_refund_no,
-            count=body.count,
-            concurrent=body.concurrent,
-        )
-        if answers is None:
-            raise HTTPException(404, "no_such_notification")
-        return answers
-
-    @router.get("/oracle")
-    async def oracle(
-        mchid: str | None = None, out_trade_no: str | None = None, prefix: str | None = None
-    ) -> JSONResponse:
-        try:
-            moved = money_moved(alipay.store, mchid=mchid, out_trade_no=out_trade_no, prefix=prefix)
-        except ValueError as error:
-            raise HTTPException(413, str(error)) from error
-        return JSONResponse(moved)
-
     return router
 
 
@@ -146,14 +106,14 @@ def _habit_routes(alipay: Alipay) -> APIRouter:
 
     @router.put("/settings")
     async def change_settings(body: Habits) -> dict[str, Any]:
-        alipay.merchants.change_habits(body.model_dump(exclude_none=True))
+        alipay.merchants.habits.change(body.model_dump(exclude_none=True))
         return asdict(alipay.merchants.habits())
 
     @router.put("/merchants/{seller_id}/settings")
     async def override_settings(seller_id: str, body: Habits) -> dict[str, Any]:
         if alipay.merchants.find(seller_id) is None:
             raise HTTPException(404, "no_such_merchant")
-        alipay.merchants.override_habits(seller_id, body.model_dump(exclude_unset=True))
+        alipay.merchants.habits.override(seller_id, body.model_dump(exclude_unset=True))
         return asdict(alipay.merchants.habits(seller_id))
 
     return router

@@ -28,18 +28,17 @@ from sandbox.alipay.protocol import (
     CHANNEL,
     CLOCK_SKEW_SECONDS,
     AlipayError,
-    Json,
     business_error,
     dump,
-    is_signed,
     seconds_of,
-    sign,
     signed_text,
     yuan,
 )
 from sandbox.alipay.service import Alipay
 from sandbox.faults import BLEMISHES, Fault, FaultScript, Meeting, Operation
-from sandbox.part import ABORT
+from sandbox.gateways import cut, read_body
+from sandbox.keys import is_signed, sign
+from sandbox.wire import Json
 
 MAX_BODY_BYTES = 64 * 1024
 PAGES = frozenset({"alipay.trade.wap.pay", "alipay.trade.page.pay"})
@@ -159,7 +158,7 @@ class _Gateway:
         if fault is not None:
             await asyncio.sleep(fault.delay_seconds)
             if fault.fault in {Fault.DROP_BEFORE, Fault.DROP_AFTER_COMMIT}:
-                return await _cut(request)
+                return await cut(request)
             if fault.fault in _BROKEN:
                 return Response(status_code=_BROKEN[fault.fault])
             if fault.fault in BLEMISHES:
@@ -231,15 +230,12 @@ class _Gateway:
 
 async def _parameters(request: Request) -> dict[str, str]:
     """Return the parameters of query and form, each once; SDKs spread them as they like."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise _invalid("parameter", "请求体过大")
+    refusal = _invalid("parameter", "请求体过大")
+    body = await read_body(request, max_bytes=MAX_BODY_BYTES, too_large=refusal)
     try:
         query: bytes = request.scope["query_string"]
         pairs = parse_qsl(query.decode("ascii"), errors="strict")
-        pairs += parse_qsl(bytes(body).decode("ascii"), errors="strict")
+        pairs += parse_qsl(body.decode("ascii"), errors="strict")
     except ValueError as error:
         raise _invalid("encoding", "参数编码错误") from error
     parameters = dict(pairs)
@@ -259,7 +255,7 @@ async def _faulty_answer(request: Request, act: _Act, call: _Call, fault: FaultS
     await asyncio.sleep(fault.delay_seconds)
     node = _outcome(act, call) if fault.is_effective else {}
     if fault.fault in {Fault.DROP_BEFORE, Fault.DROP_AFTER_COMMIT}:
-        return await _cut(request)
+        return await cut(request)
     if fault.fault in _BROKEN:
         return Response(status_code=_BROKEN[fault.fault])
     if fault.fault in _DOUBTS:
@@ -267,16 +263,9 @@ async def _faulty_answer(request: Request, act: _Act, call: _Call, fault: FaultS
     return _signed(call, node, is_spoiled=fault.fault in BLEMISHES)
 
 
-async def _cut(request: Request) -> Response:
-    request.scope[ABORT]()
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    return Response()
-
-
 def _signed(call: _Call, node: Json, *, is_spoiled: bool = False) -> Response:
     content = dump(node)
-    signature = sign(call.merchant.alipay_key, "other bytes" if is_spoiled else content)
+    signature = sign(call.merchant.alipay_key, b"other" if is_spoiled else content.encode())
     name = call.method.replace(".", "_") + "_response"
     return _text(f'{{"{name}":{content},"sign":"{signature}"}}')
 

@@ -5,7 +5,8 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from sandbox.alipay.protocol import AlipayError, Json, business_error, fen, seconds_of
+from sandbox.alipay.protocol import AlipayError, business_error, fen, seconds_of
+from sandbox.wire import Json
 
 MAX_RECEIVERS = 20
 

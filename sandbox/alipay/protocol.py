@@ -1,24 +1,17 @@
 """The wire forms of Alipay's open gateway: signatures, refusals, amounts, times; no state."""
 
-import base64
-import hashlib
-import json
 import re
 import secrets
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
-from typing import Any
+from datetime import datetime
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
-from cryptography.hazmat.primitives.hashes import SHA256
+from sandbox import wire
+from sandbox.wire import CHINA_TIME, Json
 
 CHANNEL = "alipay"
 GATEWAY_HOST = "openapi.alipay.com"
 BILL_HOST = "dwbillcenter.alipay.com"
 CLOCK_SKEW_SECONDS = 300
-CHINA_TIME = timezone(timedelta(hours=8))
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 
 _YUAN = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,2}))?")
@@ -31,8 +24,6 @@ _MESSAGES = {
     "40005": "Call Limited",
     "40006": "Insufficient Permissions",
 }
-
-Json = dict[str, Any]
 
 
 class AlipayError(Exception):
@@ -63,37 +54,17 @@ def success(**fields: str | list[Json] | None) -> Json:
     return {"code": "10000", "msg": _MESSAGES["10000"], **shown}
 
 
-def signed_text(parameters: Mapping[str, str]) -> str:
+def signed_text(parameters: Mapping[str, str]) -> bytes:
     """Join what a signature covers: non-empty parameters by name (§2.1)."""
     chosen = sorted((name, value) for name, value in parameters.items() if value)
-    return "&".join(f"{name}={value}" for name, value in chosen)
-
-
-def sign(key: RSAPrivateKey, text: str) -> str:
-    """RSA2: RSASSA-PKCS1-v1_5 with SHA-256, base64."""
-    return base64.b64encode(key.sign(text.encode(), PKCS1v15(), SHA256())).decode()
-
-
-def is_signed(key: RSAPublicKey, text: str, signature: str) -> bool:
-    """Tell whether the base64 signature is right; a damaged one is simply wrong."""
-    try:
-        key.verify(base64.b64decode(signature, validate=True), text.encode(), PKCS1v15(), SHA256())
-    except (InvalidSignature, ValueError):
-        return False
-    return True
+    text = "&".join(f"{name}={value}" for name, value in chosen)
+    # Half a surrogate pair is signed by nobody.
+    return text.encode(errors="replace")
 
 
 def dump(value: object) -> str:
     """Serialise as the gateway does: compact, unescaped Chinese, escaped slashes."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    # A refused value may hold half a surrogate pair, which has no UTF-8 form.
-    return text.replace("/", "\\/").encode(errors="replace").decode()
-
-
-def parameters_hash(kind: str, body: Json) -> str:
-    """Tell identical parameters from others, whatever the order of their names."""
-    canonical = json.dumps([kind, body], sort_keys=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return wire.dump(value).decode().replace("/", "\\/")
 
 
 def yuan(fen: int) -> str:

@@ -6,9 +6,10 @@ import time
 from sandbox.alipay.merchants import Merchant, Merchants
 from sandbox.alipay.models import NewRefund, RefundName, TradeName
 from sandbox.alipay.notices import Notices
-from sandbox.alipay.protocol import Json, business_error, china_time, success, yuan
+from sandbox.alipay.protocol import business_error, china_time, success, yuan
 from sandbox.alipay.trades import Trades
 from sandbox.store import Store
+from sandbox.wire import Json
 
 WINDOW_SECONDS = 365 * 24 * 3600
 SPACING_SECONDS = 3.0

@@ -6,17 +6,10 @@ import time
 from sandbox.alipay.merchants import Merchant, Merchants
 from sandbox.alipay.models import NewSettlement, Relation, SettlementName, TradeName
 from sandbox.alipay.notices import Notices
-from sandbox.alipay.protocol import (
-    Json,
-    business_error,
-    china_time,
-    number,
-    parameters_hash,
-    success,
-    yuan,
-)
+from sandbox.alipay.protocol import business_error, china_time, number, success, yuan
 from sandbox.alipay.trades import Trades
 from sandbox.store import Store
+from sandbox.wire import Json, parameters_hash
 
 
 class Royalties:

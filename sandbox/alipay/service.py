@@ -1,9 +1,5 @@
 """Alipay put together, and the clockwork that ends trades and refunds and sends callbacks."""
 
-import asyncio
-import time
-from contextlib import suppress
-
 from sandbox.alipay.bills import Bills
 from sandbox.alipay.merchants import Merchants
 from sandbox.alipay.notices import Notices
@@ -15,8 +11,6 @@ from sandbox.faults import Faults
 from sandbox.internet import PublicInternet
 from sandbox.settings import Settings
 from sandbox.store import Store
-
-MAX_SLEEP_SECONDS = 30.0
 
 
 class Alipay:
@@ -40,20 +34,6 @@ class Alipay:
 
     async def run(self) -> None:
         """End what is due and send callbacks when their time comes, until cancelled."""
-        wake = self.notices.wake
-        try:
-            while True:
-                wake.clear()
-                now = time.time()
-                moments = [
-                    self.trades.close_due(now),
-                    self.refunds.settle_due(now),
-                    self.royalties.settle_due(now),
-                    self.notices.send_due(now),
-                ]
-                ahead = [moment - time.time() for moment in moments if moment is not None]
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(max(0.0, min([*ahead, MAX_SLEEP_SECONDS]))):
-                        await wake.wait()
-        finally:
-            await self.notices.stop()
+        await self.notices.run(
+            self.trades.close_due, self.refunds.settle_due, self.royalties.settle_due
+        )

@@ -7,17 +7,9 @@ import time
 from sandbox.alipay.merchants import Merchant
 from sandbox.alipay.models import NewTrade, TradeName
 from sandbox.alipay.notices import Notices
-from sandbox.alipay.protocol import (
-    Json,
-    business_error,
-    china_time,
-    number,
-    parameters_hash,
-    seconds_of,
-    success,
-    yuan,
-)
+from sandbox.alipay.protocol import business_error, china_time, number, seconds_of, success, yuan
 from sandbox.store import Store
+from sandbox.wire import Json, parameters_hash
 
 DEFAULT_EXPIRY_SECONDS = 15 * 24 * 3600
 SERVICE_FEE_BASIS_POINTS = 60

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from sandbox.bank.protocol import BankError, token
 from sandbox.internet import private_pem
+from sandbox.keys import load_rsa_key, make_rsa_key
 from sandbox.store import Store, Value
-from sandbox.wechat.keys import load_rsa_key, make_rsa_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,75 +5,60 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from sandbox.bank.customers import Cashier, Payment
-from sandbox.bank.oracle import money_moved
+from sandbox.bank.oracle import orders_moved
 from sandbox.bank.payments import PaymentRefused
 from sandbox.bank.payouts import Resolution as TransferResolution
 from sandbox.bank.payouts import TransferIsFinal
 from sandbox.bank.protocol import BankError
 from sandbox.bank.refunds import RefundIsFinal, Resolution
 from sandbox.bank.service import Bank
-from sandbox.wechat.protocol import Json
-
-MAX_RESENDS = 200
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+from sandbox.routes import Body, common_routes
+from sandbox.wire import Json
 
 
-class NewMerchant(_Body):
+class NewMerchant(Body):
     """A client to make, or to find again by `account`."""
 
     account: str | None = Field(default=None, pattern=r"^[0-9]{8,32}$")
 
 
-class NewWallet(_Body):
+class NewWallet(Body):
     """A wallet to open or find, and what to put into it."""
 
     wallet: str | None = Field(default=None, pattern=r"^[0-9A-Za-z-]{2,64}$")
     top_up_fen: int = Field(default=0, ge=0, le=10**11)
 
 
-class NewPayee(_Body):
+class NewPayee(Body):
     """Somebody to pay out to, and how every transfer to them ends; PROCESSING: by hand."""
 
     outcome: Literal["SUCCESS", "FAILED", "PROCESSING"] = "SUCCESS"
     reason: str = "ACCOUNT_CLOSED"
 
 
-class Fund(_Body):
+class Fund(Body):
     """Money from outside onto a client's account."""
 
     account: str
     amount_fen: int = Field(gt=0, le=10**12)
 
 
-class ResolveRefund(_Body):
+class ResolveRefund(Body):
     """How a refund ends by hand."""
 
     mchid: str
     status: Resolution
 
 
-class ResolveTransfer(_Body):
+class ResolveTransfer(Body):
     """How a transfer ends by hand."""
 
     account: str
     status: TransferResolution
     reason: str = "ACCOUNT_CLOSED"
-
-
-class Resend(_Body):
-    """Which callback to send again, and how often."""
-
-    mchid: str
-    out_trade_no: str | None = None
-    out_refund_no: str | None = None
-    count: int = Field(default=1, ge=1, le=MAX_RESENDS)
-    concurrent: bool = False
 
 
 def create_control(bank: Bank) -> APIRouter:
@@ -82,6 +67,7 @@ def create_control(bank: Bank) -> APIRouter:
     router.include_router(_holder_routes(bank))
     router.include_router(_money_routes(bank))
     router.include_router(_oracle_routes(bank))
+    router.include_router(common_routes(bank.store, bank.notices, orders_moved))
     return router
 
 
@@ -162,22 +148,6 @@ def _money_routes(bank: Bank) -> APIRouter:
         except TransferIsFinal as error:
             raise HTTPException(409, "transfer_is_final") from error
 
-    @router.post("/notifications/resend")
-    async def resend(body: Resend) -> list[int | None]:
-        number = body.out_refund_no or body.out_trade_no
-        if number is None:
-            raise HTTPException(422, "out_trade_no or out_refund_no is required")
-        answers = await bank.notices.resend(
-            account=body.mchid,
-            number=number,
-            is_refund=body.out_refund_no is not None,
-            count=body.count,
-            concurrent=body.concurrent,
-        )
-        if answers is None:
-            raise HTTPException(404, "no_such_notification")
-        return answers
-
     return router
 
 
@@ -188,16 +158,6 @@ def _oracle_routes(bank: Bank) -> APIRouter:
     async def make_ready(day: date) -> Json:
         bank.statements.make_ready(day)
         return {"day": day.isoformat()}
-
-    @router.get("/oracle")
-    async def oracle(
-        mchid: str | None = None, out_trade_no: str | None = None, prefix: str | None = None
-    ) -> JSONResponse:
-        try:
-            moved = money_moved(bank.store, mchid=mchid, out_trade_no=out_trade_no, prefix=prefix)
-        except ValueError as error:
-            raise HTTPException(413, str(error)) from error
-        return JSONResponse(moved)
 
     @router.get("/payouts/oracle")
     async def payouts(account: str | None = None, prefix: str | None = None) -> dict[str, Any]:

@@ -4,18 +4,14 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict, Field
 
 from sandbox.bank.payments import PaymentRefused, Payments
-from sandbox.wechat.merchants import Habits
+from sandbox.habits import Habits
+from sandbox.routes import Attempt
 
 
-class Payment(BaseModel):
+class Payment(Attempt):
     """One try to pay, by the first given of `confirm_url`, `code_url`, the client's number."""
-
-    model_config = ConfigDict(extra="forbid")
 
     confirm_url: str | None = None
     code_url: str | None = None
@@ -23,10 +19,6 @@ class Payment(BaseModel):
     out_trade_no: str | None = None
     wallet: str = ""
     """Whose money; may be left out for e-CNY, and where the payment names its payer."""
-    outcome: Literal["success", "fail"] = "success"
-    delay_seconds: float = Field(default=0.0, ge=0, le=7 * 24 * 3600)
-    amount_fen: int | None = Field(default=None, gt=0)
-    cleared_late: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import json
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -27,9 +26,9 @@ from sandbox.bank.protocol import (
 )
 from sandbox.bank.service import Bank
 from sandbox.faults import BLEMISHES, Fault, FaultScript, Meeting, Operation
-from sandbox.part import ABORT
+from sandbox.gateways import cut, read_body
 from sandbox.store import Value
-from sandbox.wechat.protocol import Json, dump
+from sandbox.wire import Json, dump, texts
 
 MAX_BODY_BYTES = 512 * 1024
 REQUESTS_KEPT_SECONDS = 24 * 3600
@@ -177,7 +176,7 @@ class _Gateway:
             raise BankError(409, "REQUEST_ID_REUSED", "X-Request-ID")
 
     def _meeting(self, operation: Operation, call: _Call) -> Meeting:
-        numbers = _texts(call.body) | dict(call.path)
+        numbers = texts(call.body) | dict(call.path)
         out_trade_no = numbers.get("out_trade_no") or numbers.get("batch_id")
         if out_trade_no is None and "transaction_id" in numbers:
             row = self._bank.payments.find_paid(call.client.account, numbers["transaction_id"])
@@ -206,10 +205,7 @@ class _Gateway:
         await asyncio.sleep(fault.delay_seconds)
         answer = self._answer(act, call, fault) if fault.is_effective else Response()
         if fault.fault in {Fault.DROP_BEFORE, Fault.DROP_AFTER_COMMIT}:
-            request.scope[ABORT]()
-            while (await request.receive())["type"] != "http.disconnect":
-                pass
-            return Response()
+            return await cut(request)
         if fault.fault is Fault.HTTP_202:
             return self._signed(202, call.request_id, dump({"code": "ACCEPTED"}), fault)
         if fault.fault in _BREAKDOWNS:
@@ -239,20 +235,5 @@ class _Gateway:
 
 
 async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise BankError(400, "BODY_TOO_LARGE")
-    return bytes(body)
-
-
-def _texts(body: bytes) -> dict[str, str]:
-    """Return the texts on a body's first level; nothing of a body that is no JSON object."""
-    try:
-        parsed = json.loads(body or b"{}")
-    except (ValueError, RecursionError):
-        return {}
-    if not isinstance(parsed, dict):
-        return {}
-    return {name: value for name, value in parsed.items() if isinstance(value, str)}
+    refusal = BankError(400, "BODY_TOO_LARGE")
+    return await read_body(request, max_bytes=MAX_BODY_BYTES, too_large=refusal)

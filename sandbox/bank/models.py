@@ -7,8 +7,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from sandbox.bank.protocol import BankError
-from sandbox.wechat.models import NotifyUrl, OutTradeNo
-from sandbox.wechat.protocol import Json
+from sandbox.wire import Json, NotifyUrl, OutTradeNo
 
 MAX_LINES = 1000
 MAX_RECEIVERS = 50

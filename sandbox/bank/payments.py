@@ -9,7 +9,7 @@ from sandbox.bank.models import PaymentBody, parse
 from sandbox.bank.notices import Notices
 from sandbox.bank.protocol import CURRENCY, HOST, BankError, token
 from sandbox.store import Store, Value
-from sandbox.wechat.protocol import Json, china_time, number, parameters_hash
+from sandbox.wire import Json, china_time, number, parameters_hash
 
 CODE_URL = "ecny://pay/"
 CONFIRM_URL = f"https://{HOST}/confirm/"

@@ -8,9 +8,9 @@ from typing import Any, Literal
 from sandbox.bank.accounts import Accounts, Client
 from sandbox.bank.models import BatchBody, parse
 from sandbox.bank.protocol import CURRENCY, BankError
+from sandbox.habits import Habits
 from sandbox.store import Store, Value
-from sandbox.wechat.merchants import Habits
-from sandbox.wechat.protocol import Json, number, parameters_hash
+from sandbox.wire import Json, number, parameters_hash
 
 TRANSFER_SECONDS = 5.0
 """How long a transfer is on its way, before division by the speed."""

@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 from sandbox.faults import Blemish
 from sandbox.internet import private_pem, write_private
-from sandbox.wechat.keys import load_rsa_key, make_rsa_key
-from sandbox.wechat.protocol import is_signed, sign
+from sandbox.keys import is_signed, load_rsa_key, make_rsa_key, public_pem, sign
 
 CHANNEL = "bank"
 HOST = "bank.sandbox"
@@ -88,9 +86,7 @@ def load_bank_key(home: Path) -> BankKey:
     if not path.exists():
         write_private(path, private_pem(make_rsa_key()))
     key = load_rsa_key(path.read_bytes())
-    pem = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    pem = public_pem(key)
     key_id = "bank-" + hashlib.sha256(pem).hexdigest()[:16]
     return BankKey(key_id=key_id, key=key, public_key_pem=pem.decode())
 

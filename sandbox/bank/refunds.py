@@ -10,9 +10,9 @@ from sandbox.bank.models import RefundBody, parse
 from sandbox.bank.notices import Notices
 from sandbox.bank.payments import Payments
 from sandbox.bank.protocol import CURRENCY, BankError
+from sandbox.habits import GeneralHabits
 from sandbox.store import Store, Value
-from sandbox.wechat.merchants import Habits
-from sandbox.wechat.protocol import Json, china_time, number, parameters_hash
+from sandbox.wire import Json, china_time, number, parameters_hash
 
 REFUND_WINDOW_SECONDS = 365 * 24 * 3600
 MAX_REFUNDS_PER_PAYMENT = 50
@@ -34,7 +34,7 @@ class Refunds:
         accounts: Accounts,
         payments: Payments,
         notices: Notices,
-        habits: Callable[[], Habits],
+        habits: Callable[[], GeneralHabits],
     ) -> None:
         """Keep refunds in the store and announce their ends through the notices."""
         self._store = store

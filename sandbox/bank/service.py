@@ -1,9 +1,5 @@
 """The bank put together, and the clockwork that ends what is on its way and sends callbacks."""
 
-import asyncio
-import time
-from contextlib import suppress
-
 from sandbox.bank.accounts import Accounts
 from sandbox.bank.notices import Notices
 from sandbox.bank.payments import Payments
@@ -14,12 +10,10 @@ from sandbox.bank.schema import create_tables
 from sandbox.bank.splits import Splits
 from sandbox.bank.statements import Statements
 from sandbox.faults import Faults
+from sandbox.habits import GeneralHabits, HabitBook
 from sandbox.internet import PublicInternet
 from sandbox.settings import Settings
 from sandbox.store import Store
-from sandbox.wechat.merchants import Merchants
-
-MAX_SLEEP_SECONDS = 30.0
 
 
 class Bank:
@@ -31,7 +25,8 @@ class Bank:
         """Wire the parts; nothing runs until `run`."""
         create_tables(store)
         # Everybody's habits are one setting of the sandbox, whichever channel has it.
-        self.habits = Merchants(store, settings.speed).habits
+        initial = GeneralHabits(speed=settings.speed)
+        self.habits = HabitBook(store=store, initial=initial, name="habits")
         self.store = store
         self.key = load_bank_key(settings.home)
         self.faults = faults
@@ -54,21 +49,6 @@ class Bank:
 
     async def run(self) -> None:
         """End refunds, shares and transfers and send callbacks in time, until cancelled."""
-        wake = self.notices.wake
-        clocks = (
-            self.refunds.settle_due,
-            self.splits.settle_due,
-            self.payouts.settle_due,
-            self.notices.send_due,
+        await self.notices.run(
+            self.refunds.settle_due, self.splits.settle_due, self.payouts.settle_due
         )
-        try:
-            while True:
-                wake.clear()
-                now = time.time()
-                moments = [clock(now) for clock in clocks]
-                ahead = [moment - time.time() for moment in moments if moment is not None]
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(max(0.0, min([*ahead, MAX_SLEEP_SECONDS]))):
-                        await wake.wait()
-        finally:
-            await self.notices.stop()

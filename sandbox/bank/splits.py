@@ -8,9 +8,9 @@ from sandbox.bank.accounts import Accounts, Client
 from sandbox.bank.models import Receiver, ReturnBody, SplitBody, UnfreezeBody, parse
 from sandbox.bank.payments import Payments
 from sandbox.bank.protocol import CURRENCY, BankError
+from sandbox.habits import Habits
 from sandbox.store import Store, Value
-from sandbox.wechat.merchants import Habits
-from sandbox.wechat.protocol import Json, parameters_hash
+from sandbox.wire import Json, parameters_hash
 
 SHARE_SECONDS = 2.0
 """How long a share stays PENDING, before division by the speed."""

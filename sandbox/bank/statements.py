@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from sandbox.bank.accounts import Client
 from sandbox.bank.protocol import CURRENCY, BankError
 from sandbox.store import Store
-from sandbox.wechat.protocol import CHINA_TIME, Json, china_time, dump
+from sandbox.wire import CHINA_TIME, Json, china_time, dump
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 

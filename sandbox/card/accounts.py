@@ -1,11 +1,11 @@
 """Stripe accounts of merchants: their keys, their webhook endpoint, and the habits of everybody."""
 
-import json
 import secrets
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from sandbox.card.wire import make_id
+from sandbox.habits import HabitBook, Habits
 from sandbox.store import Store
 
 RefundOutcome = Literal["succeeded", "failed", "pending"]
@@ -20,19 +20,14 @@ _TABLE = """CREATE TABLE IF NOT EXISTS card_accounts (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Habits:
-    """How Stripe behaves; durations are divided by `speed`, signed times never."""
+class StripeHabits(Habits):
+    """How Stripe behaves."""
 
-    speed: float
     refund_seconds: float = 5.0
     """How long a refund stays pending; 0 answers its end at once."""
     refund_outcome: RefundOutcome = "succeeded"
     dispute_seconds: float = 24 * 3600.0
     """How long after a payment the card `dispute_later` disputes it."""
-
-    def seconds(self, seconds: float) -> float:
-        """Return a duration at this speed."""
-        return seconds / self.speed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +48,8 @@ class Accounts:
     def __init__(self, store: Store, initial_speed: float) -> None:
         """Serve accounts of the store; `initial_speed` holds until another is set."""
         self._store = store
-        self._initial = Habits(speed=initial_speed)
+        initial = StripeHabits(speed=initial_speed)
+        self.habits = HabitBook(store=store, initial=initial, name="card_habits")
         store.run(_TABLE)
 
     def ensure(
@@ -90,18 +86,3 @@ class Accounts:
         """Return whose secret key it is."""
         row = self._store.one("SELECT * FROM card_accounts WHERE secret_key = :key", key=secret_key)
         return Account(**dict(row)) if row else None
-
-    def habits(self) -> Habits:
-        """Return the habits in force."""
-        row = self._store.one("SELECT value FROM settings WHERE name = 'card_habits'")
-        return replace(self._initial, **(json.loads(row["value"]) if row else {}))
-
-    def change_habits(self, changes: dict[str, Any]) -> Habits:
-        """Change habits by the names of the fields of `Habits`."""
-        habits = replace(self.habits(), **changes)
-        self._store.run(
-            "INSERT INTO settings VALUES ('card_habits', :value)"
-            " ON CONFLICT (name) DO UPDATE SET value = :value",
-            value=json.dumps(asdict(habits)),
-        )
-        return habits

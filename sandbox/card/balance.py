@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from sandbox.card.objects import Objects
-from sandbox.card.wire import Json, make_id
+from sandbox.card.wire import make_id
+from sandbox.wire import Json
 
 FEE_PER_MILLE = 34
 FEE_FIXED_FEN = 200

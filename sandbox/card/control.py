@@ -7,25 +7,21 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from sandbox.card.accounts import RefundOutcome
 from sandbox.card.intents import CONFIRMABLE
 from sandbox.card.methods import KIND
-from sandbox.card.oracle import money_moved
+from sandbox.card.oracle import orders_moved
 from sandbox.card.params import Confirm
 from sandbox.card.refunds import Ending, RefundIsFinal
 from sandbox.card.service import Stripe
-from sandbox.card.wire import Json, StripeError
-
-MAX_RESENDS = 200
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+from sandbox.card.wire import StripeError
+from sandbox.routes import Body, common_routes
+from sandbox.wire import Json
 
 
-class NewAccount(_Body):
+class NewAccount(Body):
     """An account to make, or to find again by its id."""
 
     account: str | None = Field(default=None, pattern=r"^acct_[0-9A-Za-z]{1,32}$")
@@ -33,7 +29,7 @@ class NewAccount(_Body):
     webhook_url: str | None = Field(default=None, pattern=r"^https://\S+$", max_length=2048)
 
 
-class Which(_Body):
+class Which(Body):
     """A payment, by what the customer's device was given or by the merchant's number."""
 
     client_secret: str | None = None
@@ -60,7 +56,7 @@ class NewDispute(Which):
     reason: Literal["fraudulent", "product_not_received", "duplicate", "general"] = "fraudulent"
 
 
-class Owner(_Body):
+class Owner(Body):
     """Whose object it is."""
 
     account: str
@@ -72,16 +68,7 @@ class Resolve(Owner):
     status: Ending
 
 
-class Resend(Owner):
-    """Which event to send again, and how often."""
-
-    out_trade_no: str | None = None
-    out_refund_no: str | None = None
-    count: int = Field(default=1, ge=1, le=MAX_RESENDS)
-    concurrent: bool = False
-
-
-class ChangedHabits(_Body):
+class ChangedHabits(Body):
     """Habits of everybody; what is left out stays."""
 
     speed: float | None = Field(default=None, gt=0, le=1e6)
@@ -96,6 +83,7 @@ def create_control(stripe: Stripe) -> APIRouter:
     router.include_router(_customer_routes(stripe))
     router.include_router(_bank_routes(stripe))
     router.include_router(_desk_routes(stripe))
+    router.include_router(common_routes(stripe.store, stripe.events, orders_moved))
     return router
 
 
@@ -170,16 +158,6 @@ def _bank_routes(stripe: Stripe) -> APIRouter:
         except RefundIsFinal as error:
             raise HTTPException(409, "refund_is_final") from error
 
-    @router.get("/oracle")
-    async def oracle(
-        mchid: str | None = None, out_trade_no: str | None = None, prefix: str | None = None
-    ) -> JSONResponse:
-        try:
-            moved = money_moved(stripe.store, mchid=mchid, out_trade_no=out_trade_no, prefix=prefix)
-        except ValueError as error:
-            raise HTTPException(413, str(error)) from error
-        return JSONResponse(moved)
-
     return router
 
 
@@ -197,29 +175,14 @@ def _desk_routes(stripe: Stripe) -> APIRouter:
             "webhook_url": account.webhook_url,
         }
 
-    @router.post("/notifications/resend")
-    async def resend(body: Resend) -> list[int | None]:
-        number = body.out_refund_no or body.out_trade_no
-        if number is None:
-            raise HTTPException(422, "out_trade_no or out_refund_no is required")
-        answers = await stripe.events.resend(
-            account=body.account,
-            number=number,
-            is_refund=body.out_refund_no is not None,
-            count=body.count,
-            concurrent=body.concurrent,
-        )
-        if answers is None:
-            raise HTTPException(404, "no_such_notification")
-        return answers
-
     @router.get("/settings")
     async def settings() -> dict[str, Any]:
         return asdict(stripe.accounts.habits())
 
     @router.put("/settings")
     async def change_settings(body: ChangedHabits) -> dict[str, Any]:
-        return asdict(stripe.accounts.change_habits(body.model_dump(exclude_none=True)))
+        stripe.accounts.habits.change(body.model_dump(exclude_none=True))
+        return asdict(stripe.accounts.habits())
 
     return router
 

@@ -8,7 +8,8 @@ from sandbox.card.balance import DISPUTE_FEE_FEN, Balance
 from sandbox.card.events import Events
 from sandbox.card.objects import Objects
 from sandbox.card.params import Retrieve, UpdateDispute, read
-from sandbox.card.wire import Json, bad_request, make_id, shown
+from sandbox.card.wire import bad_request, make_id, shown
+from sandbox.wire import Json
 
 ANSWER_WITHIN_SECONDS = 7 * 24 * 3600
 OPEN = frozenset({"needs_response", "under_review"})

@@ -19,7 +19,6 @@ from sandbox.card.service import Stripe
 from sandbox.card.wire import (
     API_VERSION,
     CHANNEL,
-    Json,
     StripeError,
     dump,
     make_id,
@@ -28,8 +27,9 @@ from sandbox.card.wire import (
     shown,
 )
 from sandbox.faults import Fault, FaultScript, Meeting, Operation
-from sandbox.part import ABORT
+from sandbox.gateways import cut, read_body
 from sandbox.store import Store
+from sandbox.wire import Json
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_KEY_CHARACTERS = 255
@@ -227,19 +227,16 @@ class _Gateway:
         key = request.headers.get("Idempotency-Key") if request.method == "POST" else None
         if key is not None and not 0 < len(key) <= MAX_KEY_CHARACTERS:
             raise StripeError(400, "idempotency_error", "Keys have 1 to 255 characters.")
-        body = bytearray(request.scope["query_string"])
+        body: bytes = request.scope["query_string"]
         if request.method == "POST":
-            body.clear()
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise StripeError(413, "invalid_request_error", "Request body is too large")
+            refusal = StripeError(413, "invalid_request_error", "Request body is too large")
+            body = await read_body(request, max_bytes=MAX_BODY_BYTES, too_large=refusal)
         return _Call(
             account=account,
             method=request.method,
             url=request.url.path,
             path=request.path_params,
-            params=parse_form(bytes(body)),
+            params=parse_form(body),
             key=key,
         )
 
@@ -304,10 +301,7 @@ class _Gateway:
         remembered = breakdown if breakdown is not None and breakdown.began else None
         answer = self._perform(act, call, remembered) if fault.is_effective else Response()
         if fault.fault in {Fault.DROP_BEFORE, Fault.DROP_AFTER_COMMIT}:
-            request.scope[ABORT]()
-            while (await request.receive())["type"] != "http.disconnect":
-                pass
-            return Response()
+            return await cut(request)
         if fault.fault is Fault.HTTP_202:
             return _answer(202, {})
         return answer if breakdown is None else _answer(breakdown.status, breakdown.body)

@@ -10,7 +10,8 @@ from sandbox.card.events import Events
 from sandbox.card.methods import Methods
 from sandbox.card.objects import Objects
 from sandbox.card.params import Cancel, Capture, Confirm, CreateIntent, Search, read
-from sandbox.card.wire import Json, StripeError, bad_request, make_id, shown
+from sandbox.card.wire import StripeError, bad_request, make_id, shown
+from sandbox.wire import Json
 
 HOLD_SECONDS = 7 * 24 * 3600
 SEARCH_LAG_SECONDS = 60

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from sandbox.card.objects import Objects
 from sandbox.card.params import CreateCustomer, ListMethods, Retrieve, read
-from sandbox.card.wire import Json, bad_request, make_id, shown
+from sandbox.card.wire import bad_request, make_id, shown
+from sandbox.wire import Json
 
 KIND = r"^(ok|3ds|3ds_fail|expired_card|dispute_later|declined:[a-z_]{1,60})$"
 """How a card behaves; `declined:` names Stripe's decline code."""

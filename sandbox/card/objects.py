@@ -5,8 +5,9 @@ import sqlite3
 import time
 
 from sandbox.card.params import Listing
-from sandbox.card.wire import Json, missing, shown
+from sandbox.card.wire import missing, shown
 from sandbox.store import Store
+from sandbox.wire import Json
 
 MAX_DUE = 500
 _TABLES = (

@@ -4,7 +4,8 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from sandbox.card.wire import Json, bad_request
+from sandbox.card.wire import bad_request
+from sandbox.wire import Json
 
 MAX_AMOUNT = 99_999_999
 Amount = Annotated[int, Field(ge=1, le=MAX_AMOUNT)]

@@ -9,7 +9,8 @@ from sandbox.card.balance import Balance
 from sandbox.card.events import Events
 from sandbox.card.objects import Objects
 from sandbox.card.params import CreateRefund, ListRefunds, read
-from sandbox.card.wire import Json, bad_request, make_id, shown
+from sandbox.card.wire import bad_request, make_id, shown
+from sandbox.wire import Json
 
 Ending = Literal["succeeded", "failed", "canceled"]
 ALIVE = frozenset({"pending", "succeeded"})

@@ -1,7 +1,5 @@
 """Stripe put together, and the clockwork that ends refunds, opens disputes and sends webhooks."""
 
-import asyncio
-import time
 from contextlib import suppress
 
 from sandbox.card.accounts import Accounts
@@ -12,13 +10,12 @@ from sandbox.card.intents import Intents
 from sandbox.card.methods import Methods
 from sandbox.card.objects import Objects
 from sandbox.card.refunds import Refunds
-from sandbox.card.wire import Json, StripeError
+from sandbox.card.wire import StripeError
 from sandbox.faults import Faults
 from sandbox.internet import PublicInternet
 from sandbox.settings import Settings
 from sandbox.store import Store
-
-MAX_SLEEP_SECONDS = 30.0
+from sandbox.wire import Json
 
 
 class Stripe:
@@ -58,23 +55,15 @@ class Stripe:
 
     async def run(self) -> None:
         """Do what comes due and send webhooks, until cancelled."""
-        wake = self.events.wake
-        try:
-            while True:
-                wake.clear()
-                now = time.time()
-                for account, body in self.objects.due(now):
-                    with self.store.transaction():
-                        self._do_due(account, body)
-                moments = [self.objects.next_due(), self.events.send_due(now)]
-                ahead = [moment - time.time() for moment in moments if moment is not None]
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(max(0.0, min([*ahead, MAX_SLEEP_SECONDS]))):
-                        await wake.wait()
-        finally:
-            await self.events.stop()
+        await self.events.run(self._do_due)
 
-    def _do_due(self, account: str, body: Json) -> None:
+    def _do_due(self, now: float) -> float | None:
+        for account, body in self.objects.due(now):
+            with self.store.transaction():
+                self._do(account, body)
+        return self.objects.next_due()
+
+    def _do(self, account: str, body: Json) -> None:
         if body["object"] == "refund":
             self.refunds.settle(account, body)
         elif body["object"] == "payment_intent":

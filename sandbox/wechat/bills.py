@@ -12,7 +12,8 @@ from datetime import time as time_of_day
 from sandbox.store import Store
 from sandbox.wechat.flows import yuan
 from sandbox.wechat.merchants import Merchant, Merchants
-from sandbox.wechat.protocol import CHINA_TIME, Json, WeChatError, parameter_error
+from sandbox.wechat.protocol import WeChatError, parameter_error
+from sandbox.wire import CHINA_TIME, Json
 
 READY_AT = time_of_day(10)
 """On the next day."""

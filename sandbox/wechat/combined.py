@@ -18,7 +18,8 @@ from sandbox.wechat.orders import (
     require_own_appid,
     require_own_mchid,
 )
-from sandbox.wechat.protocol import Json, WeChatError, parameter_error, parameters_hash
+from sandbox.wechat.protocol import WeChatError, parameter_error
+from sandbox.wire import Json, parameters_hash
 
 _PART_NAMES = (
     *("trade_type", "trade_state", "bank_type", "attach", "success_time"),

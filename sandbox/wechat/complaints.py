@@ -19,7 +19,8 @@ from sandbox.wechat.models import (
 )
 from sandbox.wechat.notices import Notices
 from sandbox.wechat.orders import Orders
-from sandbox.wechat.protocol import CHINA_TIME, OAEP, Json, WeChatError, china_time, parameter_error
+from sandbox.wechat.protocol import OAEP, WeChatError, parameter_error
+from sandbox.wire import CHINA_TIME, Json, china_time
 
 ProblemType = Literal["REFUND", "SERVICE_NOT_WORK", "OTHERS"]
 MAX_SPAN = timedelta(days=30)

@@ -4,20 +4,17 @@ import asyncio
 import sqlite3
 import time
 from dataclasses import dataclass
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from sandbox.keys import is_signed
+from sandbox.routes import Attempt, Body
 from sandbox.wechat.combined import Combined
 from sandbox.wechat.merchants import Merchants
 from sandbox.wechat.orders import Orders, PaymentRefused
-from sandbox.wechat.protocol import is_signed, signed_lines
+from sandbox.wechat.protocol import signed_lines
 
 
-class PayParameters(BaseModel):
+class PayParameters(Body):
     """What a mini-program hands to `wx.requestPayment`, with the appId it runs under (§1.10)."""
-
-    model_config = ConfigDict(extra="forbid")
 
     appId: str  # noqa: N815 (WeChat's name, as the next ones)
     timeStamp: str  # noqa: N815
@@ -27,10 +24,8 @@ class PayParameters(BaseModel):
     paySign: str  # noqa: N815
 
 
-class Payment(BaseModel):
+class Payment(Attempt):
     """One try to pay, by the first given of `parameters`, a URL, the merchant's number."""
-
-    model_config = ConfigDict(extra="forbid")
 
     parameters: PayParameters | None = None
     code_url: str | None = None
@@ -38,10 +33,6 @@ class Payment(BaseModel):
     mchid: str | None = None
     out_trade_no: str | None = None
     openid: str | None = None
-    outcome: Literal["success", "fail"] = "success"
-    delay_seconds: float = Field(default=0.0, ge=0, le=7 * 24 * 3600)
-    amount_fen: int | None = Field(default=None, gt=0)
-    cleared_late: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,9 @@ from sandbox.faults import Operation
 from sandbox.wechat.bills import Download
 from sandbox.wechat.merchants import Merchant
 from sandbox.wechat.orders import require_own_mchid
-from sandbox.wechat.protocol import Json, WeChatError, china_time, parameter_error, seal, texts
+from sandbox.wechat.protocol import WeChatError, parameter_error, seal
 from sandbox.wechat.service import WeChatPay
+from sandbox.wire import Json, china_time, texts
 
 ORDERS = "/v3/pay/transactions"
 PARTNER_ORDERS = "/v3/pay/partner/transactions"

@@ -12,7 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sandbox.faults import BLEMISHES, Fault, FaultScript, Meeting, Operation
-from sandbox.part import ABORT
+from sandbox.gateways import cut, read_body
+from sandbox.keys import is_signed
 from sandbox.wechat.bills import Download
 from sandbox.wechat.endpoints import Act, Call, Endpoint, endpoints
 from sandbox.wechat.keys import Signer
@@ -20,16 +21,13 @@ from sandbox.wechat.merchants import Merchant
 from sandbox.wechat.protocol import (
     CHANNEL,
     CLOCK_SKEW_SECONDS,
-    Json,
     WeChatError,
-    dump,
-    is_signed,
     parameter_error,
     parse_authorization,
     signed_lines,
-    texts,
 )
 from sandbox.wechat.service import WeChatPay
+from sandbox.wire import Json, dump, texts
 
 MAX_BODY_BYTES = 64 * 1024
 
@@ -158,10 +156,7 @@ async def _faulty_answer(
     await asyncio.sleep(fault.delay_seconds)
     answer = _answer(act, call, signer, fault) if fault.is_effective else Response()
     if fault.fault in {Fault.DROP_BEFORE, Fault.DROP_AFTER_COMMIT}:
-        request.scope[ABORT]()
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-        return Response()
+        return await cut(request)
     if fault.fault is Fault.HTTP_202:
         return _signed(202, _ACCEPTED, signer, fault)
     if fault.fault in _BREAKDOWNS:
@@ -192,12 +187,8 @@ async def _empty(_: Request, error: Exception) -> Response:
 
 
 async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise WeChatError(400, "PARAM_ERROR", "请求体过大")
-    return bytes(body)
+    refusal = WeChatError(400, "PARAM_ERROR", "请求体过大")
+    return await read_body(request, max_bytes=MAX_BODY_BYTES, too_large=refusal)
 
 
 def _sign_error(message: str) -> WeChatError:

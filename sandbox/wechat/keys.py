@@ -14,23 +14,11 @@ from cryptography.x509.oid import NameOID
 
 from sandbox.faults import Blemish
 from sandbox.internet import Authority, private_pem, write_private
-from sandbox.wechat.protocol import CLOCK_SKEW_SECONDS, OAEP, SIGNATURE_TYPE, sign, signed_lines
+from sandbox.keys import load_rsa_key, make_rsa_key, public_pem, sign
+from sandbox.wechat.protocol import CLOCK_SKEW_SECONDS, OAEP, SIGNATURE_TYPE, signed_lines
 
 _CERTIFICATE_LIFETIME = timedelta(days=5 * 365)
 _STALE_BY_SECONDS = 2 * CLOCK_SKEW_SECONDS
-
-
-def make_rsa_key() -> rsa.RSAPrivateKey:
-    """Make a 2048-bit key, as merchants and WeChat use."""
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
-
-
-def load_rsa_key(pem: bytes) -> rsa.RSAPrivateKey:
-    """Load a private key made by `make_rsa_key`."""
-    key = serialization.load_pem_private_key(pem, password=None)
-    if not isinstance(key, rsa.RSAPrivateKey):
-        raise TypeError("not an RSA key")
-    return key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,13 +74,7 @@ class PlatformKeys:
             key=load_rsa_key((folder / "public_key.key").read_bytes()),
         )
         self._by_serial = {signer.serial: signer for signer in (self.certificate, self.public_key)}
-        self.public_key_pem = (
-            self.public_key.key.public_key()
-            .public_bytes(
-                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-            )
-            .decode()
-        )
+        self.public_key_pem = public_pem(self.public_key.key).decode()
 
     def opens(self, serial: str, sealed: str) -> bool:
         """Tell whether a personal field was encrypted for the key of this serial (§1.4)."""

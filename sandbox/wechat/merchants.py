@@ -2,43 +2,16 @@
 
 import asyncio
 import hashlib
-import json
 import secrets
 import string
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from sandbox.habits import GeneralHabits, HabitBook
 from sandbox.internet import private_pem
+from sandbox.keys import load_rsa_key, make_rsa_key
 from sandbox.store import Store, Value
-from sandbox.wechat.keys import load_rsa_key, make_rsa_key
-
-RefundOutcome = Literal["SUCCESS", "ABNORMAL", "CLOSED", "PROCESSING"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Habits:
-    """How the gateway behaves; durations are divided by `speed`, signed times never."""
-
-    speed: float
-    refund_seconds: float = 5.0
-    """How long a refund stays PROCESSING, before division by `speed`."""
-    refund_outcome: RefundOutcome = "SUCCESS"
-    grey: float = 0.0
-    """Share of callbacks signed with the public key, 0 to 1; never overridden per merchant."""
-    fee_per_10000: int = 60
-    """费率: the channel's fee of each payment, in ten thousandths."""
-    split_percent: int = 30
-    """最大分账比例: how much of a payment may be shared out."""
-    split_seconds: float = 2.0
-    """How long a split or its return is PROCESSING, before division by `speed`."""
-    bills_ready: bool = False
-    """Whether every day's bill is there at once; else from 10:00 on the next day."""
-
-    def seconds(self, seconds: float) -> float:
-        """Return a duration at this speed."""
-        return seconds / self.speed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +40,14 @@ class Merchants:
     def __init__(self, store: Store, initial_speed: float) -> None:
         """Serve merchants of the store; `initial_speed` holds until another is set."""
         self._store = store
-        self._initial = Habits(speed=initial_speed)
+        self.habits = HabitBook(
+            store=store,
+            initial=GeneralHabits(speed=initial_speed),
+            name="habits",
+            table="merchants",
+            key="mchid",
+            column="settings",
+        )
         self._known: dict[str, Merchant] = {}
 
     async def ensure(
@@ -141,33 +121,3 @@ class Merchants:
         """The first merchant of an application."""
         row = self._store.one("SELECT mchid FROM merchants WHERE appid = :appid", appid=appid)
         return self.get(row["mchid"]) if row else None
-
-    def habits(self, mchid: str | None = None) -> Habits:
-        """Return the habits in force, for everybody or for one merchant."""
-        habits = replace(self._initial, **self._changed())
-        return habits if mchid is None else replace(habits, **self._overrides(mchid))
-
-    def change_habits(self, changes: dict[str, Any]) -> None:
-        """Change the habits of everybody, by the names of the fields of `Habits`."""
-        self._store.run(
-            "INSERT INTO settings VALUES ('habits', :value)"
-            " ON CONFLICT (name) DO UPDATE SET value = :value",
-            value=json.dumps(self._changed() | changes),
-        )
-
-    def override_habits(self, mchid: str, changes: dict[str, Any]) -> None:
-        """Change one merchant's overrides; None gives a habit back to everybody's."""
-        overrides = {k: v for k, v in (self._overrides(mchid) | changes).items() if v is not None}
-        self._store.run(
-            "UPDATE merchants SET settings = :settings WHERE mchid = :mchid",
-            settings=json.dumps(overrides),
-            mchid=mchid,
-        )
-
-    def _changed(self) -> dict[str, Any]:
-        row = self._store.one("SELECT value FROM settings WHERE name = 'habits'")
-        return dict(json.loads(row["value"])) if row else {}
-
-    def _overrides(self, mchid: str) -> dict[str, Any]:
-        row = self._store.one("SELECT settings FROM merchants WHERE mchid = :mchid", mchid=mchid)
-        return dict(json.loads(row["settings"])) if row else {}

@@ -1,39 +1,13 @@
 """Bodies that merchants send, with their field rules; a broken rule is a PARAM_ERROR."""
 
-import ipaddress
 import json
-import re
 from datetime import datetime
 from typing import Annotated, Literal, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from sandbox.wechat.protocol import Json, WeChatError, parameter_error
-
-_HOST_NAME = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*")
-_PRIVATE_SUFFIXES = (".local", ".localhost", ".internal", ".lan")
-
-
-def _public_https_url(url: str) -> str:
-    """Hold a callback address to WeChat's rules: https, no query, public (§1.5)."""
-    try:
-        parts = urlsplit(url)
-        host = (parts.hostname or "").lower()
-        _ = parts.port
-    except ValueError as error:
-        raise ValueError("is not a URL") from error
-    if parts.scheme != "https":
-        raise ValueError("must begin with https://")
-    if "?" in url or "#" in url or parts.username is not None:
-        raise ValueError("must not carry a query string, a fragment or a user")
-    try:
-        is_public = ipaddress.ip_address(host).is_global
-    except ValueError:
-        is_public = bool(_HOST_NAME.fullmatch(host)) and not host.endswith(_PRIVATE_SUFFIXES)
-    if not is_public:
-        raise ValueError("must be reachable from the public internet")
-    return url
+from sandbox.wechat.protocol import WeChatError, parameter_error
+from sandbox.wire import Json, NotifyUrl, OutTradeNo
 
 
 def _rfc3339(text: str) -> str:
@@ -44,10 +18,6 @@ def _rfc3339(text: str) -> str:
     if not aware:
         raise ValueError("is not an RFC 3339 time")
     return text
-
-
-NotifyUrl = Annotated[str, Field(max_length=255), AfterValidator(_public_https_url)]
-OutTradeNo = Annotated[str, Field(pattern=r"^[0-9A-Za-z_\-|*]{6,32}$")]
 
 
 class _Body(BaseModel):

@@ -11,14 +11,8 @@ from sandbox.wechat.flows import Flow, fee, record
 from sandbox.wechat.merchants import Merchant, Merchants
 from sandbox.wechat.models import CloseBody, OrderBody, PartnerOrderBody, Placed, parse
 from sandbox.wechat.notices import Notices
-from sandbox.wechat.protocol import (
-    Json,
-    WeChatError,
-    china_time,
-    number,
-    parameter_error,
-    parameters_hash,
-)
+from sandbox.wechat.protocol import WeChatError, parameter_error
+from sandbox.wire import Json, china_time, number, parameters_hash
 
 PREPAY_SECONDS = {"JSAPI": 2 * 3600, "APP": 2 * 3600, "NATIVE": 2 * 3600, "MWEB": 5 * 60}
 """How long a customer may begin to pay with an answer's handle, by trade type."""

@@ -1,21 +1,17 @@
 """The wire forms of WeChat Pay API v3: signatures, sealed resources, errors, times; no state."""
 
 import base64
-import hashlib
-import json
 import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import padding
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA1, SHA256
+from cryptography.hazmat.primitives.hashes import SHA1
+
+from sandbox.wire import Json
 
 CHANNEL = "wechat"
 GATEWAY_HOSTS = ("api.mch.weixin.qq.com", "api2.mch.weixin.qq.com", "api.weixin.qq.com")
@@ -23,13 +19,10 @@ SIGNATURE_TYPE = "WECHATPAY2-SHA256-RSA2048"
 CLOCK_SKEW_SECONDS = 300
 OAEP = padding.OAEP(padding.MGF1(SHA1()), SHA1(), None)  # noqa: S303 (the protocol's)
 """How personal fields are encrypted, in both directions (§1.4)."""
-CHINA_TIME = timezone(timedelta(hours=8))
 
 _FIELDS = frozenset({"mchid", "nonce_str", "signature", "timestamp", "serial_no"})
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 _FIELD = re.compile(r'([a-z_]+)="([^"]*)"')
-
-Json = dict[str, Any]
 
 
 class WeChatError(Exception):
@@ -84,20 +77,6 @@ def signed_lines(*lines: bytes | str) -> bytes:
     return b"".join((x if isinstance(x, bytes) else x.encode()) + b"\n" for x in lines)
 
 
-def sign(key: RSAPrivateKey, message: bytes) -> str:
-    """RSASSA-PKCS1-v1_5 with SHA-256, base64."""
-    return base64.b64encode(key.sign(message, PKCS1v15(), SHA256())).decode()
-
-
-def is_signed(key: RSAPublicKey, message: bytes, signature: str) -> bool:
-    """Tell whether the base64 signature is right; a damaged one is simply wrong."""
-    try:
-        key.verify(base64.b64decode(signature, validate=True), message, PKCS1v15(), SHA256())
-    except (InvalidSignature, ValueError):
-        return False
-    return True
-
-
 def seal(apiv3_key: str, plaintext: bytes, associated_data: str) -> Json:
     """Return AEAD_AES_256_GCM fields: base64(ciphertext ‖ tag), 12-byte nonce as text."""
     nonce = secrets.token_hex(6)
@@ -108,39 +87,3 @@ def seal(apiv3_key: str, plaintext: bytes, associated_data: str) -> Json:
         "associated_data": associated_data,
         "nonce": nonce,
     }
-
-
-def dump(value: object) -> bytes:
-    """Serialise as the gateway does: compact, UTF-8."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    # A refused value may hold half a surrogate pair, which has no UTF-8 form.
-    return text.encode(errors="replace")
-
-
-def parameters_hash(kind: str, body: Json) -> str:
-    """Tell identical parameters from others, whatever the order of their names."""
-    canonical = json.dumps([kind, body], sort_keys=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def china_time(seconds: float) -> str:
-    """RFC 3339 in China's time, to the second."""
-    return datetime.fromtimestamp(seconds, CHINA_TIME).isoformat(timespec="seconds")
-
-
-def number(prefix: str, now: float, digits: int) -> str:
-    """Make a gateway's number: prefix, China's date, random digits; `digits` long in all."""
-    head = prefix + datetime.fromtimestamp(now, CHINA_TIME).strftime("%Y%m%d")
-    width = digits - len(head)
-    return head + str(secrets.randbelow(10**width)).zfill(width)
-
-
-def texts(body: bytes) -> dict[str, str]:
-    """Return the texts on a body's first level; nothing of a body that is no JSON object."""
-    try:
-        parsed = json.loads(body or b"{}")
-    except (ValueError, RecursionError):
-        return {}
-    if not isinstance(parsed, dict):
-        return {}
-    return {name: value for name, value in parsed.items() if isinstance(value, str)}

@@ -10,8 +10,9 @@ from sandbox.wechat.merchants import Merchant, Merchants
 from sandbox.wechat.models import AbnormalRefundBody, RefundBody, parse
 from sandbox.wechat.notices import Notices
 from sandbox.wechat.orders import Orders
-from sandbox.wechat.protocol import Json, WeChatError, china_time, number, parameters_hash
+from sandbox.wechat.protocol import WeChatError
 from sandbox.wechat.shared import shared_fen
+from sandbox.wire import Json, china_time, number, parameters_hash
 
 REFUND_WINDOW_SECONDS = 365 * 24 * 3600
 MAX_REFUNDS_PER_ORDER = 50

@@ -1,9 +1,5 @@
 """WeChat Pay put together, and the clockwork that ends refunds and splits and sends callbacks."""
 
-import asyncio
-import time
-from contextlib import suppress
-
 from sandbox.faults import Faults
 from sandbox.internet import Authority, PublicInternet
 from sandbox.settings import Settings
@@ -21,8 +17,6 @@ from sandbox.wechat.shipping import MiniPrograms
 from sandbox.wechat.split_returns import SplitReturns
 from sandbox.wechat.splits import Splits
 from sandbox.wechat.tables import COLUMNS, SCHEMA
-
-MAX_SLEEP_SECONDS = 30.0
 
 
 class WeChatPay:
@@ -62,20 +56,6 @@ class WeChatPay:
 
     async def run(self) -> None:
         """End refunds and splits and send callbacks when their time comes, until cancelled."""
-        wake = self.notices.wake
-        try:
-            while True:
-                wake.clear()
-                now = time.time()
-                moments = [
-                    self.refunds.settle_due(now),
-                    self.splits.settle_due(now),
-                    self.split_returns.settle_due(now),
-                    self.notices.send_due(now),
-                ]
-                ahead = [moment - time.time() for moment in moments if moment is not None]
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(max(0.0, min([*ahead, MAX_SLEEP_SECONDS]))):
-                        await wake.wait()
-        finally:
-            await self.notices.stop()
+        await self.notices.run(
+            self.refunds.settle_due, self.splits.settle_due, self.split_returns.settle_due
+        )

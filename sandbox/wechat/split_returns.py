@@ -9,8 +9,9 @@ from sandbox.wechat.flows import Flow, record
 from sandbox.wechat.merchants import Merchant, Merchants
 from sandbox.wechat.models import ReturnBody, parse
 from sandbox.wechat.orders import Orders
-from sandbox.wechat.protocol import Json, WeChatError, china_time, number, parameters_hash
+from sandbox.wechat.protocol import WeChatError
 from sandbox.wechat.shared import fail_reason
+from sandbox.wire import Json, china_time, number, parameters_hash
 
 WINDOW_SECONDS = 180 * 24 * 3600
 

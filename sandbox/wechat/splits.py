@@ -9,8 +9,9 @@ from sandbox.wechat.flows import Flow, record
 from sandbox.wechat.merchants import Merchant, Merchants
 from sandbox.wechat.models import ReceiverBody, ShareBody, SplitBody, UnfreezeBody, parse
 from sandbox.wechat.orders import Orders
-from sandbox.wechat.protocol import Json, WeChatError, china_time, number, parameters_hash
+from sandbox.wechat.protocol import WeChatError
 from sandbox.wechat.shared import fail_reason, refunded_fen, returned_fen, shared_fen
+from sandbox.wire import Json, china_time, number, parameters_hash
 
 YOUNGEST_SECONDS = 60.0
 """A payment must be a minute old, before division by `speed`."""

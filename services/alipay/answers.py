@@ -11,8 +11,8 @@ from typing import Any
 from domain.channels import RefundSaid, ShareResult, ShareState, SplitSaid, TradeState, Transaction
 from domain.contracts.refunds import RefundState
 from services.alipay.accounts import Account
+from services.channel_json import text
 
-MAX_TEXT_CHARACTERS = 512
 CHINA = timezone(timedelta(hours=8))
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 
@@ -120,16 +120,6 @@ def _read_share(fields: Fields) -> ShareResult:
         state=state,
         reason=text(fields, "error_code") if fields.get("error_code") else "",
     )
-
-
-def text(fields: Fields, name: str) -> str:
-    """A non-empty printable string: what is read here may be stored."""
-    value = fields.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT_CHARACTERS:
-        raise ValueError(f"{name} is no text")
-    if not value.isprintable():
-        raise ValueError(f"{name} is not printable")
-    return value
 
 
 def amount(fields: Fields, name: str) -> int:

@@ -13,7 +13,8 @@ from datetime import date, datetime
 
 from domain.channels import Bill, BillKind, BillRow, FundRow
 from services.alipay.accounts import Account
-from services.alipay.answers import fen, moment, text
+from services.alipay.answers import fen, moment
+from services.channel_json import text
 
 MAX_TABLE_BYTES = 512 * 1024 * 1024
 MAX_TABLES = 8

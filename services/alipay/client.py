@@ -31,11 +31,11 @@ from services.alipay.answers import (
     read_refund_query,
     read_split,
     read_transaction,
-    text,
 )
 from services.alipay.bills import read_bill
 from services.alipay.notices import read_notice
-from services.alipay.wire import GATEWAY, Fields, call, exchange, signed_request
+from services.alipay.wire import GATEWAY, Fields, call, fetch, signed_request
+from services.channel_json import text
 
 BILL_HOSTS = ".alipay.com"
 BILL_TIMEOUT_SECONDS = 60.0
@@ -300,7 +300,7 @@ class Alipay:
         if not isinstance(address, Accepted):
             return address
         request = self._http.build_request("GET", address.value, timeout=BILL_TIMEOUT_SECONDS)
-        content = await exchange(
+        content = await fetch(
             self._http, request, timeout_seconds=BILL_TIMEOUT_SECONDS, max_bytes=MAX_BILL_BYTES
         )
         if isinstance(content, Unknown):

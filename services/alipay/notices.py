@@ -6,8 +6,9 @@ from urllib.parse import parse_qsl
 from domain.channels import NoticeRefused, PaymentNotice, RefundNotice, RefundSaid, TradeState
 from domain.contracts.refunds import RefundState
 from services.alipay.accounts import Account
-from services.alipay.answers import amount, read_transaction, text
+from services.alipay.answers import amount, read_transaction
 from services.alipay.signing import is_signed, signed_text
+from services.channel_json import text
 
 MAX_FIELDS = 100
 TRADE_EVENT = "trade_status_sync"

@@ -1,6 +1,5 @@
 """One request to the gateway and a verified answer, or why there is none; no meaning of fields."""
 
-import asyncio
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,14 +10,13 @@ import orjson
 
 from domain.outcomes import Accepted, Outcome, Refusal, Rejected, Unknown
 from services.alipay.accounts import Account
-from services.alipay.answers import china_time, text
+from services.alipay.answers import china_time
 from services.alipay.signing import is_signed, raw_members, read_node, sign, signed_text
+from services.channel_http import TIMEOUT, USER_AGENT, exchange
+from services.channel_json import text
 
 GATEWAY = "https://openapi.alipay.com/gateway.do"
-CONNECT_TIMEOUT_SECONDS = 2.0
-TOTAL_TIMEOUT_SECONDS = 5.0
 MAX_ANSWER_BYTES = 262_144
-USER_AGENT = "paotui/1"
 
 SUCCESS = "10000"
 BUSINESS_FAILED = "40004"
@@ -77,38 +75,28 @@ async def call(
         GATEWAY,
         data=signed_request(account, method, parameters, now=now),
         headers={"Accept": "application/json", "User-Agent": USER_AGENT},
-        timeout=httpx.Timeout(TOTAL_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS),
+        timeout=TIMEOUT,
     )
-    body = await exchange(
-        http, request, timeout_seconds=TOTAL_TIMEOUT_SECONDS, max_bytes=MAX_ANSWER_BYTES
-    )
+    body = await fetch(http, request, max_bytes=MAX_ANSWER_BYTES)
     if isinstance(body, Unknown):
         return body
     return read_answer(account, method, body)
 
 
-async def exchange(
-    http: httpx.AsyncClient, request: httpx.Request, *, timeout_seconds: float, max_bytes: int
+async def fetch(
+    http: httpx.AsyncClient,
+    request: httpx.Request,
+    *,
+    max_bytes: int,
+    timeout_seconds: float | None = None,
 ) -> bytes | Unknown:
-    """Send a request; the body of a 200 within time and size, or why there is none."""
-    try:
-        async with asyncio.timeout(timeout_seconds):
-            response = await http.send(request, stream=True, follow_redirects=False)
-            try:
-                if response.status_code != httpx.codes.OK:
-                    return Unknown(reason=f"http_{response.status_code}")
-                body = bytearray()
-                async for chunk in response.aiter_bytes():
-                    body += chunk
-                    if len(body) > max_bytes:
-                        return Unknown(reason="answer_too_large")
-            finally:
-                await response.aclose()
-    except TimeoutError:
-        return Unknown(reason="timeout")
-    except httpx.HTTPError as error:
-        return Unknown(reason=type(error).__name__)
-    return bytes(body)
+    """Send a request; the body of a 200, or why there is none."""
+    answer = await exchange(http, request, max_bytes=max_bytes, timeout_seconds=timeout_seconds)
+    if isinstance(answer, Unknown):
+        return answer
+    if answer.status != httpx.codes.OK:
+        return Unknown(reason=f"http_{answer.status}")
+    return answer.body
 
 
 def read_answer(account: Account, method: str, body: bytes) -> Outcome[Fields]:

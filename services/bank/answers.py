@@ -4,9 +4,7 @@ Everything raises ValueError where the JSON isn't what the protocol describes.
 """
 
 import hashlib
-from collections.abc import Sequence
-from datetime import UTC, date, datetime
-from typing import Any
+from datetime import date
 
 import orjson
 
@@ -23,18 +21,20 @@ from domain.channels import (
     Transaction,
 )
 from domain.contracts.refunds import REFUND_ENDS, RefundState
+from services.channel_json import (
+    MAX_AMOUNT_FEN,
+    Json,
+    as_object,
+    fen,
+    moment,
+    optional_text,
+    section,
+    sections,
+    text,
+)
 
-MAX_TEXT_CHARACTERS = 512
-MAX_AMOUNT_FEN = 2**53
 CURRENCY = "CNY"
 HANDLES = ("payment_id", "confirm_url", "code_url")
-
-Json = dict[str, Any]
-
-
-def read_json(body: bytes) -> Json:
-    """The object that a body holds."""
-    return as_object(orjson.loads(body))
 
 
 def read_handles(data: Json) -> dict[str, str]:
@@ -54,7 +54,7 @@ def read_transaction(data: Json, *, account: str, out_trade_no: str | None = Non
         transaction_id=(text if paid else optional_text)(data, "transaction_id"),
         state=state,
         amount_fen=fen_of(data, "amount"),
-        success_time=_moment(text(data, "paid_at")) if paid else None,
+        success_time=moment(data, "paid_at") if paid else None,
         failure_code=optional_text(data, "failure_code") or "",
     )
 
@@ -89,7 +89,7 @@ def read_split(
                 state=ShareState(text(share, "state").lower()),
                 reason=optional_text(share, "reason") or "",
             )
-            for share in objects(data, "receivers")
+            for share in sections(data, "receivers")
         ),
     )
 
@@ -97,7 +97,7 @@ def read_split(
 def read_statement(body: bytes, *, account: str, kind: BillKind, day: date) -> Bill:
     """A day's statement; its summary, the last line, must agree with the rows before it."""
     *rows, last = [as_object(orjson.loads(line)) for line in body.splitlines()] or [{}]
-    said = as_object(last.get("summary"))
+    said = section(last, "summary")
     expect(said, account=account, kind=kind.value, day=day.isoformat(), currency=CURRENCY)
     if fen(said, "rows") != len(rows) or said.get("amount") != sum(_moved(row) for row in rows):
         raise ValueError("the summary is of other rows")
@@ -114,49 +114,11 @@ def expect(data: Json, **asked: str | None) -> None:
             raise ValueError(f"an answer about another {name}")
 
 
-def text(data: Json, name: str) -> str:
-    """A non-empty printable string: what is read here may be stored."""
-    value = data.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT_CHARACTERS:
-        raise ValueError(f"{name} is no text")
-    if not value.isprintable():
-        raise ValueError(f"{name} is not printable")
-    return value
-
-
-def optional_text(data: Json, name: str) -> str | None:
-    """The same, or None where it is absent, null or empty."""
-    return text(data, name) if data.get(name) not in (None, "") else None
-
-
-def objects(data: Json, name: str) -> Sequence[Json]:
-    """The objects of a list."""
-    value = data.get(name)
-    if not isinstance(value, list):
-        raise ValueError(f"{name} is no list")  # noqa: TRY004 - one kind of error for all bad JSON
-    return [as_object(entry) for entry in value]
-
-
-def as_object(value: object) -> Json:
-    """The value, if it is a JSON object."""
-    if not isinstance(value, dict):
-        raise ValueError("not an object")  # noqa: TRY004 - one kind of error for all bad JSON
-    return value
-
-
 def fen_of(data: Json, name: str) -> int:
     """An amount with its currency."""
-    amount = as_object(data.get(name))
+    amount = section(data, name)
     expect(amount, currency=CURRENCY)
     return fen(amount, "value")
-
-
-def fen(data: Json, name: str) -> int:
-    """A whole number from zero."""
-    value = data.get(name)
-    if type(value) is not int or not 0 <= value <= MAX_AMOUNT_FEN:
-        raise ValueError(f"{name} is no amount in fen")
-    return value
 
 
 def _moved(row: Json) -> int:
@@ -181,7 +143,7 @@ def _bill_row(row: Json) -> BillRow:
         state=states.get(state, "failed"),
         out_refund_no=text(row, "out_refund_no") if kind == "refund" else "",
         refund_id=text(row, "refund_id") if kind == "refund" else "",
-        at=_moment(text(row, "at")),
+        at=moment(row, "at"),
     )
 
 
@@ -192,15 +154,5 @@ def _fund_row(row: Json) -> FundRow:
         kind=text(row, "type"),
         amount_fen=_moved(row),
         balance_fen=fen(row, "balance"),
-        at=_moment(text(row, "at")),
+        at=moment(row, "at"),
     )
-
-
-def _moment(value: str) -> datetime:
-    moment = datetime.fromisoformat(value)
-    if moment.tzinfo is None:
-        raise ValueError("a time without offset")
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError("a time out of range") from error

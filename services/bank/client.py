@@ -30,19 +30,16 @@ from services.bank.accounts import Account
 from services.bank.answers import (
     CURRENCY,
     HANDLES,
-    Json,
-    as_object,
     expect,
     read_handles,
-    read_json,
     read_refund,
     read_split,
     read_statement,
     read_transaction,
-    text,
 )
 from services.bank.signing import Refusal, find_fault
 from services.bank.wire import Wire
+from services.channel_json import Json, read_json, section, text
 
 PAYMENT_EVENT = "payment.paid"
 REFUND_EVENTS = frozenset({"refund.success", "refund.abnormal", "refund.closed"})
@@ -307,7 +304,7 @@ def _read_notice(account: Account, notice: Json) -> Notice:
     event_id, event = text(notice, "id"), text(notice, "type")
     if text(notice, "account") != account.account:
         raise NoticeRefused(Refusal.WRONG_PAYEE)
-    data = as_object(notice.get("data"))
+    data = section(notice, "data")
     if event == PAYMENT_EVENT:
         transaction = read_transaction(data, account=account.account)
         if transaction.state is not TradeState.PAID:

@@ -10,8 +10,9 @@ import httpx
 
 from domain.outcomes import Outcome
 from services.bank.accounts import Account
-from services.bank.answers import CURRENCY, Json, expect, fen_of, objects, optional_text, text
+from services.bank.answers import CURRENCY, expect, fen_of
 from services.bank.wire import Wire
+from services.channel_json import Json, optional_text, sections, text
 
 MAX_LINES = 1000
 """Transfers of one batch."""
@@ -125,7 +126,7 @@ def _read(data: Json, account: Account, batch: Batch) -> BatchSaid:
     said = BatchSaid(
         batch_id=batch.batch_id,
         finished=text(data, "state") == "FINISHED",
-        transfers=tuple(_read_line(line) for line in objects(data, "lines")),
+        transfers=tuple(_read_line(line) for line in sections(data, "lines")),
     )
     if tuple(line.transfer for line in said.transfers) != batch.transfers:
         raise ValueError("other lines than ours")

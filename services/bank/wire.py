@@ -3,10 +3,8 @@
 Raises nothing that the network or the bank causes.
 """
 
-import asyncio
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -16,15 +14,13 @@ import orjson
 from domain.outcomes import Accepted, Outcome, Refusal, Rejected, Unknown
 from services.bank import signing
 from services.bank.accounts import Account
-from services.bank.answers import Json, read_json, text
 from services.bank.signing import request_headers
+from services.channel_http import TIMEOUT, USER_AGENT, Answer, exchange
+from services.channel_json import Json, read_json, text
 
 HOST = "https://bank.sandbox"
-CONNECT_TIMEOUT_SECONDS = 2.0
-TOTAL_TIMEOUT_SECONDS = 5.0
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 """A day's statement is the longest."""
-USER_AGENT = "paotui/1"
 
 KINDS = {
     400: Refusal.NEVER,
@@ -50,16 +46,6 @@ SAYS_NOTHING = frozenset(
 """Refusals of a repetition after which what came before may stand all the same."""
 
 T = TypeVar("T")
-_TIMEOUT = httpx.Timeout(TOTAL_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Answer:
-    """What came back over the wire, not yet believed."""
-
-    status: int
-    headers: httpx.Headers
-    body: bytes
 
 
 class Wire:
@@ -113,12 +99,12 @@ class Wire:
 
     async def _send(
         self, account: Account, method: str, path: str, body: bytes, request_id: str
-    ) -> _Answer | Unknown:
+    ) -> Answer | Unknown:
         headers = {"Accept": "application/json", "User-Agent": USER_AGENT}
         if body:
             headers["Content-Type"] = "application/json"
         request = self._http.build_request(
-            method, HOST + path, content=body, headers=headers, timeout=_TIMEOUT
+            method, HOST + path, content=body, headers=headers, timeout=TIMEOUT
         )
         signed = request_headers(
             account,
@@ -129,25 +115,7 @@ class Wire:
             now=self.now(),
         )
         request.headers.update(signed)
-        try:
-            async with asyncio.timeout(TOTAL_TIMEOUT_SECONDS):
-                return await self._exchange(request)
-        except TimeoutError:
-            return Unknown(reason="timeout")
-        except httpx.HTTPError as error:
-            return Unknown(reason=type(error).__name__)
-
-    async def _exchange(self, request: httpx.Request) -> _Answer | Unknown:
-        response = await self._http.send(request, stream=True, follow_redirects=False)
-        try:
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > MAX_ANSWER_BYTES:
-                    return Unknown(reason="answer_too_large")
-        finally:
-            await response.aclose()
-        return _Answer(status=response.status_code, headers=response.headers, body=bytes(body))
+        return await exchange(self._http, request, max_bytes=MAX_ANSWER_BYTES)
 
 
 def _request_id(account: Account, method: str, path: str, body: bytes) -> str:
@@ -158,7 +126,7 @@ def _request_id(account: Account, method: str, path: str, body: bytes) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, named))
 
 
-def _read_refusal(answer: _Answer, *, is_question: bool) -> Rejected | Unknown:
+def _read_refusal(answer: Answer, *, is_question: bool) -> Rejected | Unknown:
     kind = KINDS.get(answer.status)
     if kind is None:
         return Unknown(reason=f"http_{answer.status}")

@@ -21,9 +21,10 @@ from domain.channels import (
 )
 from domain.contracts.refunds import RefundState
 from domain.outcomes import Refusal, Rejected, Unknown
+from services.card.wire import NoAnswer
+from services.channel_json import Json, as_object, section, sections, text
 
 CURRENCY = "cny"
-MAX_TEXT_CHARACTERS = 512
 MAX_AMOUNT_FEN = 99_999_999
 UNEXPECTED_STATE = "payment_intent_unexpected_state"
 REPLAYED = "replayed_error"
@@ -64,7 +65,6 @@ BILL_STATES = {
 LATER_CODES = frozenset({"balance_insufficient", "insufficient_funds_in_balance"})
 ENDED = frozenset({"succeeded", "canceled"})
 
-Json = dict[str, Any]
 _CODE = re.compile(r"[a-z][a-z0-9_]{1,63}")
 _PARAM = re.compile(r"[a-z0-9_\[\]]{1,64}")
 
@@ -132,7 +132,7 @@ def read_refund(refund: Json) -> RefundSaid:
 def read_dispute(event_id: str, dispute: Json) -> DisputeNotice:
     """A chargeback; it names the payment by the channel's number only."""
     due_by = section(dispute, "evidence_details").get("due_by")
-    moved = [one.get("amount") for one in items({"data": dispute.get("balance_transactions")})]
+    moved = [one.get("amount") for one in sections(dispute, "balance_transactions")]
     return DisputeNotice(
         event_id=event_id,
         dispute_id=text(dispute, "id"),
@@ -212,9 +212,7 @@ def read_refusal(error: stripe.StripeError) -> Rejected | Unknown:
     """What an error means: certain only if it is a 4xx of the request itself."""
     status = error.http_status
     if status is None:
-        cause = error.__cause__
-        timed_out = cause is None or isinstance(cause, TimeoutError)
-        return Unknown(reason="timeout" if timed_out else type(cause).__name__)
+        return error.why if isinstance(error, NoAnswer) else Unknown(reason="timeout")
     if status >= 500 and (error.headers or {}).get("Idempotent-Replayed") == "true":
         return Unknown(reason=REPLAYED)
     if not 400 <= status < 500 or status in {409, 429}:
@@ -250,34 +248,9 @@ def _code(value: object) -> str:
     return value if isinstance(value, str) and _CODE.fullmatch(value) else "unknown_code"
 
 
-def text(data: Json, name: str) -> str:
-    """A non-empty printable string: what is read here may be stored."""
-    value = data.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT_CHARACTERS:
-        raise ValueError(f"{name} is no text")
-    if not value.isprintable():
-        raise ValueError(f"{name} is not printable")
-    return value
-
-
-def section(data: Json, name: str) -> Json:
-    """An object inside the object."""
-    return as_object(data.get(name))
-
-
-def as_object(value: object) -> Json:
-    """The value, if it is a JSON object."""
-    if not isinstance(value, dict):
-        raise ValueError("not an object")  # noqa: TRY004 - one kind of error for all bad JSON
-    return value
-
-
 def items(listed: Json) -> list[Json]:
     """The objects of a list."""
-    found = listed.get("data")
-    if not isinstance(found, list):
-        raise ValueError("no list")  # noqa: TRY004 - one kind of error for all bad JSON
-    return [as_object(item) for item in found]
+    return sections(listed, "data")
 
 
 def fen(data: Json, name: str) -> int:

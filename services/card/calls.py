@@ -10,17 +10,9 @@ from stripe.params import PaymentIntentListParams
 from domain.channels import RefundSaid
 from domain.outcomes import Accepted, Outcome, Refusal, Rejected, Unknown
 from services.card.accounts import Account
-from services.card.answers import (
-    UNEXPECTED_STATE,
-    Json,
-    data_of,
-    items,
-    read_refund,
-    read_refusal,
-    section,
-    text,
-)
+from services.card.answers import UNEXPECTED_STATE, data_of, items, read_refund, read_refusal
 from services.card.wire import Wire, make_client
+from services.channel_json import Json, section, text
 
 PAGE_ITEMS = 100
 MAX_LOOKUP_PAGES = 20

@@ -35,8 +35,6 @@ from services.card.accounts import Account, load_account
 from services.card.answers import (
     CURRENCY,
     REPLAYED,
-    Json,
-    as_object,
     items,
     read_funds,
     read_intent,
@@ -44,7 +42,6 @@ from services.card.answers import (
     read_refund,
     read_saved,
     read_trade,
-    text,
 )
 from services.card.calls import (
     NOT_THERE,
@@ -57,6 +54,7 @@ from services.card.calls import (
 )
 from services.card.notices import read_notice
 from services.card.wire import Wire
+from services.channel_json import Json, as_object, text
 
 CHINA = timezone(timedelta(hours=8))
 MAX_BILL_PAGES = 1000

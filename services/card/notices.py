@@ -9,16 +9,13 @@ from domain.channels import Notice, NoticeRefused, PaymentNotice, RefundNotice
 from services.card.accounts import Account
 from services.card.answers import (
     CURRENCY,
-    Json,
-    as_object,
     moment,
     read_charge,
     read_dispute,
     read_intent,
     read_refund,
-    section,
-    text,
 )
+from services.channel_json import Json, as_object, section, text
 
 TOLERANCE_SECONDS = 300
 REFUND_EVENTS = frozenset(

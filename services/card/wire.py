@@ -1,21 +1,18 @@
 """The official SDK over our own HTTP client: bounded, without telemetry or logs of what is said."""
 
-import asyncio
 import logging
 from collections.abc import Mapping
 
 import httpx
 import stripe
 
+from domain.outcomes import Unknown
 from services.card.accounts import Account
+from services.channel_http import TIMEOUT, USER_AGENT, exchange
 
-CONNECT_TIMEOUT_SECONDS = 2.0
-TOTAL_TIMEOUT_SECONDS = 5.0
 MAX_ANSWER_BYTES = 2_097_152
 """A hundred balance transactions with their sources are a fifth of it."""
-USER_AGENT = "paotui/1"
 
-_TIMEOUT = httpx.Timeout(TOTAL_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS)
 _SENT = ("Authorization", "Content-Type", "Idempotency-Key", "Stripe-Version")
 """The SDK's other headers tell about the machine it runs on."""
 
@@ -24,15 +21,16 @@ stripe.enable_telemetry = False
 logging.getLogger("stripe").setLevel(logging.WARNING)
 
 
-class _NoAnswer(stripe.APIConnectionError):
+class NoAnswer(stripe.APIConnectionError):
     """Nothing came back that could be read: the SDK's own error, never to be retried by it."""
 
-    def __init__(self) -> None:
+    def __init__(self, why: Unknown) -> None:
         super().__init__("no answer")  # type: ignore[no-untyped-call]
+        self.why = why
 
 
 class Wire(stripe.HTTPClient):
-    """One request over httpx; no answer is `stripe.APIConnectionError`, from what went wrong."""
+    """One request over httpx; no answer is `NoAnswer`."""
 
     name = "httpx"
 
@@ -54,25 +52,12 @@ class Wire(stripe.HTTPClient):
             url,
             headers=sent | {"User-Agent": USER_AGENT, "Accept": "application/json"},
             content=(post_data or "").encode(),
-            timeout=_TIMEOUT,
+            timeout=TIMEOUT,
         )
-        try:
-            async with asyncio.timeout(TOTAL_TIMEOUT_SECONDS):
-                return await self._exchange(request)
-        except (httpx.HTTPError, TimeoutError) as error:
-            raise _NoAnswer from error
-
-    async def _exchange(self, request: httpx.Request) -> tuple[bytes, int, Mapping[str, str]]:
-        response = await self._http.send(request, stream=True, follow_redirects=False)
-        try:
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > MAX_ANSWER_BYTES:
-                    raise _NoAnswer
-        finally:
-            await response.aclose()
-        return bytes(body), response.status_code, response.headers
+        answer = await exchange(self._http, request, max_bytes=MAX_ANSWER_BYTES)
+        if isinstance(answer, Unknown):
+            raise NoAnswer(answer)
+        return answer.body, answer.status, answer.headers
 
 
 def make_client(wire: Wire, account: Account) -> stripe.StripeClient:

@@ -4,15 +4,10 @@ Everything raises ValueError where the JSON isn't what the protocol describes.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any
-
-import orjson
 
 from domain.channels import Opened, RefundSaid, TradeState, Transaction
+from services.channel_json import Json, fen, optional_moment, optional_text, section, text
 
-MAX_TEXT_CHARACTERS = 512
-MAX_AMOUNT_FEN = 2**53
 CURRENCY = "CNY"
 HANDLES = ("prepay_id", "code_url", "h5_url")
 TRADE_STATES: Mapping[str, TradeState] = {
@@ -26,13 +21,6 @@ TRADE_STATES: Mapping[str, TradeState] = {
     "REVOKED": TradeState.CLOSED,
 }
 REFUND_STATES = frozenset({"PROCESSING", "SUCCESS", "CLOSED", "ABNORMAL"})
-
-Json = dict[str, Any]
-
-
-def read_json(body: bytes) -> Json:
-    """The object that a body holds."""
-    return as_object(orjson.loads(body))
 
 
 def read_opened(data: Json) -> Opened:
@@ -64,7 +52,7 @@ def read_transaction(data: Json) -> Transaction:
         state=state,
         amount_fen=fen(amount, "total") if paid or amount else 0,
         currency=optional_text(amount, "currency") or CURRENCY,
-        success_time=moment(data, "success_time"),
+        success_time=optional_moment(data, "success_time"),
         failure_code=said if said == "PAYERROR" else "",
     )
 
@@ -82,60 +70,3 @@ def read_refund(data: Json, *, status_field: str = "status") -> RefundSaid:
         refund_fen=fen(amount, "refund"),
         total_fen=fen(amount, "total"),
     )
-
-
-def text(data: Json, name: str) -> str:
-    """A non-empty printable string: what is read here may be stored."""
-    value = data.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT_CHARACTERS:
-        raise ValueError(f"{name} is no text")
-    if not value.isprintable():
-        raise ValueError(f"{name} is not printable")
-    return value
-
-
-def optional_text(data: Json, name: str) -> str | None:
-    """The same, or None where it is absent, null or empty."""
-    return text(data, name) if data.get(name) not in (None, "") else None
-
-
-def section(data: Json, name: str) -> Json:
-    """An object inside the object."""
-    return as_object(data.get(name))
-
-
-def sections(data: Json, name: str) -> list[Json]:
-    """A list of objects inside the object."""
-    value = data.get(name)
-    if not isinstance(value, list):
-        raise ValueError(f"{name} is no list")  # noqa: TRY004 - one kind for all bad JSON
-    return [as_object(item) for item in value]
-
-
-def as_object(value: object) -> Json:
-    """The value, if it is a JSON object."""
-    if not isinstance(value, dict):
-        raise ValueError("not an object")  # noqa: TRY004 - one kind of error for all bad JSON
-    return value
-
-
-def fen(data: Json, name: str) -> int:
-    """An amount in fen."""
-    value = data.get(name)
-    if type(value) is not int or not 0 <= value <= MAX_AMOUNT_FEN:
-        raise ValueError(f"{name} is no amount in fen")
-    return value
-
-
-def moment(data: Json, name: str) -> datetime | None:
-    """A moment with an offset, or None where it is absent, null or empty."""
-    value = optional_text(data, name)
-    if value is None:
-        return None
-    moment = datetime.fromisoformat(value)
-    if moment.tzinfo is None:
-        raise ValueError(f"{name} has no offset")
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError(f"{name} is out of range") from error

@@ -15,8 +15,8 @@ import httpx
 
 from domain.channels import Bill, BillKind, BillRow, FundRow
 from domain.outcomes import Accepted, Outcome, Unknown
+from services.channel_json import text
 from services.wechat.accounts import Account
-from services.wechat.answers import text
 from services.wechat.wire import HOST, Wire
 
 DOWNLOADS = f"{HOST}/v3/billdownload/file?"

@@ -20,8 +20,9 @@ from domain.channels import (
     Transaction,
 )
 from domain.outcomes import Outcome, Refusal, Rejected, Unknown
+from services.channel_json import Json
 from services.wechat.accounts import Account, load_account
-from services.wechat.answers import CURRENCY, Json, read_opened, read_refund, read_transaction
+from services.wechat.answers import CURRENCY, read_opened, read_refund, read_transaction
 from services.wechat.bills import Bills
 from services.wechat.disputes import Disputes
 from services.wechat.notices import read_notice

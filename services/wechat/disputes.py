@@ -8,8 +8,8 @@ import httpx
 
 from domain.channels import DisputeNotice
 from domain.outcomes import Outcome
+from services.channel_json import Json, fen, optional_moment, optional_text, sections, text
 from services.wechat.accounts import Account
-from services.wechat.answers import Json, fen, moment, optional_text, sections, text
 from services.wechat.wire import Wire, expect
 
 PATH = "/v3/merchant-service/complaints-v2"
@@ -79,7 +79,7 @@ def read_complaint(data: Json, *, event_id: str = "") -> DisputeNotice:
     said = optional_text(data, "complaint_state") or "PENDING"
     if said not in STATES:
         raise ValueError("a state we do not know")
-    filed_at = moment(data, "complaint_time")
+    filed_at = optional_moment(data, "complaint_time")
     codes = {name: optional_text(data, name) for name in ("action_type", "problem_type")}
     return DisputeNotice(
         event_id=event_id,

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from domain.channels import Notice, NoticeRefused, PaymentNotice, RefundNotice, TradeState
+from services.channel_json import Json, read_json, section, text
 from services.wechat.accounts import Account
-from services.wechat.answers import Json, read_json, read_refund, read_transaction, section, text
+from services.wechat.answers import read_refund, read_transaction
 from services.wechat.disputes import read_complaint
 from services.wechat.signing import Fault, find_fault, open_sealed
 

@@ -8,8 +8,8 @@ import httpx
 
 from domain.channels import Share, ShareResult, ShareState, SplitSaid
 from domain.outcomes import Outcome, Refusal, Rejected, Unknown
+from services.channel_json import Json, fen, optional_text, sections, text
 from services.wechat.accounts import Account
-from services.wechat.answers import Json, fen, optional_text, sections, text
 from services.wechat.signing import encrypt
 from services.wechat.wire import Wire, expect
 

@@ -8,8 +8,8 @@ from datetime import timedelta, timezone
 import httpx
 
 from domain.outcomes import Accepted, Outcome, Rejected, Unknown
+from services.channel_json import Json, text
 from services.wechat.accounts import Account
-from services.wechat.answers import Json, text
 from services.wechat.wire import Wire
 
 HOST = "https://api.weixin.qq.com"

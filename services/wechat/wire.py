@@ -1,10 +1,8 @@
 """One signed request to WeChat Pay and its verified answer; what is asked is said elsewhere."""
 
-import asyncio
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -14,17 +12,15 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509 import load_pem_x509_certificate
 
 from domain.outcomes import Accepted, Outcome, Refusal, Rejected, Unknown
+from services.channel_http import TIMEOUT, USER_AGENT, Answer, exchange
+from services.channel_json import Json, read_json, section, sections, text
 from services.wechat.accounts import PUBLIC_KEY_PREFIX, Account
-from services.wechat.answers import Json, read_json, section, sections, text
 from services.wechat.signing import Fault, authorization, find_fault, open_sealed
 
 HOST = "https://api.mch.weixin.qq.com"
-CONNECT_TIMEOUT_SECONDS = 2.0
-TOTAL_TIMEOUT_SECONDS = 5.0
 DOWNLOAD_TIMEOUT_SECONDS = 60.0
 MAX_ANSWER_BYTES = 262_144
 MAX_DOWNLOAD_BYTES = 64 * 1024 * 1024
-USER_AGENT = "paotui/1"
 
 AMBIGUOUS_CODES = frozenset({"SYSTEM_ERROR", "FREQUENCY_LIMITED", "RATELIMIT_EXCEEDED"})
 """Refusals after which it may have happened all the same."""
@@ -43,17 +39,7 @@ NEVER_CODES = frozenset(
 """Refusals that no time mends."""
 
 T = TypeVar("T")
-_TIMEOUT = httpx.Timeout(TOTAL_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS)
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{1,63}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Answer:
-    """What came back over the wire, not yet believed."""
-
-    status: int
-    headers: httpx.Headers
-    body: bytes
 
 
 class Wire:
@@ -72,7 +58,7 @@ class Wire:
     async def certificates(self, account: Account) -> Outcome[None]:
         """Fetch the platform certificates anew; a payee in public-key mode may have none (404)."""
         answer = await self._send(account, "GET", "/v3/certificates")
-        if not isinstance(answer, _Answer):
+        if not isinstance(answer, Answer):
             return answer
         if answer.status != httpx.codes.OK:
             return _read_refusal(answer)
@@ -133,7 +119,7 @@ class Wire:
         `serial` names the key that fields of the request are encrypted with.
         """
         answer = await self._send(account, method, target, content, serial=serial)
-        if not isinstance(answer, _Answer):
+        if not isinstance(answer, Answer):
             return answer
         if answer.status not in {httpx.codes.OK, httpx.codes.NO_CONTENT}:
             return _read_refusal(answer)
@@ -149,10 +135,10 @@ class Wire:
             account,
             "GET",
             target,
-            seconds=DOWNLOAD_TIMEOUT_SECONDS,
-            limit_bytes=MAX_DOWNLOAD_BYTES,
+            timeout_seconds=DOWNLOAD_TIMEOUT_SECONDS,
+            max_bytes=MAX_DOWNLOAD_BYTES,
         )
-        if not isinstance(answer, _Answer):
+        if not isinstance(answer, Answer):
             return answer
         if answer.status != httpx.codes.OK:
             return _read_refusal(answer)
@@ -175,9 +161,9 @@ class Wire:
         content: Json | None = None,
         *,
         serial: str = "",
-        seconds: float | None = None,
-        limit_bytes: int | None = None,
-    ) -> _Answer | Unknown:
+        timeout_seconds: float | None = None,
+        max_bytes: int = MAX_ANSWER_BYTES,
+    ) -> Answer | Unknown:
         body = b"" if content is None else orjson.dumps(content)
         headers = {"Accept": "application/json", "User-Agent": USER_AGENT}
         if content is not None:
@@ -185,7 +171,7 @@ class Wire:
         if serial or account.public_key_id:
             headers["Wechatpay-Serial"] = serial or account.public_key_id
         request = self._http.build_request(
-            method, HOST + target, content=body, headers=headers, timeout=_TIMEOUT
+            method, HOST + target, content=body, headers=headers, timeout=TIMEOUT
         )
         request.headers["Authorization"] = authorization(
             account,
@@ -195,15 +181,15 @@ class Wire:
             timestamp=int(self._now().timestamp()),
             nonce=secrets.token_hex(16),
         )
-        return await self._in_time(
-            request, seconds or TOTAL_TIMEOUT_SECONDS, limit_bytes or MAX_ANSWER_BYTES
+        return await exchange(
+            self._http, request, max_bytes=max_bytes, timeout_seconds=timeout_seconds
         )
 
     async def _plain(self, url: str, content: Json) -> Outcome[Json]:
         """One request to a host of WeChat's where nothing is signed."""
-        request = self._http.build_request("POST", url, json=content, timeout=_TIMEOUT)
-        answer = await self._in_time(request, TOTAL_TIMEOUT_SECONDS, MAX_ANSWER_BYTES)
-        if not isinstance(answer, _Answer):
+        request = self._http.build_request("POST", url, json=content, timeout=TIMEOUT)
+        answer = await exchange(self._http, request, max_bytes=MAX_ANSWER_BYTES)
+        if not isinstance(answer, Answer):
             return answer
         if answer.status != httpx.codes.OK:
             return Unknown(reason=f"http_{answer.status}")
@@ -220,29 +206,6 @@ class Wire:
             await self.certificates(account)
         return account.certificates.newest(now=self._now())
 
-    async def _in_time(
-        self, request: httpx.Request, seconds: float, limit_bytes: int
-    ) -> _Answer | Unknown:
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._exchange(request, limit_bytes)
-        except TimeoutError:
-            return Unknown(reason="timeout")
-        except httpx.HTTPError as error:
-            return Unknown(reason=type(error).__name__)
-
-    async def _exchange(self, request: httpx.Request, limit_bytes: int) -> _Answer | Unknown:
-        response = await self._http.send(request, stream=True, follow_redirects=False)
-        try:
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > limit_bytes:
-                    return Unknown(reason="answer_too_large")
-        finally:
-            await response.aclose()
-        return _Answer(status=response.status_code, headers=response.headers, body=bytes(body))
-
 
 def expect(answer: T, **asked: object) -> T:
     """A signed answer may still be the answer to another question: ValueError."""
@@ -251,7 +214,7 @@ def expect(answer: T, **asked: object) -> T:
     return answer
 
 
-def _read_refusal(answer: _Answer) -> Rejected | Unknown:
+def _read_refusal(answer: Answer) -> Rejected | Unknown:
     """An answer that isn't 200 or 204: certain only if it is a 4xx with an unambiguous code."""
     uncertain = Unknown(reason=f"http_{answer.status}")
     if not httpx.codes.is_client_error(answer.status) or answer.status == 429:

@@ -13,9 +13,10 @@ import pytest
 
 from tests.sandbox.outside import (
     PUBLIC_NAME,
-    MerchantServer,
+    Outside,
     SandboxProcess,
     TestMerchant,
+    running,
     wait_for,
 )
 
@@ -27,19 +28,11 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def outside(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[SandboxProcess, MerchantServer]]:
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
     """A sandbox, fast, and the merchant's server that it calls back."""
-    server = MerchantServer()
-    sandbox = SandboxProcess(tmp_path_factory.mktemp("sandbox"), server.port)
-    sandbox.start()
-    tls = sandbox.home / "tls"
-    server.serve(tls / f"{PUBLIC_NAME}.pem", tls / f"{PUBLIC_NAME}.key")
-    sandbox.call("PUT", "/settings", speed=60, bills_ready=True)
-    yield sandbox, server
-    sandbox.stop()
-    server.close()
+    with running(tmp_path_factory.mktemp("sandbox")) as (sandbox, server):
+        sandbox.call("PUT", "/settings", speed=60, bills_ready=True)
+        yield sandbox, server
 
 
 def _tell(sandbox: SandboxProcess, **given: Any) -> Any:
@@ -62,7 +55,7 @@ def _tell(sandbox: SandboxProcess, **given: Any) -> Any:
     return json.loads(done.stdout)
 
 
-def test_the_plugin_tells_a_whole_story(outside: tuple[SandboxProcess, MerchantServer]) -> None:
+def test_the_plugin_tells_a_whole_story(outside: Outside) -> None:
     sandbox, server = outside
     merchant = TestMerchant(sandbox, certificates=False)
     number = f"Node-{merchant.mchid}"
@@ -83,7 +76,7 @@ def test_the_plugin_tells_a_whole_story(outside: tuple[SandboxProcess, MerchantS
     (order,) = sandbox.oracle(mchid=merchant.mchid, out_trade_no=number)["orders"]
     assert (order["paid_fen"], order["refunded_fen"], order["charges"]) == (1000, 250, 1)
 
-    (received,) = wait_for(lambda: server.got(merchant.notify_path) or None)
+    (received,) = wait_for(lambda: server.got(merchant.notify_path))
     callback = {"headers": dict(received.headers), "body": received.body.decode()}
     read = _tell(sandbox, keys=merchant.keys, callback=callback)
     assert read["believed"]

@@ -56,6 +56,7 @@ def book(event: str, **given: str | int) -> Journal:
         "hold_id": "h01",
         "refund_id": "r01",
         "times": "0",
+        "dispute_id": "d01",
     }
     return journal(event, site_id=SITE, order_id=ORDER, **known | given)
 

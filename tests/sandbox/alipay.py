@@ -3,7 +3,6 @@
 import base64
 import json
 import secrets
-import ssl
 import time
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -11,11 +10,10 @@ from urllib.parse import parse_qsl, urlencode
 
 import httpx
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
-from tests.sandbox.outside import PUBLIC_NAME, SandboxProcess
+from tests.sandbox.outside import PUBLIC_NAME, SandboxProcess, private_key, public_key
 
 HOST = "https://openapi.alipay.com"
 CHINA = timezone(timedelta(hours=8))
@@ -28,16 +26,9 @@ class AlipayMerchant:
         self.sandbox = sandbox
         self.keys = sandbox.call("POST", "/alipay/merchants")
         self.seller_id: str = self.keys["seller_id"]
-        private = load_pem_private_key(self.keys["private_key_pem"].encode(), password=None)
-        assert isinstance(private, rsa.RSAPrivateKey)
-        self.private_key = private
+        self.private_key = private_key(self.keys["private_key_pem"])
         self.notify_path = f"/v1/notify/alipay/{self.seller_id}"
-        self.http = httpx.Client(
-            proxy=sandbox.proxy,
-            verify=ssl.create_default_context(cafile=str(sandbox.home / "ca.pem")),
-            trust_env=False,
-            timeout=30,
-        )
+        self.http = sandbox.client()
 
     def parameters(self, method: str, content: Any, /, **changes: str) -> dict[str, str]:
         """The parameters of a request, rightly signed after the changes."""
@@ -72,8 +63,7 @@ class AlipayMerchant:
 
     def is_signed(self, text: str, signature: str) -> bool:
         """Whether Alipay signed the text for this merchant."""
-        key = load_pem_public_key(self.keys["alipay_public_key_pem"].encode())
-        assert isinstance(key, rsa.RSAPublicKey)
+        key = public_key(self.keys["alipay_public_key_pem"])
         try:
             key.verify(base64.b64decode(signature), text.encode(), padding.PKCS1v15(), SHA256())
         except InvalidSignature:
@@ -122,8 +112,7 @@ class AlipayMerchant:
 
     def oracle(self, **params: str) -> Any:
         """Ask what money truly moved."""
-        params = {"mchid": self.seller_id} | params
-        return self.sandbox.control.get("/control/alipay/oracle", params=params).json()
+        return self.sandbox.oracle("/alipay", **{"mchid": self.seller_id} | params)
 
     def habits(self, **changes: Any) -> None:
         """Serve this merchant otherwise."""

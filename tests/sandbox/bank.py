@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 import secrets
-import ssl
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -13,11 +12,10 @@ from typing import Any
 
 import httpx
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from tests.sandbox.outside import PUBLIC_NAME, SandboxProcess
+from tests.sandbox.outside import PUBLIC_NAME, SandboxProcess, private_key, public_key
 
 HOST = "https://bank.sandbox"
 
@@ -29,16 +27,9 @@ class BankClient:
         self.sandbox = sandbox
         self.keys = sandbox.call("POST", "/bank/merchants", **wish)
         self.account: str = self.keys["account"]
-        private = serialization.load_pem_private_key(
-            self.keys["private_key_pem"].encode(), password=None
-        )
-        assert isinstance(private, rsa.RSAPrivateKey)
-        self.private_key = private
+        self.private_key = private_key(self.keys["private_key_pem"])
         self.notify_path = f"/v1/notify/bank/{self.account}"
-        context = ssl.create_default_context(cafile=str(sandbox.home / "ca.pem"))
-        self.http = httpx.Client(
-            base_url=HOST, proxy=sandbox.proxy, verify=context, trust_env=False, timeout=30
-        )
+        self.http = sandbox.client(HOST)
 
     def headers(self, method: str, target: str, body: bytes, **wrong: str) -> dict[str, str]:
         """Return rightly signed headers; `wrong` replaces what is signed."""
@@ -117,13 +108,11 @@ class BankClient:
 
     def oracle(self) -> Any:
         """What truly moved for this client."""
-        params = {"mchid": self.account}
-        return self.sandbox.control.get("/control/bank/oracle", params=params).json()
+        return self.sandbox.oracle("/bank", mchid=self.account)
 
     def is_signed(self, headers: Mapping[str, str], body: bytes, status: int | None = None) -> bool:
         """Tell whether an answer (with status) or a callback is signed by the bank."""
-        key = serialization.load_pem_public_key(self.keys["bank_public_key_pem"].encode())
-        assert isinstance(key, rsa.RSAPublicKey)
+        key = public_key(self.keys["bank_public_key_pem"])
         first = "" if status is None else f"(status): {status}\n"
         lines = (
             f"{first}date: {headers['Date']}\ndigest: {headers['Digest']}\n"

@@ -1,7 +1,6 @@
 """A merchant with a Stripe account at the sandbox, by the unmodified SDK and by plain HTTP."""
 
 import secrets
-import ssl
 from typing import Any
 
 import httpx
@@ -20,10 +19,7 @@ class CardMerchant:
         self.path = f"/card/{secrets.token_hex(6)}"
         self.keys = self.control("/merchants", webhook_url=f"https://{PUBLIC_NAME}{self.path}")
         self.account: str = self.keys["account"]
-        context = ssl.create_default_context(cafile=str(sandbox.home / "ca.pem"))
-        self.http = httpx.Client(
-            base_url=BASE, proxy=sandbox.proxy, verify=context, trust_env=False, timeout=30
-        )
+        self.http = sandbox.client(BASE)
         self.http.auth = self._signed
 
     def sdk(self) -> stripe.StripeClient:
@@ -77,8 +73,7 @@ class CardMerchant:
 
     def oracle(self) -> Any:
         """What money truly moved."""
-        answer = self.sandbox.control.get("/control/card/oracle", params={"mchid": self.account})
-        return answer.json()
+        return self.sandbox.oracle("/card", mchid=self.account)
 
     def _signed(self, request: httpx.Request) -> httpx.Request:
         request.headers["Authorization"] = f"Bearer {self.keys['secret_key']}"

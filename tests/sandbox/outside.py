@@ -11,7 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,15 +27,15 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 PUBLIC_NAME = "pay.paotui.example"
 HOST = "https://api.mch.weixin.qq.com"
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 T = TypeVar("T")
 _AGENT = {"User-Agent": "paotui-test", "Accept": "application/json"}
 
 
-def wait_for(look: Callable[[], T | None], seconds: float = 10.0) -> T:
+def wait_for(look: Callable[[], T], seconds: float = 10.0) -> T:
     """Look until there is something to see; fails when there is not."""
     end = time.monotonic() + seconds
-    while (seen := look()) is None or seen is False:
+    while not (seen := look()):
         assert time.monotonic() < end, f"not within {seconds} s"
         time.sleep(0.02)
     return seen
@@ -47,6 +48,20 @@ def free_ports(count: int) -> list[int]:
     for holder in holders:
         holder.close()
     return ports
+
+
+def private_key(pem: str) -> rsa.RSAPrivateKey:
+    """A key as the control interface shows it."""
+    key = serialization.load_pem_private_key(pem.encode(), password=None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    return key
+
+
+def public_key(pem: str) -> rsa.RSAPublicKey:
+    """A public key as the control interface shows it."""
+    key = serialization.load_pem_public_key(pem.encode())
+    assert isinstance(key, rsa.RSAPublicKey)
+    return key
 
 
 class SandboxProcess:
@@ -101,9 +116,24 @@ class SandboxProcess:
         armed = self.call("POST", "/faults", operation=operation, fault=fault, **body)
         return int(armed["id"])
 
-    def oracle(self, **params: str) -> Any:
-        """Ask what money truly moved."""
-        return self.control.get("/control/oracle", params=params).json()
+    def oracle(self, channel: str = "", /, **params: str) -> Any:
+        """Ask what money truly moved, at WeChat Pay or at `/alipay`, `/bank`, `/card`."""
+        return self.control.get(f"/control{channel}/oracle", params=params).json()
+
+    @property
+    def trust(self) -> ssl.SSLContext:
+        """Trusts the sandbox's own certificate authority."""
+        return ssl.create_default_context(cafile=str(self.home / "ca.pem"))
+
+    def client(self, base_url: str = "") -> httpx.Client:
+        """Reaches the real host names through the proxy."""
+        return httpx.Client(
+            base_url=base_url, proxy=self.proxy, verify=self.trust, trust_env=False, timeout=30
+        )
+
+    def async_client(self) -> httpx.AsyncClient:
+        """The same, as the clients under test want it."""
+        return httpx.AsyncClient(proxy=self.proxy, verify=self.trust, trust_env=False)
 
     def _is_up(self) -> bool:
         assert self._process is not None
@@ -174,6 +204,21 @@ class MerchantServer:
         return [received for received in self.received if received.path == path]
 
 
+Outside = tuple[SandboxProcess, MerchantServer]
+
+
+@contextmanager
+def running(home: Path, status: int = 204, body: bytes = b"") -> Iterator[Outside]:
+    """A sandbox process, and the server it calls back, which shows the sandbox's certificate."""
+    server = MerchantServer(status=status, body=body)
+    sandbox = SandboxProcess(home, server.port)
+    sandbox.start()
+    server.serve(home / "tls" / f"{PUBLIC_NAME}.pem", home / "tls" / f"{PUBLIC_NAME}.key")
+    yield sandbox, server
+    sandbox.stop()
+    server.close()
+
+
 class TestMerchant:
     """A merchant with its keys and a thin client of its own, so that requests can be wrong."""
 
@@ -183,15 +228,9 @@ class TestMerchant:
         self.sandbox = sandbox
         self.keys = sandbox.call("POST", "/merchants", **wish)
         self.mchid: str = self.keys["mchid"]
-        pem = self.keys["private_key_pem"].encode()
-        private = serialization.load_pem_private_key(pem, password=None)
-        assert isinstance(private, rsa.RSAPrivateKey)
-        self.private_key = private
+        self.private_key = private_key(self.keys["private_key_pem"])
         self.notify_path = f"/v1/notify/wechat/{self.mchid}"
-        context = ssl.create_default_context(cafile=str(sandbox.home / "ca.pem"))
-        self.http = httpx.Client(
-            base_url=HOST, proxy=sandbox.proxy, verify=context, trust_env=False, timeout=30
-        )
+        self.http = sandbox.client(HOST)
 
     def sign(self, *lines: bytes | str) -> str:
         """Sign lines with the merchant's key."""

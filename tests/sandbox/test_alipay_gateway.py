@@ -2,7 +2,6 @@
 
 import json
 import socket
-import ssl
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
@@ -94,11 +93,10 @@ def test_an_absolute_request_line_is_understood(
 ) -> None:
     query = urlencode(alipay.parameters(QUERY, {"out_trade_no": "none"}))
     proxy = httpx.URL(sandbox.proxy)
-    context = ssl.create_default_context(cafile=str(sandbox.home / "ca.pem"))
     with socket.create_connection((proxy.host, proxy.port), timeout=10) as plain:
         plain.sendall(b"CONNECT openapi.alipay.com:443 HTTP/1.1\r\n\r\n")
         assert b" 200 " in plain.recv(1024)
-        with context.wrap_socket(plain, server_hostname="openapi.alipay.com") as secure:
+        with sandbox.trust.wrap_socket(plain, server_hostname="openapi.alipay.com") as secure:
             line = f"GET {HOST}/gateway.do?{query} HTTP/1.1\r\n"
             secure.sendall(f"{line}Host: openapi.alipay.com\r\nConnection: close\r\n\r\n".encode())
             answer = b"".join(iter(lambda: secure.recv(65536), b""))

@@ -15,7 +15,7 @@ def test_only_the_word_ends_the_repetitions(
     server.status, server.body = answer
     alipay.habits(speed=1e5)
     alipay.paid()
-    wait_for(lambda: server.got(alipay.notify_path) or None)
+    wait_for(lambda: server.got(alipay.notify_path))
     alipay.paid()
     wait_for(lambda: len(server.got(alipay.notify_path)) >= 2)
     assert len(server.got(alipay.notify_path)) == 2
@@ -54,6 +54,6 @@ def test_a_spoiled_callback(
 ) -> None:
     sandbox.fault("notify", "bad_signature", mchid=alipay.seller_id)
     alipay.paid()
-    (received,) = wait_for(lambda: server.got(alipay.notify_path) or None)
+    (received,) = wait_for(lambda: server.got(alipay.notify_path))
     with pytest.raises(AssertionError):
         alipay.opened(received.body)

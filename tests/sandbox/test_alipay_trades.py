@@ -11,7 +11,7 @@ CREATE, QUERY, CLOSE = "alipay.trade.create", "alipay.trade.query", "alipay.trad
 
 
 def _told(alipay: AlipayMerchant, server: MerchantServer, count: int = 1) -> list[dict[str, str]]:
-    wait_for(lambda: server.got(alipay.notify_path)[count - 1 :] or None)
+    wait_for(lambda: server.got(alipay.notify_path)[count - 1 :])
     return [alipay.opened(received.body) for received in server.got(alipay.notify_path)]
 
 

@@ -1,5 +1,6 @@
 """Payments at the bank: wallets, e-CNY, consents, refunds, callbacks, and who may ask."""
 
+import secrets
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -212,12 +213,13 @@ def test_callbacks_are_repeated_lost_doubled_and_resent(
     assert len({one.event["id"] for one in heard}) == 1
     named = {"mchid": bank.account, "out_trade_no": number}
     assert sandbox.call("POST", "/bank/notifications/resend", **named, count=3) == [204] * 3
-    sandbox.fault("notify", "lost", mchid=bank.account)
-    lost = bank.paid()["out_trade_no"]
+    lost, doubled = secrets.token_hex(8), secrets.token_hex(8)
+    sandbox.fault("notify", "lost", mchid=bank.account, out_trade_no=lost)
+    bank.paid(out_trade_no=lost)
     time.sleep(0.2)
     assert all(one.event["data"]["out_trade_no"] != lost for one in server.got(bank.notify_path))
-    sandbox.fault("notify", "duplicate", mchid=bank.account, count=4)
-    doubled = bank.paid()["out_trade_no"]
+    sandbox.fault("notify", "duplicate", mchid=bank.account, out_trade_no=doubled, count=4)
+    bank.paid(out_trade_no=doubled)
     wait_for(
         lambda: (
             sum(

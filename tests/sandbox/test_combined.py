@@ -60,7 +60,7 @@ def test_a_cart_is_paid_at_once_and_told_once(
 
     parameters = merchant.pay_parameters(created["prepay_id"])
     assert sandbox.pay(parameters=parameters, openid="o-customer")["trade_state"] == "SUCCESS"
-    (received,) = wait_for(lambda: server.got(merchant.notify_path) or None)
+    (received,) = wait_for(lambda: server.got(merchant.notify_path))
     told = merchant.open_resource(received)
     assert told == merchant.request("GET", f"{PATH}/out-trade-no/{number}").json()
     assert told["combine_payer_info"] == {"openid": "o-customer"}
@@ -118,7 +118,7 @@ def test_an_echo_can_be_opened(
 ) -> None:
     url = f"https://{PUBLIC_NAME}{merchant.notify_path}"
     sandbox.call("POST", "/notifications/echo", mchid=merchant.mchid, notify_url=url)
-    (received,) = wait_for(lambda: server.got(merchant.notify_path) or None)
+    (received,) = wait_for(lambda: server.got(merchant.notify_path))
     assert received.event["event_type"] == "SECURITY_ECHO.SUCCESS"
     assert merchant.open_resource(received) == {"mchid": merchant.mchid}
     assert json.loads(received.body)["resource"]["original_type"] == "security_echo"

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.wechat.notices import RETRY_SECONDS
+from sandbox.wechat.notices import Notices
 from tests.sandbox.outside import (
-    PUBLIC_NAME,
     MerchantServer,
+    Outside,
     Received,
     SandboxProcess,
     TestMerchant,
+    running,
     wait_for,
 )
 
@@ -23,8 +24,8 @@ def _got(server: MerchantServer, merchant: TestMerchant, count: int = 1) -> list
 
 
 def test_the_retry_table_is_the_published_one() -> None:
-    assert len(RETRY_SECONDS) == 15
-    assert sum(RETRY_SECONDS) == (24 * 60 + 4) * 60
+    assert len(Notices.retry_seconds) == 15
+    assert sum(Notices.retry_seconds) == (24 * 60 + 4) * 60
 
 
 def test_a_payment_is_told_once_when_answered(
@@ -108,20 +109,14 @@ def test_callbacks_that_must_be_refused(
 
 
 @pytest.fixture
-def own_outside(tmp_path: Path) -> Iterator[tuple[SandboxProcess, MerchantServer]]:
+def own_outside(tmp_path: Path) -> Iterator[Outside]:
     """A sandbox of this test's own, to be killed."""
-    server = MerchantServer(status=500)
-    sandbox = SandboxProcess(tmp_path, server.port)
-    sandbox.start()
-    tls = tmp_path / "tls"
-    server.serve(tls / f"{PUBLIC_NAME}.pem", tls / f"{PUBLIC_NAME}.key")
-    yield sandbox, server
-    sandbox.stop()
-    server.close()
+    with running(tmp_path, status=500) as outside:
+        yield outside
 
 
 def test_a_killed_sandbox_goes_on_with_what_it_owed(
-    own_outside: tuple[SandboxProcess, MerchantServer],
+    own_outside: Outside,
 ) -> None:
     sandbox, server = own_outside
     sandbox.call("PUT", "/settings", speed=30, refund_seconds=60)

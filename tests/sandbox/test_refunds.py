@@ -37,7 +37,7 @@ def test_a_refund_is_processed_then_succeeds(
         }
     ]
     # The payment's own notice may come before it or after.
-    wait_for(lambda: server.got(merchant.notify_path)[1:] or None)
+    wait_for(lambda: server.got(merchant.notify_path)[1:])
     [received] = [
         one
         for one in server.got(merchant.notify_path)

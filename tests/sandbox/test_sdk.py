@@ -62,7 +62,7 @@ def test_the_sdk_tells_a_whole_story(
     assert (found["trade_state"], found["amount"]["payer_total"]) == ("SUCCESS", 1250)
 
     path = f"/sdk/{mchid}"
-    (received,) = wait_for(lambda: server.got(path) or None)
+    (received,) = wait_for(lambda: server.got(path))
     event = sdk.callback(received.headers, received.body)
     assert event["event_type"] == "TRANSACTION.SUCCESS"
     assert event["resource"] == found
@@ -72,7 +72,7 @@ def test_the_sdk_tells_a_whole_story(
     amount = {"refund": 250, "total": 1250, "currency": "CNY"}
     status, body = sdk.refund(f"r-{paid}", amount, out_trade_no=paid)
     assert (status, json.loads(body)["status"]) == (200, "PROCESSING")
-    refunded = wait_for(lambda: server.got(path)[1:] or None)[0]
+    refunded = wait_for(lambda: server.got(path)[1:])[0]
     resource = sdk.callback(refunded.headers, refunded.body)["resource"]
     assert (resource["refund_status"], resource["amount"]["refund"]) == ("SUCCESS", 250)
     assert json.loads(sdk.query_refund(f"r-{paid}")[1])["status"] == "SUCCESS"

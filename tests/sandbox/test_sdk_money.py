@@ -50,7 +50,7 @@ def test_the_sdk_shares_money_out(
     asked = (transaction_id, f"s-{number}", receivers, False)
     early = json.loads(sdk.profitsharing_order(*asked)[1])
     assert early["code"] == "INVALID_REQUEST"
-    wait_for(lambda: sdk.profitsharing_order(*asked)[0] == 200 or None)
+    wait_for(lambda: sdk.profitsharing_order(*asked)[0] == 200)
     split = wait_for(lambda: _finished(sdk, transaction_id, f"s-{number}"))
     assert [share["result"] for share in split["receivers"]] == ["SUCCESS"]  # type: ignore[attr-defined]
     _, body = sdk.profitsharing_amount_query(transaction_id)

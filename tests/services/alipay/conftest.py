@@ -1,20 +1,17 @@
 """Fixtures of the Alipay client's tests: keys of both sides, and the sandbox to talk to."""
 
-import ssl
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from services.alipay.accounts import Account
 from services.alipay.client import Alipay
 from services.alipay.signing import sign, signed_text
 from tests.sandbox.alipay import AlipayMerchant
-from tests.sandbox.outside import PUBLIC_NAME, MerchantServer, SandboxProcess
+from tests.sandbox.outside import MerchantServer, Outside, SandboxProcess, public_key, running
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,39 +41,31 @@ def keys() -> Keys:
 
 
 @pytest.fixture(scope="session")
-def outside(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[SandboxProcess, MerchantServer]]:
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
     """The sandbox at 1,000 times life, and the server it calls back."""
-    server = MerchantServer(status=200, body=b"success")
-    sandbox = SandboxProcess(tmp_path_factory.mktemp("alipay"), server.port)
-    sandbox.start()
-    sandbox.call("PUT", "/alipay/settings", speed=1000, early_bills=True)
-    tls: Path = sandbox.home / "tls"
-    server.serve(tls / f"{PUBLIC_NAME}.pem", tls / f"{PUBLIC_NAME}.key")
-    yield sandbox, server
-    sandbox.stop()
-    server.close()
+    home = tmp_path_factory.mktemp("alipay")
+    with running(home, status=200, body=b"success") as (sandbox, server):
+        sandbox.call("PUT", "/alipay/settings", speed=1000, early_bills=True)
+        yield sandbox, server
 
 
 @pytest.fixture
-def sandbox(outside: tuple[SandboxProcess, MerchantServer]) -> Iterator[SandboxProcess]:
+def sandbox(outside: Outside) -> Iterator[SandboxProcess]:
     """The process, without faults left behind."""
     yield outside[0]
     outside[0].call("DELETE", "/faults")
 
 
 @pytest.fixture(scope="session")
-def server(outside: tuple[SandboxProcess, MerchantServer]) -> MerchantServer:
+def server(outside: Outside) -> MerchantServer:
     """The merchant's server; tests keep apart by merchants of their own."""
     return outside[1]
 
 
 @pytest.fixture(scope="session")
-async def http(outside: tuple[SandboxProcess, MerchantServer]) -> AsyncIterator[httpx.AsyncClient]:
+async def http(outside: Outside) -> AsyncIterator[httpx.AsyncClient]:
     """Reaches the real host names through the sandbox's proxy."""
-    trust = ssl.create_default_context(cafile=str(outside[0].home / "ca.pem"))
-    async with httpx.AsyncClient(proxy=outside[0].proxy, verify=trust, trust_env=False) as client:
+    async with outside[0].async_client() as client:
         yield client
 
 
@@ -102,13 +91,9 @@ def account(merchant: AlipayMerchant) -> Account:
 
 def account_of(merchant: AlipayMerchant) -> Account:
     """A merchant of the outside as a payee of ours."""
-    private = load_pem_private_key(merchant.keys["private_key_pem"].encode(), password=None)
-    public = load_pem_public_key(merchant.keys["alipay_public_key_pem"].encode())
-    assert isinstance(private, rsa.RSAPrivateKey)
-    assert isinstance(public, rsa.RSAPublicKey)
     return Account(
         seller_id=merchant.seller_id,
         app_id=merchant.keys["app_id"],
-        private_key=private,
-        alipay_public_key=public,
+        private_key=merchant.private_key,
+        alipay_public_key=public_key(merchant.keys["alipay_public_key_pem"]),
     )

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from domain.channels import (
+    BillKind,
     Create,
     NoticeRefused,
     Opened,
@@ -22,8 +23,9 @@ from domain.channels import (
     Transaction,
 )
 from domain.outcomes import Accepted, Outcome, Refusal, Rejected, Unknown
-from services.alipay import wire
+from services import channel_http
 from services.alipay.accounts import Account
+from services.alipay.answers import CHINA
 from services.alipay.client import Alipay
 from services.channel import Channel
 from tests.sandbox.alipay import AlipayMerchant
@@ -191,17 +193,27 @@ async def test_the_notice_of_a_close_is_not_money(
     order = _order(merchant)
     await _opened(pay, account, order)
     await pay.close(account, out_trade_no=order.out_trade_no)
-    (heard,) = wait_for(lambda: server.got(merchant.notify_path) or None)
+    (heard,) = wait_for(lambda: server.got(merchant.notify_path))
     with pytest.raises(NoticeRefused, match="not_a_payment"):
         await pay.notice(account, heard.headers, heard.body)
 
 
+@pytest.mark.parametrize(("periods", "fee_fen"), [(3, 72), (6, 153), (12, 243)])
 async def test_instalments_reach_the_gateway(
-    pay: Alipay, account: Account, merchant: AlipayMerchant
+    pay: Alipay, account: Account, merchant: AlipayMerchant, periods: int, fee_fen: int
 ) -> None:
-    for periods in pay.ability.instalments:
-        order = _order(merchant, instalments=periods, fee_by_seller=True, split=True)
+    assert periods in pay.ability.instalments
+    theirs = _order(merchant, instalments=periods, split=True)
+    ours = replace(theirs, out_trade_no=_number(), fee_by_seller=True)
+    for order in (theirs, ours):
         await _opened(pay, account, order)
+        merchant.pay(out_trade_no=order.out_trade_no)
+        shown = merchant.ask("alipay.trade.query", out_trade_no=order.out_trade_no)
+        assert shown["fund_bill_list"] == [{"amount": "29.99", "fund_channel": "PCREDIT"}]
+    bill = await pay.bill(account, kind=BillKind.TRADE, day=datetime.now(CHINA).date())
+    assert isinstance(bill, Accepted)
+    # 0.6 % in any case; the periods' own fee only where the payee bears it.
+    assert [row.fee_fen for row in bill.value.trades] == [18, fee_fen]
 
 
 async def test_a_refund_on_its_way_is_not_refunded(
@@ -329,7 +341,7 @@ async def test_a_late_answer_is_unknown(
     sandbox: SandboxProcess,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(wire, "TOTAL_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(channel_http, "TOTAL_TIMEOUT_SECONDS", 0.3)
     sandbox.fault("create", "delay", mchid=account.seller_id, delay_seconds=1.0)
     assert await pay.create(account, _order(merchant)) == Unknown(reason="timeout")
 

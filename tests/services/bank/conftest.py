@@ -1,20 +1,24 @@
 """Fixtures of the bank client's tests: the real sandbox process and what hears its callbacks."""
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from services.bank.accounts import Account
 from services.bank.client import Bank
 from services.bank.payouts import Payouts
-from tests.sandbox.outside import PUBLIC_NAME, MerchantServer, Received, SandboxProcess
+from tests.sandbox.outside import (
+    PUBLIC_NAME,
+    MerchantServer,
+    Received,
+    SandboxProcess,
+    private_key,
+    public_key,
+    running,
+)
 
 HEARING_SECONDS = 10.0
 NOTIFY_URL = f"https://{PUBLIC_NAME}/v1/notify/bank"
@@ -33,16 +37,12 @@ class World:
     def account(self) -> Account:
         """A new client of the bank."""
         given = self.control("merchants")
-        private = load_pem_private_key(given["private_key_pem"].encode(), password=None)
-        public = load_pem_public_key(given["bank_public_key_pem"].encode())
-        assert isinstance(private, RSAPrivateKey)
-        assert isinstance(public, RSAPublicKey)
         return Account(
             account=given["account"],
             client_id=given["client_id"],
-            private_key=private,
+            private_key=private_key(given["private_key_pem"]),
             bank_key_id=given["bank_key_id"],
-            bank_key=public,
+            bank_key=public_key(given["bank_public_key_pem"]),
         )
 
     def pay(self, account: Account, out_trade_no: str, **more: Any) -> None:
@@ -65,23 +65,14 @@ class World:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    server = MerchantServer()
-    sandbox = SandboxProcess(tmp_path_factory.mktemp("bank"), server.port)
-    sandbox.start()
-    tls: Path = sandbox.home / "tls"
-    server.serve(tls / f"{PUBLIC_NAME}.pem", tls / f"{PUBLIC_NAME}.key")
-    sandbox.call("PUT", "/settings", speed=100)
-    yield World(sandbox, server)
-    sandbox.stop()
-    server.close()
+    with running(tmp_path_factory.mktemp("bank")) as (sandbox, server):
+        sandbox.call("PUT", "/settings", speed=100)
+        yield World(sandbox, server)
 
 
 @pytest.fixture(scope="session")
 async def http(world: World) -> AsyncIterator[httpx.AsyncClient]:
-    trust = ssl.create_default_context(cafile=str(world.sandbox.home / "ca.pem"))
-    async with httpx.AsyncClient(
-        proxy=world.sandbox.proxy, verify=trust, trust_env=False
-    ) as client:
+    async with world.sandbox.async_client() as client:
         yield client
 
 

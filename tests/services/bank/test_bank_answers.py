@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import ssl
 from datetime import date
 from typing import Any
 
@@ -52,8 +51,7 @@ class Replay(httpx.AsyncBaseTransport):
 
 
 async def test_an_answer_to_another_request_is_not_believed(world: World, account: Account) -> None:
-    trust = ssl.create_default_context(cafile=str(world.sandbox.home / "ca.pem"))
-    real = httpx.AsyncHTTPTransport(proxy=world.sandbox.proxy, verify=trust)
+    real = httpx.AsyncHTTPTransport(proxy=world.sandbox.proxy, verify=world.sandbox.trust)
     async with real, httpx.AsyncClient(transport=Replay(real), trust_env=False) as http:
         bank = Bank(http)
         first = await bank.query(account, out_trade_no="x")

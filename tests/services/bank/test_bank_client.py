@@ -31,7 +31,8 @@ from domain.channels import (
     Transaction,
 )
 from domain.outcomes import Accepted, Outcome, Refusal, Rejected, Unknown
-from services.bank import signing, wire
+from services import channel_http
+from services.bank import signing
 from services.bank.accounts import Account, load_account
 from services.bank.client import Bank
 from services.channel import AccountUnreadable, Channel
@@ -299,7 +300,7 @@ async def test_a_refusal_is_believed_only_when_the_bank_signed_it(
 async def test_time_and_distance_are_unknown(
     world: World, bank: Bank, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "TOTAL_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(channel_http, "TOTAL_TIMEOUT_SECONDS", 0.3)
     world.spoil(account, "query", "delay", delay_seconds=1.0)
     assert await bank.query(account, out_trade_no="x") == Unknown(reason="timeout")
     (port,) = free_ports(1)

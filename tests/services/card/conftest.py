@@ -1,7 +1,6 @@
 """Fixtures: the sandbox as a process, a payee with a Stripe account, and the client under test."""
 
 import json
-import ssl
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 from services.card.accounts import Account, load_account
 from services.card.client import Cards
-from tests.sandbox.outside import PUBLIC_NAME, MerchantServer, SandboxProcess
+from tests.sandbox.outside import PUBLIC_NAME, MerchantServer, Outside, SandboxProcess, running
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,28 +38,19 @@ class Payee:
 
     def moved(self) -> Any:
         """What money truly moved."""
-        where = {"mchid": self.account.account}
-        return self.sandbox.control.get("/control/card/oracle", params=where).json()
+        return self.sandbox.oracle("/card", mchid=self.account.account)
 
 
 @pytest.fixture(scope="session")
-def outside(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[SandboxProcess, MerchantServer]]:
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
     """The process and the server it calls back."""
-    server = MerchantServer()
-    sandbox = SandboxProcess(tmp_path_factory.mktemp("sandbox"), server.port)
-    sandbox.start()
-    tls: Path = sandbox.home / "tls"
-    server.serve(tls / f"{PUBLIC_NAME}.pem", tls / f"{PUBLIC_NAME}.key")
-    yield sandbox, server
-    sandbox.stop()
-    server.close()
+    with running(tmp_path_factory.mktemp("sandbox")) as outside:
+        yield outside
 
 
 @pytest.fixture
 def payee(
-    outside: tuple[SandboxProcess, MerchantServer],
+    outside: Outside,
     request: pytest.FixtureRequest,
     tmp_path: Path,
 ) -> Payee:
@@ -77,10 +67,9 @@ def payee(
 
 
 @pytest.fixture
-async def http(outside: tuple[SandboxProcess, MerchantServer]) -> AsyncIterator[httpx.AsyncClient]:
+async def http(outside: Outside) -> AsyncIterator[httpx.AsyncClient]:
     """Reaches the real host name through the sandbox's proxy."""
-    trust = ssl.create_default_context(cafile=str(outside[0].home / "ca.pem"))
-    async with httpx.AsyncClient(proxy=outside[0].proxy, verify=trust, trust_env=False) as client:
+    async with outside[0].async_client() as client:
         yield client
 
 

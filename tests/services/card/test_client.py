@@ -182,7 +182,7 @@ async def test_an_intent_behind_a_remembered_error_is_found(cards: Cards, payee:
 async def test_a_slow_answer_is_unknown_and_its_key_in_use(
     cards: Cards, payee: Payee, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.card.wire.TOTAL_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr("services.channel_http.TOTAL_TIMEOUT_SECONDS", 0.3)
     order = _order()
     payee.spoil("create", "delay", delay_seconds=1.5)
     assert await cards.create(payee.account, order) == Unknown(reason="timeout")

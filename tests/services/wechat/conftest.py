@@ -34,9 +34,7 @@ async def ear(gateway: Gateway) -> AsyncIterator[NoticeEar]:
 @pytest.fixture(scope="session")
 async def http(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
     """Reaches the real host name through the gateway's proxy."""
-    async with httpx.AsyncClient(
-        proxy=gateway.proxy_url, verify=gateway.trust, trust_env=False
-    ) as client:
+    async with gateway.sandbox.async_client() as client:
         yield client
 
 

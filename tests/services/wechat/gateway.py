@@ -6,28 +6,17 @@ It knows the gateway only by its control interface; another one that offers the 
 import asyncio
 import http.client
 import io
-import os
-import socket
 import ssl
-import subprocess
-import sys
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import httpx
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
-
 from services.wechat.accounts import Account
+from tests.sandbox.outside import PUBLIC_NAME, SandboxProcess, free_ports, private_key, public_key
 
-ROOT = Path(__file__).parents[3]
-PUBLIC_NAME = "pay.paotui.example"
 NOTIFY_URL = f"https://{PUBLIC_NAME}/v1/notify/wechat/1"
-START_TIMEOUT_SECONDS = 60
 NOTICE_TIMEOUT_SECONDS = 15
 SPEED = 100
 """So that a refund is through in a twentieth of a second."""
@@ -35,40 +24,26 @@ SPEED = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """Where the gateway listens, and the levers of its control interface."""
+    """The levers of the gateway's control interface."""
 
-    home: Path
-    control_url: str
-    proxy_url: str
+    sandbox: SandboxProcess
     notice_port: int
-
-    @property
-    def trust(self) -> ssl.SSLContext:
-        """Trusts the gateway's own certificate authority."""
-        return ssl.create_default_context(cafile=str(self.home / "ca.pem"))
 
     def control(self, path: str, body: dict[str, Any], *, method: str = "POST") -> Any:
         """Drive the outside world; every refusal is an error of the test."""
-        url = f"{self.control_url}/control/{path}"
-        answer = httpx.request(method, url, json=body, trust_env=False)
-        answer.raise_for_status()
-        return answer.json()
+        return self.sandbox.call(method, f"/{path}", **body)
 
     def merchant(self, *, certificates: bool) -> Account:
         """A new merchant: by platform certificate, or by public key and without certificates."""
         given = self.control("merchants", {"certificates": certificates})
-        private = load_pem_private_key(given["private_key_pem"].encode(), password=None)
-        public = load_pem_public_key(given["public_key_pem"].encode())
-        assert isinstance(private, RSAPrivateKey)
-        assert isinstance(public, RSAPublicKey)
         return Account(
             mchid=given["mchid"],
             appid=given["appid"],
             serial_no=given["serial_no"],
-            private_key=private,
+            private_key=private_key(given["private_key_pem"]),
             apiv3_key=given["apiv3_key"].encode(),
             public_key_id="" if certificates else given["public_key_id"],
-            public_key=None if certificates else public,
+            public_key=None if certificates else public_key(given["public_key_pem"]),
             app_secret=given["app_secret"],
         )
 
@@ -89,9 +64,7 @@ class Gateway:
 
     def oracle(self, account: Account, out_trade_no: str) -> Any:
         """What money truly moved."""
-        asked = {"mchid": account.payee, "out_trade_no": out_trade_no}
-        url = f"{self.control_url}/control/oracle"
-        return httpx.get(url, params=asked, trust_env=False).json()["orders"][0]
+        return self.sandbox.oracle(mchid=account.payee, out_trade_no=out_trade_no)["orders"][0]
 
     def pay(self, account: Account, out_trade_no: str) -> None:
         """Let the customer pay."""
@@ -105,51 +78,13 @@ class Gateway:
 
 @contextmanager
 def running_gateway(home: Path) -> Iterator[Gateway]:
-    """Start `python -m sandbox` on free ports; stop it at the end."""
-    control, tls, proxy, notices = free_ports(4)
-    environment = os.environ | {
-        "SANDBOX_HOME": str(home),
-        "SANDBOX_CONTROL_PORT": str(control),
-        "SANDBOX_TLS_PORT": str(tls),
-        "SANDBOX_PROXY_PORT": str(proxy),
-        "SANDBOX_PUBLIC_MAP": f"{PUBLIC_NAME}=127.0.0.1:{notices}",
-        "SANDBOX_SPEED": str(SPEED),
-    }
-    process = subprocess.Popen([sys.executable, "-m", "sandbox"], cwd=ROOT, env=environment)
-    try:
-        gateway = Gateway(
-            home=home,
-            control_url=f"http://127.0.0.1:{control}",
-            proxy_url=f"http://127.0.0.1:{proxy}",
-            notice_port=notices,
-        )
-        _wait_until_healthy(process, gateway.control_url, tls)
-        yield gateway
-    finally:
-        process.terminate()
-        process.wait(timeout=START_TIMEOUT_SECONDS)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [opened.getsockname()[1] for opened in sockets]
-    for opened in sockets:
-        opened.close()
-    return ports
-
-
-def _wait_until_healthy(process: subprocess.Popen[bytes], control_url: str, tls_port: int) -> None:
-    until = time.monotonic() + START_TIMEOUT_SECONDS
-    while process.poll() is None and time.monotonic() < until:
-        try:
-            httpx.get(f"{control_url}/healthz", trust_env=False).raise_for_status()
-            socket.create_connection(("127.0.0.1", tls_port)).close()
-        except (httpx.HTTPError, OSError):
-            time.sleep(0.05)
-        else:
-            return
-    raise TimeoutError("the gateway did not start")
+    """Start the sandbox with nobody behind the public name yet; stop it at the end."""
+    (notices,) = free_ports(1)
+    sandbox = SandboxProcess(home, notices)
+    sandbox.start()
+    sandbox.call("PUT", "/settings", speed=SPEED)
+    yield Gateway(sandbox=sandbox, notice_port=notices)
+    sandbox.stop()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +122,7 @@ class NoticeEar:
 async def listening(gateway: Gateway) -> AsyncIterator[NoticeEar]:
     """Listen under the public name, with the certificate the gateway's authority made for it."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    files = gateway.home / "tls" / PUBLIC_NAME
+    files = gateway.sandbox.home / "tls" / PUBLIC_NAME
     context.load_cert_chain(f"{files}.pem", f"{files}.key")
     ear = NoticeEar()
     async with await asyncio.start_server(

@@ -11,6 +11,7 @@ import pytest
 
 from domain.channels import NoticeRefused, PaymentNotice, Transaction
 from domain.outcomes import Accepted, Refusal, Rejected, Unknown
+from services import channel_http
 from services.wechat import wire
 from services.wechat.accounts import CERTIFICATES_MAX_AGE, REFRESH_INTERVAL, Account
 from services.wechat.client import WechatPay
@@ -157,7 +158,7 @@ async def test_a_slow_answer_is_unknown(
         await asyncio.sleep(30)
         return httpx.Response(204)
 
-    monkeypatch.setattr(wire, "TOTAL_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(channel_http, "TOTAL_TIMEOUT_SECONDS", 0.05)
     assert await _query(_pay(answer), platform.account()) == Unknown(reason="timeout")
 
 

@@ -16,11 +16,12 @@ from domain.channels import (
     TradeState,
 )
 from domain.outcomes import Accepted, Outcome, Refusal, Rejected, Unknown
-from services.wechat import wire
+from services import channel_http
 from services.wechat.accounts import Account
 from services.wechat.client import WechatPay
 from services.wechat.signing import Fault
-from tests.services.wechat.gateway import Gateway, NoticeEar, free_ports
+from tests.sandbox.outside import free_ports
+from tests.services.wechat.gateway import Gateway, NoticeEar
 from tests.services.wechat.platform import make_key
 from tests.services.wechat.steps import (
     ended_refund,
@@ -206,7 +207,7 @@ async def test_a_refund_that_was_committed_unseen_happens_once(
 async def test_a_late_answer_is_unknown(
     gateway: Gateway, pay: WechatPay, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "TOTAL_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(channel_http, "TOTAL_TIMEOUT_SECONDS", 0.3)
     order = new_order(new_number())
     gateway.spoil(account, "create", "delay", delay_seconds=1.0)
     assert await pay.create(account, order) == Unknown(reason="timeout")
@@ -222,7 +223,7 @@ async def test_nobody_there_is_unknown(account: Account) -> None:
 async def test_a_stranger_with_another_certificate_is_not_spoken_to(
     account: Account, gateway: Gateway
 ) -> None:
-    async with httpx.AsyncClient(proxy=gateway.proxy_url, trust_env=False) as http:
+    async with httpx.AsyncClient(proxy=gateway.sandbox.proxy, trust_env=False) as http:
         outcome = await WechatPay(http).query(account, out_trade_no=new_number())
     assert outcome == Unknown(reason="ConnectError")
 

@@ -18,7 +18,7 @@ from domain.channels import (
     TradeState,
 )
 from domain.errors import NotFound
-from services import payments, reads, refunds, tickets
+from services import metrics, payments, reads, refunds, tickets
 from services.channel import AccountUnreadable
 from services.db import Writer
 
@@ -123,5 +123,7 @@ async def _refuse(
         await payments.quarantine(
             writer, channel=channel, account_id=account_id, reason=reason, body=body
         )
+    known = channel if channel in parts.gateways.channels else "other"
+    metrics.NOTICES_REFUSED.labels(known, reason).inc()
     status = BAD_SIGNATURE if reason in SIGNED_WRONG else BAD_NOTICE
     return reply({"code": "FAIL", "message": "notice_refused"}, status)

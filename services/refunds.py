@@ -9,7 +9,7 @@ from domain import ids
 from domain.books import journal
 from domain.contracts.refunds import RefundState
 from domain.errors import NotFound
-from services import facts, ledger
+from services import facts, ledger, metrics
 from services.db import Reader, Writer
 from services.events import Stream, dumps
 
@@ -207,6 +207,7 @@ async def open_refund(
     )
     if booked.status == "declined":
         raise MerchantShort
+    writer.after_commit.append(metrics.REFUNDS.labels(stored.channel, "created").inc)
     return number
 
 
@@ -242,6 +243,7 @@ async def ended(writer: Writer, refund: Refunding, state: RefundState) -> bool:
     """Write a refund's end and book it if the customer has the money; False if it had ended."""
     if not await writer.run(_ENDED, {"out_refund_no": refund.out_refund_no, "state": state}):
         return False
+    writer.after_commit.append(metrics.REFUNDS.labels(refund.channel, state).inc)
     if state is RefundState.SUCCESS:
         await ledger.post(
             writer,

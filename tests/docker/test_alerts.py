@@ -123,3 +123,20 @@ def test_rules_ask_for_figures_and_labels_that_there_are(path: Path) -> None:
         assert rule["labels"].keys() == {"severity", "owner"}, name
         assert rule["annotations"].get("summary"), name
         assert rule["annotations"].get("action"), name
+
+
+def test_the_page_lists_every_figure_and_every_alert() -> None:
+    page = (DOCKER.parent / "docs" / "figures.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]*?) ?\|", page, re.MULTILINE))
+    figures = {name: labels for name, labels in rows.items() if name.startswith("paotui_")}
+    ours = {
+        metric._name + ("_total" if metric._type == "counter" else ""): ", ".join(
+            metric._labelnames
+        )
+        for metric in vars(metrics).values()
+        if isinstance(metric, MetricWrapperBase)
+    }
+    assert figures == ours
+    ends = dict(re.findall(r"^\| `([A-Z]\w+)` \|.*\| (\w+) \|$", page, re.MULTILINE))
+    rules = {name: rule for path in RULES for name, rule in alerts(path).items()}
+    assert ends == {name: rule["labels"]["severity"] for name, rule in rules.items()}

@@ -18,7 +18,7 @@ from domain.channels import (
     TradeState,
 )
 from domain.errors import NotFound
-from services import disputes, payments, reads, refunds
+from services import disputes, metrics, payments, reads, refunds
 from services.channel import AccountUnreadable
 
 router = APIRouter(prefix="/v1/notify", tags=["gateways"])
@@ -96,5 +96,7 @@ async def _refuse(
         await payments.quarantine(
             writer, channel=channel, account_id=account_id, reason=reason, body=body
         )
+    known = channel if channel in parts.gateways.channels else "other"
+    metrics.NOTICES_REFUSED.labels(known, reason).inc()
     status = BAD_SIGNATURE if reason in SIGNED_WRONG else BAD_NOTICE
     return reply({"code": "FAIL", "message": "notice_refused"}, status)

@@ -134,6 +134,7 @@ class Transaction:
             "mchid": self.mchid,
             "appid": self.appid,
             "state": self.state.value,
+            "succeeded_at": self.success_time.isoformat() if self.success_time else None,
         }
 
 

@@ -1,6 +1,6 @@
 """How rows are reached: one engine, readers that can't write, writers that commit at the edge."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -68,6 +68,11 @@ class Reader:
 class Writer(Reader):
     """A connection inside a transaction that the edge commits."""
 
+    def __init__(self, connection: AsyncConnection) -> None:
+        super().__init__(connection)
+        self.after_commit: list[Callable[[], object]] = []
+        """What counts only once it is true: metrics."""
+
     async def run(
         self,
         statement: Executable,
@@ -108,7 +113,10 @@ class Database:
     async def write(self) -> AsyncIterator[Writer]:
         """One transaction, committed when the block ends well, rolled back when it doesn't."""
         async with self.engine.begin() as connection:
-            yield Writer(connection)
+            writer = Writer(connection)
+            yield writer
+        for tell in writer.after_commit:
+            tell()
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Reader]:

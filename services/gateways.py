@@ -16,6 +16,7 @@ from services.alipay.client import Alipay
 from services.bank.client import Bank
 from services.card.client import Cards
 from services.channel import Channel
+from services.measuring import measure, note_clock
 from services.settings import Settings
 from services.wechat.client import WechatPay
 
@@ -31,9 +32,13 @@ class Gateways:
         self._public_url = settings.public_url.rstrip("/")
         verify = ssl.create_default_context(cafile=settings.gateway_ca or None)
         self.http = httpx.AsyncClient(
-            proxy=settings.gateway_proxy or None, verify=verify, limits=POOL, trust_env=False
+            proxy=settings.gateway_proxy or None,
+            verify=verify,
+            limits=POOL,
+            trust_env=False,
+            event_hooks={"response": [note_clock]},
         )
-        made: list[Channel[Any]] = [channel(self.http) for channel in CHANNELS]
+        made: list[Channel[Any]] = [measure(channel(self.http)) for channel in CHANNELS]
         self.channels: dict[str, Channel[Any]] = {channel.name: channel for channel in made}
         self.account = cache(self._account)
 

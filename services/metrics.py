@@ -1,5 +1,7 @@
 """Every metric of the platform in one registry: `paotui_…_seconds`, `paotui_…_total`, gauges."""
 
+from datetime import datetime
+
 from prometheus_client import Counter, Gauge, Histogram, generate_latest
 
 QUICK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -31,6 +33,62 @@ SUSPENSE_FEN = Gauge(
 DIFFERENCES_OPEN = Gauge(
     "paotui_differences_open", "Differences of reconciliation that nobody closed.", ["channel"]
 )
+
+PAYMENT_ATTEMPTS = Counter(
+    "paotui_payment_attempts_total", "Payments that were to be opened.", ["channel"]
+)
+PAYMENTS = Counter(
+    "paotui_payments_total",
+    "Money that came or is held: paid, authorized, late, frozen.",
+    ["channel", "outcome"],
+)
+PAYMENT_FAILURES = Counter(
+    "paotui_payment_failures_total",
+    "Payments that a channel did not open or a customer could not make.",
+    ["channel", "code"],
+)
+REFUNDS = Counter("paotui_refunds_total", "Refunds that reached a state.", ["channel", "state"])
+NOTICE_LAG = Histogram(
+    "paotui_notice_lag_seconds",
+    "From a payment at its gateway until we have stored its notice, applied its fact.",
+    ["channel", "stage"],
+    buckets=(1, 2, 5, 10, 30, 60, 120, 300, 900, 3_600, 21_600, 86_400),
+)
+NOTICES_REFUSED = Counter(
+    "paotui_notices_refused_total", "Notices that were not believed.", ["channel", "reason"]
+)
+GATEWAY_SECONDS = Histogram(
+    "paotui_gateway_call_seconds",
+    "One call of a gateway, by its result: accepted, rejected, unknown.",
+    ["channel", "call", "result"],
+    buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60),
+)
+GATEWAY_REFUSALS = Counter(
+    "paotui_gateway_refusals_total",
+    "Calls that were rejected or unknown, by the gateway's code or our reason.",
+    ["channel", "call", "code"],
+)
+CLOCK_SKEW = Gauge(
+    "paotui_clock_skew_seconds", "Our clock minus the gateway's, at its last answer.", ["channel"]
+)
+CERTIFICATE_EXPIRES = Gauge(
+    "paotui_certificate_expires_timestamp_seconds",
+    "When the newest certificate we hold expires: the channel's, or the payee's own.",
+    ["channel", "account", "whose"],
+)
+WAITING = Gauge(
+    "paotui_waiting",
+    "Open with a channel: unknown attempts, holds, refunds, facts not applied.",
+    ["channel", "what"],
+)
+WAITING_SECONDS = Gauge(
+    "paotui_waiting_oldest_seconds", "Age of the oldest of them.", ["channel", "what"]
+)
+
+
+def certificate(channel: str, account: str, whose: str, expires_at: datetime) -> None:
+    """A certificate was read; `account` is the payee's number at its channel."""
+    CERTIFICATE_EXPIRES.labels(channel, account, whose).set(expires_at.timestamp())
 
 
 def exposition() -> bytes:

@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -12,7 +13,7 @@ from domain.books import journal
 from domain.contracts.payments import StoreAttempt
 from domain.errors import NotFound
 from domain.ledger import CURRENCY
-from services import events, facts, ledger
+from services import codes, events, facts, ledger, metrics
 from services.db import Reader, Writer
 from services.events import dumps
 
@@ -137,10 +138,12 @@ WHERE out_trade_no = :out_trade_no AND state IN ('created', 'unknown')
 _STATE = text("""
 UPDATE payment_attempts SET state = :state, failure_code = :code
 WHERE out_trade_no = :out_trade_no AND state NOT IN ('paid', 'late', 'frozen')
+RETURNING channel
 """)
 _FAILED = text("""
 UPDATE payment_attempts SET failure_code = :code
 WHERE out_trade_no = :out_trade_no AND state IN ('created', 'unknown', 'opened')
+RETURNING channel
 """)
 _INBOX = text("""
 INSERT INTO inbox (channel, account_id, event_id, site_id, order_id, kind, fact, body)
@@ -152,7 +155,10 @@ SELECT id FROM inbox
 WHERE channel = :channel AND account_id = :account_id AND event_id = :event_id
 """)
 _FACT = text("SELECT * FROM inbox WHERE id = :id FOR UPDATE")
-_APPLIED = text("UPDATE inbox SET applied_at = now(), outcome = :outcome WHERE id = :id")
+_APPLIED = text("""
+UPDATE inbox SET applied_at = now(), outcome = :outcome WHERE id = :id
+RETURNING channel, fact ->> 'succeeded_at' AS succeeded_at
+""")
 _PAID = text("""
 UPDATE payment_attempts SET state = :state, transaction_id = :transaction_id, paid_at = now()
 WHERE out_trade_no = :out_trade_no
@@ -222,7 +228,7 @@ async def store_attempt(writer: Writer, wanted: StoreAttempt) -> str:
     The payee is the order's merchant at that channel.
     """
     number = ids.out_trade_no(wanted.order_id, wanted.attempt)
-    await writer.run(
+    new = await writer.run(
         _STORE,
         {
             "out_trade_no": number,
@@ -233,6 +239,8 @@ async def store_attempt(writer: Writer, wanted: StoreAttempt) -> str:
             "wishes": dumps(wanted.wishes),
         },
     )
+    if new:
+        writer.after_commit.append(metrics.PAYMENT_ATTEMPTS.labels(wanted.channel).inc)
     return number
 
 
@@ -246,13 +254,15 @@ async def mark(writer: Writer, out_trade_no: str, state: str, code: str = "") ->
 
     Never over money that came.
     """
-    await writer.run(_STATE, {"out_trade_no": out_trade_no, "state": state, "code": code})
+    name = {"out_trade_no": out_trade_no, "state": state, "code": code}
+    _count_failure(writer, await writer.scalar(_STATE, name), code)
 
 
 async def failed(writer: Writer, out_trade_no: str, code: str) -> None:
     """A try to pay failed, the attempt stays open: remember why."""
     if code:
-        await writer.run(_FAILED, {"out_trade_no": out_trade_no, "code": code})
+        name = {"out_trade_no": out_trade_no, "code": code}
+        _count_failure(writer, await writer.scalar(_FAILED, name), code)
 
 
 async def store_fact(
@@ -292,6 +302,7 @@ async def store_notice(
         raise NotFound
     notice_id, new = await store_fact(writer, paid, event_id=event_id, fact=fact, body=body)
     if new:
+        _time_lag(writer, paid.channel, "stored", fact.get("succeeded_at"))
         await facts.tell(
             writer,
             site_id=paid.site_id,
@@ -328,7 +339,9 @@ async def stored_fact(writer: Writer, notice_id: int) -> Row[Any]:
 
 async def applied(writer: Writer, notice_id: int, outcome: str) -> None:
     """The fact has had its effect."""
-    await writer.run(_APPLIED, {"id": notice_id, "outcome": outcome})
+    row = await writer.first(_APPLIED, {"id": notice_id, "outcome": outcome})
+    if row is not None:
+        _time_lag(writer, row.channel, "applied", row.succeeded_at)
 
 
 def mismatches(paid: Paying, said: dict[str, Any]) -> Sequence[str]:
@@ -368,6 +381,7 @@ async def took(writer: Writer, paid: Paying, said: dict[str, Any], state: str) -
             "transaction_id": said["transaction_id"],
         },
     )
+    writer.after_commit.append(metrics.PAYMENTS.labels(paid.channel, state).inc)
 
 
 async def order_stream(writer: Writer, order_id: str) -> events.Stream:
@@ -376,3 +390,17 @@ async def order_stream(writer: Writer, order_id: str) -> events.Stream:
     if stream is None:
         raise NotFound
     return stream
+
+
+def _count_failure(writer: Writer, channel: str | None, code: str) -> None:
+    if channel and code:
+        failed = metrics.PAYMENT_FAILURES.labels(channel, codes.bounded(code))
+        writer.after_commit.append(failed.inc)
+
+
+def _time_lag(writer: Writer, channel: str, stage: str, succeeded_at: str | None) -> None:
+    if succeeded_at:
+        lag = datetime.now(UTC) - datetime.fromisoformat(succeeded_at)
+        # Gateways tell whole seconds, and their clock may be ahead of ours.
+        observe = metrics.NOTICE_LAG.labels(channel, stage).observe
+        writer.after_commit.append(partial(observe, max(0.0, lag.total_seconds())))

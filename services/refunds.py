@@ -9,7 +9,7 @@ from domain import ids
 from domain.books import journal
 from domain.contracts.refunds import RefundState
 from domain.errors import NotFound
-from services import facts, ledger
+from services import facts, ledger, metrics
 from services.db import Reader, Writer
 from services.events import Stream, dumps
 
@@ -243,6 +243,7 @@ async def _book(writer: Writer, stored: Refunding) -> None:
     )
     if booked.status == "declined":
         raise MerchantShort
+    writer.after_commit.append(metrics.REFUNDS.labels(stored.channel, "created").inc)
 
 
 async def pay_merchant(writer: Writer, stream: Stream, *, amount_fen: int) -> None:
@@ -277,6 +278,8 @@ async def ended(writer: Writer, refund: Refunding, state: RefundState) -> bool:
     """Write a refund's end and book it if the customer has the money; False if it had ended."""
     if not await writer.run(_ENDED, {"out_refund_no": refund.out_refund_no, "state": state}):
         return False
+    if refund.channel:
+        writer.after_commit.append(metrics.REFUNDS.labels(refund.channel, state).inc)
     if state is RefundState.SUCCESS and refund.amount_fen:
         await ledger.post(
             writer,

@@ -28,6 +28,7 @@ from services import (
     reconciliation,
     suspense,
     tickets,
+    waiting,
 )
 from services.db import Database
 from services.loose_ends import BEGINNING, PAGE_ROWS, OpenOrder, OpenRefund, Unapplied
@@ -90,6 +91,7 @@ class Sweep:
             self.leftovers,
             self.credit,
             self.suspense,
+            self.waiting,
         )
         with metrics.SWEEP_SECONDS.time():
             for part in parts:
@@ -153,8 +155,8 @@ class Sweep:
             counts = await tickets.counts(reader)
         metrics.TICKETS_OPEN.clear()
         metrics.TICKETS_OVERDUE.clear()
-        for kind, (waiting, overdue) in counts.items():
-            metrics.TICKETS_OPEN.labels(kind).set(waiting)
+        for kind, (unresolved, overdue) in counts.items():
+            metrics.TICKETS_OPEN.labels(kind).set(unresolved)
             metrics.TICKETS_OVERDUE.labels(kind).set(overdue)
 
     async def tickets(self) -> None:
@@ -207,6 +209,16 @@ class Sweep:
                 metrics.SUSPENSE_FEN.labels(held.site_id, "old").set(held.old_fen)
             for channel, count in (await reconciliation.count_open(writer)).items():
                 metrics.DIFFERENCES_OPEN.labels(channel).set(count)
+
+    async def waiting(self) -> None:
+        """What is open with a channel, and for how long, as this process's metrics show it."""
+        async with self._database.read() as reader:
+            found = await waiting.look(reader)
+        metrics.WAITING.clear()
+        metrics.WAITING_SECONDS.clear()
+        for one in found:
+            metrics.WAITING.labels(one.channel, one.what).set(one.count)
+            metrics.WAITING_SECONDS.labels(one.channel, one.what).set(one.oldest_seconds)
 
     async def notices(self) -> None:
         """Facts about payments that were confirmed but not applied: told again, ever later."""

@@ -42,6 +42,11 @@ payment_attempts = Table(
     at_column("paid_at"),
     json_column("handles"),
     UniqueConstraint("order_id", "attempt"),
+    Index(
+        "ix_payment_attempts_waiting",
+        "channel",
+        postgresql_where=text("state IN ('unknown', 'authorized')"),
+    ),
 )
 refunds = Table(
     "refunds",

@@ -10,7 +10,9 @@ import orjson
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from cryptography.x509 import load_pem_x509_certificate
 
+from services import metrics
 from services.channel import AccountUnreadable
 
 CERTIFICATES_MAX_AGE = timedelta(hours=12)
@@ -101,6 +103,8 @@ class Account:
 def load_account(folder: Path) -> Account:
     """Read `account.json`, `private_key.pem` and, where an id names it, `public_key.pem`.
 
+    The merchant's own certificate signs nothing here, its serial does; a `certificate.pem` beside
+    the key, as WeChat Pay hands it out, tells the metrics when that serial ends.
     Raises `AccountUnreadable`; its text names the folder and never a key.
     """
     try:
@@ -122,13 +126,26 @@ def load_account(folder: Path) -> Account:
             sp_appid=str(fields.get("sp_appid", "")),
             app_secret=str(fields.get("app_secret", "")),
         )
+        expires_at = _own_certificate(folder / "certificate.pem", account)
     except (OSError, KeyError, TypeError, ValueError, UnsupportedAlgorithm) as error:
         raise AccountUnreadable(f"{folder}: {type(error).__name__}") from error
     if bool(account.sub_mchid) != bool(account.sp_appid):
         raise AccountUnreadable(f"{folder}: sub_mchid and sp_appid come together")
     if len(account.apiv3_key) != APIV3_KEY_BYTES:
         raise AccountUnreadable(f"{folder}: the APIv3 key has {APIV3_KEY_BYTES} bytes")
+    if expires_at is not None:
+        metrics.certificate("wechat", account.mchid, "payee", expires_at)
     return account
+
+
+def _own_certificate(path: Path, account: Account) -> datetime | None:
+    """When the merchant's own certificate expires, if it is there; ValueError for another one."""
+    if not path.exists():
+        return None
+    certificate = load_pem_x509_certificate(path.read_bytes())
+    if certificate.serial_number != int(account.serial_no, 16):
+        raise ValueError("not the certificate that serial_no names")
+    return certificate.not_valid_after_utc
 
 
 def _rsa_private(key: object) -> RSAPrivateKey:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509 import load_pem_x509_certificate
 
 from domain.outcomes import Accepted, Outcome, Refusal, Rejected, Unknown
+from services import metrics
 from services.channel_http import TIMEOUT, USER_AGENT, Answer, exchange
 from services.channel_json import Json, read_json, section, sections, text
 from services.wechat.accounts import PUBLIC_KEY_PREFIX, Account
@@ -64,13 +65,15 @@ class Wire:
             return _read_refusal(answer)
         now = self._now()
         try:
-            keys = _open_certificates(account, answer.body, now=now)
+            keys, expires_at = _open_certificates(account, answer.body, now=now)
         except ValueError:
             return Unknown(reason=Fault.WRONG_SHAPE)
         fault = find_fault(account, answer.headers, answer.body, now=now, extra_keys=keys)
         if fault is not None:
             return Unknown(reason=fault)
         account.certificates.keep(keys, now=now)
+        if expires_at is not None:
+            metrics.certificate("wechat", account.mchid, "channel", expires_at)
         return Accepted(value=None)
 
     async def _ask(
@@ -242,9 +245,9 @@ def _kind(code: str) -> Refusal:
 
 def _open_certificates(
     account: Account, body: bytes, *, now: datetime
-) -> Mapping[str, RSAPublicKey]:
-    """The keys in the answer of `/v3/certificates`, without those that have expired."""
-    keys = {}
+) -> tuple[Mapping[str, RSAPublicKey], datetime | None]:
+    """The unexpired keys in the answer of `/v3/certificates`, and when the last of them expires."""
+    keys, ends = {}, []
     for item in sections(read_json(body), "data"):
         sealed = section(item, "encrypt_certificate")
         certificate = load_pem_x509_certificate(
@@ -258,4 +261,5 @@ def _open_certificates(
         key = certificate.public_key()
         if isinstance(key, RSAPublicKey) and now < certificate.not_valid_after_utc:
             keys[text(item, "serial_no")] = key
-    return keys
+            ends.append(certificate.not_valid_after_utc)
+    return keys, max(ends, default=None)

@@ -5,7 +5,7 @@ import base64
 import os
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,15 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+from prometheus_client import REGISTRY
 from sqlalchemy import text
 
+from activities.payments import PaymentActs
+from api.parts import Parts
 from domain import ids
 from domain.contracts.life import PayWishes
-from domain.contracts.payments import StoreAttempt
-from services import payments
+from domain.contracts.payments import Settle, StoreAttempt
+from services import metrics, payments
 from services.db import Database
 from services.settings import Settings
 from tests.api.town import Town
@@ -120,9 +123,13 @@ async def count(database: Database, town: Town, table: str) -> int:
         )
 
 
-async def test_a_true_notice_is_stored_once_and_told_once(
-    town: Town, gateway: Gateway, http: httpx.AsyncClient, database: Database
-) -> None:
+def figure(name: str, **labels: str) -> float:
+    """What a metric of this process shows."""
+    return REGISTRY.get_sample_value(name, {"channel": "wechat", **labels}) or 0.0
+
+
+async def attempt(town: Town, database: Database) -> tuple[str, str]:
+    """An order and the number of the payment that is to be made for it."""
     order_id = (await town.order()).order_id
     async with database.write() as writer:
         number = await payments.store_attempt(
@@ -135,6 +142,14 @@ async def test_a_true_notice_is_stored_once_and_told_once(
                 wishes=PayWishes(),
             ),
         )
+    return order_id, number
+
+
+async def test_a_true_notice_is_stored_once_and_told_once(
+    town: Town, gateway: Gateway, http: httpx.AsyncClient, database: Database
+) -> None:
+    order_id, number = await attempt(town, database)
+    stored = figure("paotui_notice_lag_seconds_count", stage="stored")
     body = gateway.notice("event-1", number)
     path = f"/v1/notify/wechat/{town.site_id}-account"
 
@@ -144,6 +159,7 @@ async def test_a_true_notice_is_stored_once_and_told_once(
 
     assert await asyncio.gather(*(post() for _ in range(10))) == [204] * 10
     assert await count(database, town, "inbox") == 1
+    assert figure("paotui_notice_lag_seconds_count", stage="stored") == stored + 1
     async with database.read() as reader:
         told = await reader.all(
             text("SELECT workflow_id, name FROM facts WHERE order_id = :order_id"),
@@ -155,32 +171,74 @@ async def test_a_true_notice_is_stored_once_and_told_once(
     assert await count(database, town, "quarantine") == 0
 
 
+async def test_another_amount_is_frozen_and_figures_say_so(
+    town: Town, gateway: Gateway, http: httpx.AsyncClient, database: Database, parts: Parts
+) -> None:
+    begun = figure("paotui_payment_attempts_total")
+    order_id, number = await attempt(town, database)
+    assert figure("paotui_payment_attempts_total") == begun + 1
+    hour_ago = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+    body = gateway.notice(
+        "late", number, amount={"total": 1, "currency": "CNY"}, success_time=hour_ago
+    )
+    path = f"/v1/notify/wechat/{town.site_id}-account"
+    answer = await http.post(path, headers=gateway.headers(body), content=body)
+    assert answer.status_code == 204
+    async with database.read() as reader:
+        query = text("SELECT id FROM inbox WHERE order_id = :order_id")
+        notice_id = await reader.scalar(query, {"order_id": order_id})
+    frozen = figure("paotui_payments_total", outcome="frozen")
+    lag = figure("paotui_notice_lag_seconds_sum", stage="applied")
+    acts = PaymentActs(database, parts.gateways)
+    for _ in range(2):
+        done = await acts.settle(Settle(order_id=order_id, notice_id=notice_id))
+        assert done.outcome == "frozen"
+    assert figure("paotui_payments_total", outcome="frozen") == frozen + 1
+    assert 3_599 <= figure("paotui_notice_lag_seconds_sum", stage="applied") - lag <= 3_660
+
+
 Damage = Callable[[Gateway, bytes, dict[str, str]], tuple[bytes, dict[str, str]]]
-DAMAGES: dict[str, tuple[Damage, int]] = {
-    "no signature": (lambda _, body, __: (body, {}), 401),
-    "another body": (lambda _, body, headers: (body + b" ", headers), 401),
+DAMAGES: dict[str, tuple[Damage, int, str]] = {
+    "no signature": (lambda _, body, __: (body, {}), 401, "missing_header"),
+    "another body": (lambda _, body, headers: (body + b" ", headers), 401, "bad_signature"),
     "another key": (
         lambda _, body, headers: (body, headers | {"Wechatpay-Serial": "PUB_KEY_ID_9"}),
         401,
+        "unknown_serial",
     ),
-    "too old": (lambda gateway, body, _: (body, gateway.headers(body, at=time.time() - 400)), 401),
+    "too old": (
+        lambda gateway, body, _: (body, gateway.headers(body, at=time.time() - 400)),
+        401,
+        "stale_timestamp",
+    ),
     "probe": (
         lambda _, body, headers: (
             body,
             headers | {"Wechatpay-Signature": "WECHATPAY/SIGNTEST/" + "x" * 20},
         ),
         401,
+        "signtest",
     ),
-    "no json": (lambda gateway, _, __: (b"\xff{", gateway.headers(b"\xff{")), 400),
-    "empty": (lambda gateway, _, __: (b"", gateway.headers(b"")), 400),
+    "no json": (
+        lambda gateway, _, __: (b"\xff{", gateway.headers(b"\xff{")),
+        400,
+        "wrong_shape",
+    ),
+    "empty": (lambda gateway, _, __: (b"", gateway.headers(b"")), 400, "wrong_shape"),
     "not ours": (
         lambda gateway, _, __: _signed(gateway, gateway.notice("e", "x", mchid="1900000009")),
         400,
+        "wrong_payee",
     ),
-    "unknown number": (lambda gateway, _, __: _signed(gateway, gateway.notice("e", "x")), 400),
+    "unknown number": (
+        lambda gateway, _, __: _signed(gateway, gateway.notice("e", "x")),
+        400,
+        "unknown_number",
+    ),
     "another amount's shape": (
         lambda gateway, _, __: _signed(gateway, gateway.notice("e", "x", amount={"total": "8"})),
         400,
+        "wrong_shape",
     ),
 }
 
@@ -193,7 +251,8 @@ def _signed(gateway: Gateway, body: bytes) -> tuple[bytes, dict[str, str]]:
 async def test_forged_and_damaged_notices_change_nothing(
     town: Town, gateway: Gateway, http: httpx.AsyncClient, database: Database, name: str
 ) -> None:
-    damage, status = DAMAGES[name]
+    damage, status, reason = DAMAGES[name]
+    refused = figure("paotui_notices_refused_total", reason=reason)
     body = gateway.notice("event-1", "number")
     body, headers = damage(gateway, body, gateway.headers(body))
     path = f"/v1/notify/wechat/{town.site_id}-account"
@@ -201,11 +260,15 @@ async def test_forged_and_damaged_notices_change_nothing(
     assert (answer.status_code, answer.json()["code"]) == (status, "FAIL")
     assert await count(database, town, "inbox") == 0
     assert await count(database, town, "quarantine") == 1
+    assert figure("paotui_notices_refused_total", reason=reason) == refused + 1
 
 
 async def test_a_payee_nobody_knows(http: httpx.AsyncClient, town: Town) -> None:
     answer = await http.post(f"/v1/notify/wechat/{town.site_id}-unknown", content=b"{}")
     assert (answer.status_code, answer.json()["code"]) == (400, "FAIL")
+    answer = await http.post("/v1/notify/nonsense/x", content=b"{}")
+    assert answer.status_code == 400
+    assert b"nonsense" not in metrics.exposition()
     large = await http.post(f"/v1/notify/wechat/{town.site_id}-account", content=b"x" * 70_000)
     assert large.status_code == 413
 

@@ -1,11 +1,8 @@
 """Our requests to Stripe against `stripe-mock`, which holds them to Stripe's own OpenAPI."""
 
-import os
-import shutil
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,11 +12,10 @@ from domain.channels import BillKind, Create
 from domain.outcomes import Rejected, Unknown
 from services.card.accounts import Account
 from services.card.client import Cards
+from tests.go import built
 from tests.sandbox.outside import free_ports, wait_for
 
 VERSION = "0.203.0"
-BUILD_SECONDS = 280
-HOME = Path.home() / ".cache" / "paotui" / f"stripe-mock-{VERSION}"
 ACCOUNT = Account(
     account="acct_1",
     publishable_key="pk_test_123",
@@ -42,30 +38,10 @@ HANDLES = {"payment_intent": "pi_1"}
 NUMBER = {"out_trade_no": "n1"}
 
 
-def _binary() -> Path:
-    """The mock, built once where there is a Go toolchain, or a reason to skip."""
-    binary = HOME / "stripe-mock"
-    if binary.exists():
-        return binary
-    go = shutil.which("go")
-    if go is None:
-        pytest.skip("stripe-mock is not there, and no Go toolchain to build it")
-    built = subprocess.run(
-        ["nice", go, "install", f"github.com/stripe/stripe-mock@v{VERSION}"],
-        env=os.environ | {"GOBIN": str(HOME)},
-        timeout=BUILD_SECONDS,
-        capture_output=True,
-        check=False,
-    )
-    if built.returncode != 0:
-        pytest.skip("stripe-mock could not be built: is there a module proxy?")
-    return binary
-
-
 @pytest.fixture(scope="module")
 def mock() -> Iterator[str]:
     """Where the mock listens."""
-    binary, port = _binary(), free_ports(1)[0]
+    binary, port = built("github.com/stripe/stripe-mock", VERSION), free_ports(1)[0]
     command = [binary, "-http-addr", f"127.0.0.1:{port}"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"

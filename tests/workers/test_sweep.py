@@ -337,3 +337,22 @@ async def test_an_open_ticket_that_lost_its_workflow_is_followed_again(
     await sweep.tickets()
     assert await status_of(client, ticket_workflow(lost)) is WorkflowExecutionStatus.RUNNING
     assert await status_of(client, ticket_workflow(over)) is WorkflowExecutionStatus.TERMINATED
+
+
+async def test_what_waits_at_a_channel_is_shown_until_it_is_over(
+    database: Database, site_id: str, sweep: Sweep
+) -> None:
+    told = {"channel": site_id, "account_id": site_id, "event_id": "e", "site_id": site_id}
+    fact = {**told, "order_id": uuid.uuid4().hex, "kind": "payment", "body": b""}
+    shown = f'paotui_waiting{{channel="{site_id}",what="fact"}} 1.0'.encode()
+    async with database.write() as writer:
+        await writer.run(insert(tables.inbox).values(**fact, received_at=utc_now() - LONG_AGO))
+    await sweep.waiting()
+    assert shown in metrics.exposition()
+    aged = f'paotui_waiting_oldest_seconds{{channel="{site_id}",what="fact"}} 30'.encode()
+    assert aged in metrics.exposition()
+    async with database.write() as writer:
+        over = text("UPDATE inbox SET applied_at = now() WHERE site_id = :site")
+        await writer.run(over, {"site": site_id})
+    await sweep.waiting()
+    assert site_id.encode() not in metrics.exposition()

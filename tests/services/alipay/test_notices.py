@@ -66,6 +66,7 @@ def test_a_payment(keys: Keys, status: str) -> None:
         "mchid": keys.account.seller_id,
         "appid": keys.account.app_id,
         "state": "paid",
+        "succeeded_at": "2026-11-23T04:05:05+00:00",
     }
     assert str(notice.transaction.success_time) == "2026-11-23 04:05:05+00:00"
 

@@ -1,11 +1,16 @@
 """A payee's folder is read whole, or refused without a word of its keys."""
 
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.oid import NameOID
+from prometheus_client import REGISTRY
 
 from services.channel import AccountUnreadable
 from services.wechat.accounts import CERTIFICATES_MAX_AGE, load_account
@@ -95,3 +100,37 @@ def test_certificates_are_trusted_for_twelve_hours(platform: Platform) -> None:
     assert account.verifier(SERIAL, now=NOW + CERTIFICATES_MAX_AGE) is not None
     later = NOW + CERTIFICATES_MAX_AGE * 1.001
     assert account.verifier(SERIAL, now=later) is None
+
+
+def _certify(folder: Path, platform: Platform, serial_no: int) -> datetime:
+    """Put the merchant's certificate beside its key; when it expires."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "1600000001")])
+    ends = NOW.replace(microsecond=0) + timedelta(days=20)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(platform.merchant_key.public_key())
+        .serial_number(serial_no)
+        .not_valid_before(NOW - timedelta(days=1))
+        .not_valid_after(ends)
+        .sign(platform.merchant_key, SHA256())
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    (folder / "certificate.pem").write_bytes(pem)
+    return ends
+
+
+def test_the_merchants_own_certificate_shows_when_it_ends(folder: Path, platform: Platform) -> None:
+    ends = _certify(folder, platform, 0x444F)
+    _change(folder, mchid="1600000099")
+    load_account(folder)
+    labels = {"channel": "wechat", "account": "1600000099", "whose": "payee"}
+    name = "paotui_certificate_expires_timestamp_seconds"
+    assert REGISTRY.get_sample_value(name, labels) == ends.timestamp()
+
+
+def test_anothers_certificate_is_unreadable(folder: Path, platform: Platform) -> None:
+    _certify(folder, platform, 0x4450)
+    with pytest.raises(AccountUnreadable):
+        load_account(folder)

@@ -1,6 +1,7 @@
 """What the client and any WeChat Pay v3 gateway owe each other, on the wire."""
 
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 
 from domain.channels import (
     NoticeRefused,
@@ -233,6 +235,9 @@ async def test_certificates_exist_only_in_certificate_mode(
 ) -> None:
     with_certificates = gateway.merchant(certificates=True)
     assert await pay.certificates(with_certificates) == Accepted(value=None)
+    labels = {"channel": "wechat", "account": with_certificates.mchid, "whose": "channel"}
+    name = "paotui_certificate_expires_timestamp_seconds"
+    assert (REGISTRY.get_sample_value(name, labels) or 0) > time.time()
     without = gateway.merchant(certificates=False)
     assert await pay.certificates(without) == Rejected(
         code="RESOURCE_NOT_EXISTS", kind=Refusal.NOT_FOUND

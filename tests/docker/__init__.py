@@ -1,0 +1,1 @@
+"""Mirrors docker/: what is configured there is checked by the tools that will read it."""

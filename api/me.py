@@ -8,7 +8,7 @@ from api.identity import Customer
 from api.parts import Held
 from api.replies import reply
 from api.schemas import Id
-from services import payments
+from services import payees
 
 router = APIRouter(prefix="/v1/me", tags=["me"])
 
@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1/me", tags=["me"])
 async def list_payment_methods(parts: Held, who: Customer) -> Response:
     """The way last used, and saved cards: a token and what may be shown, never a number."""
     async with parts.database.read() as reader:
-        used = await payments.used(reader, who.site_id, who.subject)
+        used = await payees.used(reader, who.site_id, who.subject)
     found, complete = await payers.kept(parts, who)
     return reply(
         {

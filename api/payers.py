@@ -14,10 +14,10 @@ from domain.channels import SavedMethod
 from domain.contracts.life import PayWishes
 from domain.errors import Invalid, NotFound, Unavailable
 from domain.outcomes import Accepted, Outcome
-from services import payments, personal
+from services import payees, personal
 from services.channel import AccountUnreadable, Keeper
 from services.identity import Identity
-from services.payments import Payee
+from services.payees import Payee
 
 PAYER = "payer"
 DEVICE = "device"
@@ -53,11 +53,11 @@ async def prepare(
     channel = parts.gateways.channel(paying.channel)
     if wishes.save or wishes.saved_method:
         async with parts.database.read() as reader:
-            payees = await payments.payees(reader, who.site_id, merchant_id)
-        keeper, keys = _keeper(parts, payees[paying.channel])
-        account_id = payees[paying.channel].account_id
+            there = await payees.of_merchant(reader, who.site_id, merchant_id)
+        keeper, keys = _keeper(parts, there[paying.channel])
+        account_id = there[paying.channel].account_id
         if wishes.saved_method:
-            kept = await kept_at(parts, who, payees[paying.channel])
+            kept = await kept_at(parts, who, there[paying.channel])
             if wishes.saved_method not in {one.token for one in kept}:
                 raise NotFound("there is no such saved method")
         else:
@@ -86,13 +86,13 @@ async def kept(parts: Parts, who: Identity) -> tuple[list[tuple[Payee, SavedMeth
         accounts = await personal.refs(
             reader, site_id=who.site_id, subject=f"customer:{who.subject}", kind=PAYER
         )
-        payees = await payments.payees_of(reader, who.site_id, accounts)
+        there = await payees.of_accounts(reader, who.site_id, accounts)
     answers = await asyncio.gather(
-        *(kept_at(parts, who, payee) for payee in payees), return_exceptions=True
+        *(kept_at(parts, who, payee) for payee in there), return_exceptions=True
     )
     found = [
         (payee, one)
-        for payee, answer in zip(payees, answers, strict=True)
+        for payee, answer in zip(there, answers, strict=True)
         if isinstance(answer, list)
         for one in answer
     ]

@@ -9,7 +9,7 @@ from api.parts import Parts, utc_now
 from domain.channels import Ability, SavedMethod
 from domain.errors import Invalid, PayerNotLinked, PaymentRefused, Unavailable
 from domain.payment_failures import explain
-from services import payments, personal
+from services import payees, personal
 from services.channel import AccountUnreadable, Keeper
 from services.db import Reader
 from services.identity import Identity
@@ -29,8 +29,8 @@ class Way:
 
 async def ways(parts: Parts, reader: Reader, who: Identity, merchant_id: str) -> list[Way]:
     """Every way to pay this merchant, WeChat first; a channel that gave no answer comes last."""
-    offered = await payments.payees(reader, who.site_id, merchant_id)
-    doubtful = await payments.doubtful(reader, who.site_id, merchant_id)
+    offered = await payees.of_merchant(reader, who.site_id, merchant_id)
+    doubtful = await payees.doubtful(reader, who.site_id, merchant_id)
     linked = await personal.refs(
         reader, site_id=who.site_id, subject=f"customer:{who.subject}", kind="openid"
     )
@@ -53,8 +53,8 @@ async def usual(parts: Parts, who: Identity, merchant_id: str, found: list[Way])
     Who has never paid takes the first way; raises Invalid where there is none.
     """
     async with parts.database.read() as reader:
-        used = await payments.used(reader, who.site_id, who.subject)
-        payees = await payments.payees(reader, who.site_id, merchant_id)
+        used = await payees.used(reader, who.site_id, who.subject)
+        there = await payees.of_merchant(reader, who.site_id, merchant_id)
     offered = {(way.channel, method) for way in found for method in way.methods}
     last = next((one for one in used if (one.channel, one.method) in offered), None)
     if last is None:
@@ -66,7 +66,7 @@ async def usual(parts: Parts, who: Identity, merchant_id: str, found: list[Way])
     if last.kept:
         # Without the channel's answer they are asked for their card again.
         with suppress(Unavailable):
-            kept = await payers.kept_at(parts, who, payees[last.channel])
+            kept = await payers.kept_at(parts, who, there[last.channel])
     card = kept[0].token if kept else None
     return schemas.Paying(channel=last.channel, method=last.method, saved_method=card)
 

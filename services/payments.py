@@ -1,6 +1,6 @@
 """Payment attempts and what gateways said of them: numbers stored first, facts applied once."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -17,9 +17,6 @@ from services import codes, events, facts, ledger, metrics
 from services.db import Reader, Writer
 from services.events import dumps
 
-DOUBT_SECONDS = 300
-LATEST_ORDERS = 20
-PAYEES_MAX = 20
 QUARANTINE_ROWS = 10_000
 """Older refused notices make room for newer ones."""
 
@@ -55,26 +52,6 @@ class Paying:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Payee:
-    """A merchant at a channel."""
-
-    account_id: str
-    merchant_id: str
-    channel: str
-    keys_ref: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Used:
-    """A way that a customer has paid by."""
-
-    channel: str
-    method: str
-    kept: bool
-    """With a card that was, or was being, kept."""
-
-
 ARRIVED = frozenset({"paid", "late", "frozen"})
 """States of attempts whose money came."""
 OVER = ARRIVED | {"closed", "failed"}
@@ -95,32 +72,6 @@ _DISPUTED = text(
     + """ WHERE a.account_id = :account_id AND (a.out_trade_no = :out_trade_no
   OR (:transaction_id <> '' AND a.transaction_id = :transaction_id)) LIMIT 1"""
 )
-_PAYEES = text("""
-SELECT DISTINCT ON (channel) account_id, merchant_id, channel, keys_ref FROM channel_accounts
-WHERE site_id = :site_id AND merchant_id = :merchant_id ORDER BY channel, account_id
-""")
-_PAYEES_OF = text("""
-SELECT account_id, merchant_id, channel, keys_ref FROM channel_accounts
-WHERE site_id = :site_id AND account_id = ANY(:account_ids) ORDER BY account_id LIMIT :accounts
-""")
-_DOUBTFUL = text("""
-SELECT channel FROM (
-  SELECT DISTINCT ON (a.channel) a.channel, a.state FROM (
-    SELECT order_id FROM orders WHERE merchant_id = :merchant_id AND site_id = :site_id
-    AND placed_at > now() - make_interval(secs => :seconds) ORDER BY placed_at DESC LIMIT :orders
-  ) o JOIN payment_attempts a USING (order_id)
-  WHERE a.state <> 'created' ORDER BY a.channel, a.created_at DESC
-) newest WHERE state = 'unknown'
-""")
-_USED = text("""
-SELECT DISTINCT ON (o.placed_at, o.order_id) a.channel, a.method,
-  coalesce((a.wishes ->> 'save')::boolean OR a.wishes ->> 'saved_method' <> '', false) AS kept
-FROM (
-  SELECT order_id, placed_at FROM orders WHERE site_id = :site_id AND customer_id = :customer_id
-  ORDER BY placed_at DESC LIMIT :orders
-) o JOIN payment_attempts a USING (order_id)
-WHERE a.state IN ('paid', 'authorized') ORDER BY o.placed_at DESC, o.order_id
-""")
 _STORE = text("""
 INSERT INTO payment_attempts (out_trade_no, site_id, order_id, attempt, account_id, channel,
   method, wishes, amount_fen, state, expires_at)
@@ -176,31 +127,6 @@ async def attempts(reader: Reader, order_id: str) -> list[Paying]:
     """Every attempt of an order, oldest first."""
     rows = await reader.all(_ALL, {"order_id": order_id})
     return [Paying(**row._mapping) for row in rows]  # noqa: SLF001
-
-
-async def payees(reader: Reader, site_id: str, merchant_id: str) -> dict[str, Payee]:
-    """Where a merchant is paid, by channel."""
-    found = await reader.all(_PAYEES, {"site_id": site_id, "merchant_id": merchant_id})
-    return {row.channel: Payee(**row._mapping) for row in found}  # noqa: SLF001
-
-
-async def payees_of(reader: Reader, site_id: str, account_ids: Collection[str]) -> list[Payee]:
-    """At most PAYEES_MAX payees by their ids."""
-    which = {"site_id": site_id, "account_ids": list(account_ids), "accounts": PAYEES_MAX}
-    return [Payee(**row._mapping) for row in await reader.all(_PAYEES_OF, which)]  # noqa: SLF001
-
-
-async def doubtful(reader: Reader, site_id: str, merchant_id: str) -> set[str]:
-    """Channels that gave this merchant's latest payment there no answer, a moment ago."""
-    which = {"site_id": site_id, "merchant_id": merchant_id}
-    bounds = {"seconds": DOUBT_SECONDS, "orders": LATEST_ORDERS}
-    return {row.channel for row in await reader.all(_DOUBTFUL, which | bounds)}
-
-
-async def used(reader: Reader, site_id: str, customer_id: str) -> list[Used]:
-    """How a customer's latest orders were paid, latest first."""
-    which = {"site_id": site_id, "customer_id": customer_id, "orders": LATEST_ORDERS}
-    return [Used(**row._mapping) for row in await reader.all(_USED, which)]  # noqa: SLF001
 
 
 async def paying(reader: Reader, out_trade_no: str) -> Paying:

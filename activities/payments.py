@@ -65,6 +65,7 @@ class PaymentActs:
                 notify_url=self.gateways.notify_url(paying.channel, paying.account_id),
                 expires_at=paying.expires_at,
                 payer=payer["openid"] if payer else "",
+                split=paying.split and channel.ability.splits,
                 **paying.wishes,
             ),
         )

@@ -15,6 +15,7 @@ from domain.ledger import CURRENCY
 from services import events, facts, ledger
 from services.db import Reader, Writer
 from services.events import dumps
+from services.settlement import MAY_SPLIT
 
 QUARANTINE_ROWS = 10_000
 """Older refused notices make room for newer ones."""
@@ -45,6 +46,8 @@ class Paying:
     order_status: str
     wishes: dict[str, Any]
     """Instalments, a saved method… as `domain.channels.Create` names them."""
+    split: bool
+    """The money waits at the channel to be shared out, where the channel can."""
 
 
 ARRIVED = frozenset({"paid", "late", "frozen"})
@@ -56,7 +59,7 @@ _PAYING = """
 SELECT a.out_trade_no, a.order_id, a.site_id, o.customer_id, o.merchant_id,
   s.name AS shop_name, o.number, a.attempt, a.account_id, c.keys_ref, c.mchid, c.appid,
   a.channel, a.method, a.amount_fen, a.state, a.handles, a.expires_at,
-  o.status AS order_status, a.wishes
+  o.status AS order_status, a.wishes, a.split
 FROM payment_attempts a JOIN orders o USING (order_id) JOIN shops s USING (shop_id)
 JOIN channel_accounts c ON c.account_id = a.account_id
 """
@@ -71,16 +74,17 @@ _CHANNELS = text("""
 SELECT DISTINCT channel FROM channel_accounts
 WHERE site_id = :site_id AND merchant_id = :merchant_id
 """)
-_STORE = text("""
+_STORE_ATTEMPT = """
 INSERT INTO payment_attempts (out_trade_no, site_id, order_id, attempt, account_id, channel,
-  method, wishes, amount_fen, state, expires_at)
+  method, wishes, amount_fen, state, expires_at, split)
 SELECT :out_trade_no, o.site_id, o.order_id, :attempt, c.account_id, :channel, :method,
-  CAST(:wishes AS jsonb), o.total_fen, 'created', o.pay_by
+  CAST(:wishes AS jsonb), o.total_fen, 'created', o.pay_by, {may_split}
 FROM orders o JOIN channel_accounts c USING (site_id, merchant_id)
 WHERE o.order_id = :order_id AND c.channel = :channel
 ORDER BY c.account_id LIMIT 1
 ON CONFLICT (out_trade_no) DO NOTHING
-""")
+"""
+_STORE = text(_STORE_ATTEMPT.format(may_split=MAY_SPLIT))
 _OPENED = text("""
 UPDATE payment_attempts SET state = 'opened', handles = CAST(:handles AS jsonb)
 WHERE out_trade_no = :out_trade_no AND state IN ('created', 'unknown')

@@ -157,9 +157,7 @@ class SettlementActs:
             numbers = await settlement.splits(writer, order.order_id)
             share_fen = _share(numbers)
             ability = self.gateways.channel(of.channel).ability
-            await settlement.end(
-                writer, of, share_fen=share_fen, returnable=ability.returns_shares
-            )
+            await settlement.end(writer, of, share_fen=share_fen, returnable=ability.returns_shares)
             closed = [one for one in numbers if one.state == SplitState.CLOSED]
             if closed and (not share_fen or closed[-1].kind == "unfreeze"):
                 await tickets.open_ticket(

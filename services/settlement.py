@@ -59,7 +59,7 @@ SELECT s.order_id, s.site_id, s.merchant_id, s.merchant_fen, s.commission_fen, s
   a.amount_fen AS paid_fen, c.keys_ref, c.mchid, o.customer_id, o.number,
   shop.name AS shop_name,
   a.amount_fen - (SELECT coalesce(sum(amount_fen), 0) FROM refunds r
-    WHERE r.out_trade_no = a.out_trade_no) AS left_fen,
+    WHERE r.out_trade_no = a.out_trade_no)::bigint AS left_fen,
   coalesce(p.mchid, '') AS receiver, coalesce(m.name, '') AS receiver_name
 FROM settlements s JOIN orders o USING (order_id)
 JOIN payment_attempts a ON a.out_trade_no = s.out_trade_no

@@ -37,29 +37,32 @@ def test_the_parts_add_up_to_what_is_held(contract: Contract, sale: Sale) -> Non
 
 
 @pytest.mark.parametrize(
-    ("contract", "sale", "merchant", "commission", "delivery", "subsidy"),
+    ("contract", "sale", "parts"),
     [
-        (Contract(), SALE, 1_900, 0, 400, 0),
-        (TEN_PERCENT, SALE, 1_710, 190, 400, 0),
-        (replace(TEN_PERCENT, delivered_by=Deliverer.MERCHANT), SALE, 2_110, 190, 0, 0),
+        (Contract(), SALE, (1_900, 0, 400, 0)),
+        (TEN_PERCENT, SALE, (1_710, 190, 400, 0)),
+        (replace(TEN_PERCENT, delivered_by=Deliverer.MERCHANT), SALE, (2_110, 190, 0, 0)),
         # The merchant's own discount of 300 is theirs, on delivery too.
-        (TEN_PERCENT, replace(SALE, merchant_discount_fen=300, held_fen=2_000), 1_440, 160, 400, 0),
+        (
+            TEN_PERCENT,
+            replace(SALE, merchant_discount_fen=300, held_fen=2_000),
+            (1_440, 160, 400, 0),
+        ),
         # The platform's of 300 takes from its delivery, of 800 from all it has and more.
-        (TEN_PERCENT, replace(SALE, held_fen=2_000), 1_710, 190, 100, 0),
-        (TEN_PERCENT, replace(SALE, held_fen=1_500), 1_500, 0, 0, 210),
+        (TEN_PERCENT, replace(SALE, held_fen=2_000), (1_710, 190, 100, 0)),
+        (TEN_PERCENT, replace(SALE, held_fen=1_500), (1_500, 0, 0, 210)),
         # A refund of 600 that the merchant bears, and one that the platform bears.
-        (TEN_PERCENT, replace(SALE, borne_fen=600, held_fen=1_700), 1_170, 130, 400, 0),
-        (TEN_PERCENT, replace(SALE, held_fen=1_700), 1_700, 0, 0, 10),
+        (TEN_PERCENT, replace(SALE, borne_fen=600, held_fen=1_700), (1_170, 130, 400, 0)),
+        (TEN_PERCENT, replace(SALE, held_fen=1_700), (1_700, 0, 0, 10)),
         # The channel takes its fee from the payee, whom the customer's part of it reaches.
-        (TEN_PERCENT, replace(SALE, channel_fee_fen=20, held_fen=2_320), 1_730, 190, 400, 0),
+        (TEN_PERCENT, replace(SALE, channel_fee_fen=20, held_fen=2_320), (1_730, 190, 400, 0)),
     ],
 )
-def test_who_gets_what(
-    contract: Contract, sale: Sale, merchant: int, commission: int, delivery: int, subsidy: int
-) -> None:
+def test_who_gets_what(contract: Contract, sale: Sale, parts: tuple[int, int, int, int]) -> None:
+    """The merchant, commission, delivery, and what the platform adds."""
     shares = divide(contract, sale)
     said = (shares.merchant_fen, shares.commission_fen, shares.delivery_fen, shares.subsidy_fen)
-    assert said == (merchant, commission, delivery, subsidy)
+    assert said == parts
 
 
 def test_a_channels_cap_and_what_is_there_bound_the_split() -> None:

@@ -12,7 +12,7 @@ from domain.errors import NotFound
 from services import facts, ledger
 from services.db import Reader, Writer
 from services.events import Stream, dumps
-from services.split_returns import Taking, bear
+from services.split_returns import bear
 
 PAYERS = {
     "held": "held",
@@ -194,15 +194,7 @@ async def open_refund(
     )
     stored = await refunding(writer, number)
     if taken_from in {"merchant", "platform"}:
-        await bear(
-            writer,
-            Taking(
-                order_id=stored.order_id,
-                out_refund_no=number,
-                amount_fen=amount_fen,
-                by_merchant=taken_from == "merchant",
-            ),
-        )
+        await bear(writer, order_id=stored.order_id, out_refund_no=number)
     booked = await ledger.post(
         writer,
         journal(

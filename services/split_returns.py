@@ -3,7 +3,6 @@
 A return's number is stored with its refund. Whoever writes here holds the order's stream lock.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -15,9 +14,10 @@ from services import ledger
 from services.db import Reader, Writer
 
 _SETTLED = text("""
-SELECT s.*, a.channel, c.mchid, p.out_order_no, p.receiver,
-  (SELECT count(*) FROM split_returns b WHERE b.order_id = s.order_id) AS returns
-FROM settlements s JOIN payment_attempts a ON a.out_trade_no = s.out_trade_no
+SELECT s.*, a.channel, c.mchid, p.out_order_no, p.receiver, r.out_refund_no, r.source,
+  r.amount_fen, (SELECT count(*) FROM split_returns b WHERE b.order_id = s.order_id) AS returns
+FROM settlements s JOIN refunds r ON r.out_refund_no = :out_refund_no
+JOIN payment_attempts a ON a.out_trade_no = s.out_trade_no
 JOIN channel_accounts c ON c.account_id = s.account_id
 LEFT JOIN splits p ON p.order_id = s.order_id AND p.kind = 'split' AND p.state = 'success'
 WHERE s.order_id = :order_id AND s.ended_at IS NOT NULL
@@ -47,39 +47,31 @@ WHERE out_return_no = :number AND state IN ('created', 'asked')
 """)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Taking:
-    """A refund that takes money which was settled."""
-
-    order_id: str
-    out_refund_no: str
-    amount_fen: int
-    by_merchant: bool
-    """The merchant bears it, else the platform."""
-
-
-async def bear(writer: Writer, refund: Taking) -> None:
-    """Book where a refund's money comes from, if the order was settled before.
+async def bear(writer: Writer, *, order_id: str, out_refund_no: str) -> None:
+    """Book where the money of a stored refund comes from, if its order was settled before.
 
     A merchant gets the commission on what they give back; the channel takes the platform's part
     out of its share, where it can, and the rest out of what the merchant had received.
     """
-    row = await writer.first(_SETTLED, {"order_id": refund.order_id})
+    named = {"order_id": order_id, "out_refund_no": out_refund_no}
+    row = await writer.first(_SETTLED, named)
     if row is None:
         return
-    borne = refund.amount_fen if refund.by_merchant else 0
-    base = row.merchant_fen + row.commission_fen
-    whole = settlement.waived(row.commission_fen, base_fen=base, borne_fen=row.borne_fen + borne)
-    waived = max(whole - row.waived_fen, 0) if borne else 0
-    back = min(row.returnable_fen, waived if refund.by_merchant else refund.amount_fen)
+    borne = waived = 0
+    wanted = row.amount_fen
+    if row.source == "merchant":
+        borne, base = row.amount_fen, row.merchant_fen + row.commission_fen
+        whole = settlement.waived(
+            row.commission_fen, base_fen=base, borne_fen=row.borne_fen + borne
+        )
+        wanted = waived = whole - row.waived_fen
+    back = min(row.returnable_fen, wanted)
     taken = {"borne_fen": borne, "waived_fen": waived, "back_fen": back}
-    await writer.run(_TAKE, taken | {"order_id": refund.order_id})
-    names = {"reference": refund.out_refund_no, "out_refund_no": refund.out_refund_no}
-    await _book(writer, "merchant_returned", row, refund.amount_fen - back, **names)
-    await _book(writer, "commission_waived", row, waived, **names)
+    await writer.run(_TAKE, taken | {"order_id": order_id})
+    await _book(writer, "merchant_returned", row, row.amount_fen - back)
+    await _book(writer, "commission_waived", row, waived)
     if back:
-        number = {"number": row.returns + 1, "out_order_no": row.out_order_no}
-        await _store(writer, row, refund.out_refund_no, back, **number)
+        await _store(writer, row, back, number=row.returns + 1)
 
 
 async def last_of(reader: Reader, out_refund_no: str) -> Row[Any] | None:
@@ -90,8 +82,7 @@ async def last_of(reader: Reader, out_refund_no: str) -> Row[Any] | None:
 async def again(writer: Writer, closed: Row[Any]) -> None:
     """Another number for a return that was closed for certain."""
     count = int(await writer.scalar(_COUNT, {"order_id": closed.order_id}))
-    number = {"number": count + 1, "out_order_no": closed.out_order_no}
-    await _store(writer, closed, closed.out_refund_no, closed.amount_fen, **number)
+    await _store(writer, closed, closed.amount_fen, number=count + 1)
 
 
 async def mark(writer: Writer, out_return_no: str, state: SplitState, reason: str = "") -> bool:
@@ -116,15 +107,8 @@ async def book(writer: Writer, returned: Row[Any], *, channel: str, mchid: str) 
     )
 
 
-async def _store(
-    writer: Writer,
-    row: Row[Any],
-    out_refund_no: str,
-    amount_fen: int,
-    *,
-    number: int,
-    out_order_no: str,
-) -> None:
+async def _store(writer: Writer, row: Row[Any], amount_fen: int, *, number: int) -> None:
+    """Store a return's number before the channel hears of it."""
     await writer.run(
         _NEW,
         {
@@ -132,26 +116,28 @@ async def _store(
             "site_id": row.site_id,
             "order_id": row.order_id,
             "number": number,
-            "out_order_no": out_order_no,
-            "out_refund_no": out_refund_no,
+            "out_order_no": row.out_order_no,
+            "out_refund_no": row.out_refund_no,
             "receiver": row.receiver,
             "amount_fen": amount_fen,
         },
     )
 
 
-async def _book(writer: Writer, event: str, row: Row[Any], amount_fen: int, **names: str) -> None:
-    if amount_fen:
-        await ledger.post(
-            writer,
-            journal(
-                event,
-                site_id=row.site_id,
-                order_id=row.order_id,
-                merchant_id=row.merchant_id,
-                channel=row.channel,
-                mchid=row.mchid,
-                amount_fen=amount_fen,
-                **names,
-            ),
-        )
+async def _book(writer: Writer, event: str, row: Row[Any], amount_fen: int) -> None:
+    if not amount_fen:
+        return
+    await ledger.post(
+        writer,
+        journal(
+            event,
+            site_id=row.site_id,
+            order_id=row.order_id,
+            merchant_id=row.merchant_id,
+            channel=row.channel,
+            mchid=row.mchid,
+            reference=row.out_refund_no,
+            out_refund_no=row.out_refund_no,
+            amount_fen=amount_fen,
+        ),
+    )

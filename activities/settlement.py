@@ -31,6 +31,7 @@ from services.settlement import Settling
 
 PATIENT_ATTEMPTS = 10
 """After so many refusals, minutes apart in all, a number is given up for certain."""
+SHIP_ATTEMPTS = 3
 log = structlog.get_logger(__name__)
 NOTHING = SplitNow(state=Splitting.NONE)
 ENDED = {SplitState.SUCCESS: Splitting.SUCCESS, SplitState.CLOSED: Splitting.CLOSED}
@@ -43,40 +44,12 @@ class SettlementActs:
         self.database = database
         self.gateways = gateways
 
-    @act(contracts.SHIP)
-    async def ship(self, order: SettlementOf) -> SplitNow:
-        """Tell the channel of the delivery where it keeps the money frozen until then."""
-        of, channel, account = await self._of(order.order_id)
-        if not channel.ability.ships or of.shipped_at is not None:
-            return NOTHING
-        async with self.database.read() as reader:
-            payer = await personal.get(
-                reader,
-                site_id=of.site_id,
-                subject=f"customer:{of.customer_id}",
-                kind="openid",
-                ref=of.channel,
-            )
-        outcome = await channel.upload_shipping(
-            account,
-            transaction_id=of.transaction_id,
-            payer=payer["openid"] if payer else "",
-            description=f"{of.shop_name} #{of.number}",
-        )
-        if isinstance(outcome, Unknown):
-            raise GatewayUnavailable("the payment channel gave no certain answer")
-        if isinstance(outcome, Rejected):
-            # Never in the way of the order: what stays frozen is told by the split's own refusal.
-            log.warning("shipping refused", order_id=of.order_id, code=outcome.code)
-            return SplitNow(state=Splitting.CLOSED)
-        async with self.database.write() as writer:
-            await settlement.shipped(writer, of.order_id)
-        return SplitNow(state=Splitting.SUCCESS)
-
     @act(contracts.SPLIT)
     async def split(self, order: SettlementOf) -> SplitNow:
         """Ask for the platform's share under the newest number that may still bring it."""
         of, channel, account = await self._of(order.order_id)
+        if channel.ability.ships and of.shipped_at is None:
+            await self._ship(of, channel, account)
         if not (of.split and channel.ability.splits):
             return NOTHING
         async with self.database.write() as writer:
@@ -108,28 +81,23 @@ class SettlementActs:
 
     @act(contracts.UNFREEZE)
     async def unfreeze(self, order: SettlementOf) -> SplitNow:
-        """Give the payee what is left, under a number of its own."""
+        """Give the payee what is left, under a number of its own; taken on, it can't fail."""
         of, channel, account = await self._of(order.order_id)
-        if not (of.split and channel.ability.splits):
-            return NOTHING
         async with self.database.write() as writer:
-            await events.lock(writer, order.order_id)
-            known = await settlement.splits(writer, order.order_id)
-            if not any(one.kind == "unfreeze" for one in known):
-                if of.left_fen <= _share(known):
-                    return NOTHING  # all of it was split or goes back
-                await settlement.new_split(writer, of, kind="unfreeze", number=len(known) + 1)
-                known = await settlement.splits(writer, order.order_id)
-        number = next(one for one in known if one.kind == "unfreeze")
-        if number.state in ENDED:
-            return SplitNow(state=ENDED[number.state], out_order_no=number.out_order_no)
+            number = await _number_to_unfreeze(writer, order.order_id)
+        if isinstance(number, SplitNow):
+            return number
 
         async def ask() -> Outcome[Said]:
             return await channel.unfreeze(
                 account, transaction_id=of.transaction_id, out_order_no=number.out_order_no
             )
 
-        return await self._ask(of, channel, account, number, ask)
+        said = await self._ask(of, channel, account, number, ask)
+        if said.state != Splitting.ASKED:
+            return said
+        await self._mark(number, SplitState.SUCCESS)
+        return SplitNow(state=Splitting.SUCCESS, out_order_no=number.out_order_no)
 
     @act(contracts.FOLLOW)
     async def follow(self, wanted: FollowSplit) -> SplitNow:
@@ -176,6 +144,34 @@ class SettlementActs:
             of = await settlement.settling(reader, order_id)
         account = self.gateways.account(of.channel, of.keys_ref)
         return of, self.gateways.channel(of.channel), account
+
+    async def _ship(self, of: Settling, channel: Channel[Any], account: Any) -> None:  # noqa: ANN401
+        """Tell the channel of the delivery: it keeps the money frozen until then.
+
+        Never for long in the way: what stays frozen is told by the split's own refusal.
+        """
+        async with self.database.read() as reader:
+            payer = await personal.get(
+                reader,
+                site_id=of.site_id,
+                subject=f"customer:{of.customer_id}",
+                kind="openid",
+                ref=of.channel,
+            )
+        outcome = await channel.upload_shipping(
+            account,
+            transaction_id=of.transaction_id,
+            payer=payer["openid"] if payer else "",
+            description=f"{of.shop_name} #{of.number}",
+        )
+        match outcome:
+            case Accepted():
+                async with self.database.write() as writer:
+                    await settlement.shipped(writer, of.order_id)
+            case Unknown() if activity.info().attempt < SHIP_ATTEMPTS:
+                raise GatewayUnavailable("the payment channel gave no certain answer")
+            case Rejected(code=said) | Unknown(reason=said):
+                log.warning("shipping not told", order_id=of.order_id, code=said)
 
     async def _ask(
         self,
@@ -226,7 +222,7 @@ class SettlementActs:
                 if state is None:
                     return None
                 await settlement.mark(writer, out_order_no, state, reason)
-                if state is SplitState.SUCCESS and number.kind == "split":
+                if state is SplitState.SUCCESS:
                     await settlement.book_share(writer, of, number)
             else:
                 state = SplitState(number.state)
@@ -251,15 +247,30 @@ async def _number_to_split(
         of.commission_fen + of.delivery_fen,
         paid_fen=of.paid_fen,
         left_fen=of.left_fen,
+        merchant_fen=await settlement.due(writer, of),
         cap_bp=channel.ability.split_cap_bp,
     )
-    if not (of.receiver and amount_fen):
-        return NOTHING
-    if len(known) >= SPLITS_MAX:
+    if not (of.receiver and amount_fen) or len(known) >= SPLITS_MAX:
         return SplitNow(state=Splitting.GIVEN_UP)
     number = len(known) + 1
     await settlement.new_split(writer, of, kind="split", number=number, amount_fen=amount_fen)
     return (await settlement.splits(writer, order_id))[-1]
+
+
+async def _number_to_unfreeze(writer: Writer, order_id: str) -> Row[Any] | SplitNow:
+    """The number to unfreeze under, stored by now; or why there is none to ask."""
+    await events.lock(writer, order_id)
+    of = await settlement.settling(writer, order_id)
+    known = await settlement.splits(writer, order_id)
+    if not known or known[-1].kind != "unfreeze":
+        if of.left_fen <= _share(known):
+            return NOTHING  # all of it was split or goes back
+        await settlement.new_split(writer, of, kind="unfreeze", number=len(known) + 1)
+        known = await settlement.splits(writer, order_id)
+    last = known[-1]
+    if last.state in ENDED:
+        return SplitNow(state=ENDED[last.state], out_order_no=last.out_order_no)
+    return last
 
 
 def _share(numbers: Sequence[Row[Any]]) -> int:
@@ -268,9 +279,7 @@ def _share(numbers: Sequence[Row[Any]]) -> int:
 
 
 def _result(number: Row[Any], said: Said) -> tuple[SplitState | None, str]:
-    """The state of this number's own receiver; an unfreeze has none and is done when finished."""
-    if number.kind == "unfreeze":
-        return (SplitState.SUCCESS if said.finished else None), ""
+    """The state of this number's own receiver; finished alone says nothing of them."""
     own = [one for one in said.results if one.receiver == number.receiver]
     if not own or own[0].state is ShareState.PENDING:
         return None, ""
@@ -282,4 +291,4 @@ def _result(number: Row[Any], said: Said) -> tuple[SplitState | None, str]:
 def build(database: Database, gateways: Gateways) -> list[Callable[..., Any]]:
     """Every act of this file, ready to be registered."""
     acts = SettlementActs(database, gateways)
-    return [acts.ship, acts.split, acts.unfreeze, acts.follow, acts.finish]
+    return [acts.split, acts.unfreeze, acts.follow, acts.finish]

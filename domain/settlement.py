@@ -104,9 +104,15 @@ def divide(contract: Contract, sale: Sale) -> Shares:
     )
 
 
-def to_split(wanted_fen: int, *, paid_fen: int, left_fen: int, cap_bp: int) -> int:
-    """How much of a wanted share a channel can split off a payment of which `left_fen` is there."""
-    return max(min(wanted_fen, paid_fen * cap_bp // WHOLE_BP, left_fen), 0)
+def to_split(
+    platform_fen: int, *, paid_fen: int, left_fen: int, merchant_fen: int, cap_bp: int
+) -> int:
+    """How much of the platform's part a channel splits off what is left there of a payment.
+
+    The merchant's part goes first: with money that isn't there (credit, a refund that the platform
+    bears) the platform would have to pay out what it had itself split off.
+    """
+    return max(min(platform_fen, left_fen - merchant_fen, paid_fen * cap_bp // WHOLE_BP), 0)
 
 
 def waived(commission_fen: int, *, base_fen: int, borne_fen: int) -> int:

@@ -241,6 +241,13 @@ async def shipped(writer: Writer, order_id: str) -> None:
     await writer.run(_SHIPPED, {"order_id": order_id})
 
 
+async def due(reader: Reader, of: Settling) -> int:
+    """What the order's merchant has to get for it by now, fen."""
+    payable = account("merchant", merchant_id=of.merchant_id).code
+    named = {"site_id": of.site_id, "order_id": of.order_id, "account": payable}
+    return int(await reader.scalar(_DUE, named))
+
+
 async def end(writer: Writer, of: Settling, *, share_fen: int, returnable: bool) -> None:
     """Book what the payee has at the channel as the merchant's, who owes what is above their due.
 
@@ -250,11 +257,8 @@ async def end(writer: Writer, of: Settling, *, share_fen: int, returnable: bool)
     said = {"order_id": of.order_id, "share_fen": share_fen, "returnable_fen": returnable_fen}
     if not await writer.run(_ENDED, said):
         return
-    payable = account("merchant", merchant_id=of.merchant_id).code
-    named = {"site_id": of.site_id, "order_id": of.order_id}
-    due = int(await writer.scalar(_DUE, named | {"account": payable}))
     rest = of.left_fen - share_fen
-    received = max(min(rest, due), 0)
+    received = max(min(rest, await due(writer, of)), 0)
     moved = {
         "merchant_received": received,
         "share_owed": max(rest - received, 0),

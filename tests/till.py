@@ -137,15 +137,15 @@ class Till:
         for tried in range(SPLITS_MAX):
             if tried:
                 between()
-            if (await self._through(self.acts.split, order_id)).state != Splitting.CLOSED:
+            said = await self._split(order_id)
+            if said.state != Splitting.CLOSED:
                 break
-        await self._through(self.acts.unfreeze, order_id)
+        if said.state != Splitting.NONE:
+            await retried(self.acts.unfreeze, SettlementOf(order_id=order_id))
         await self.acts.finish(SettlementOf(order_id=order_id))
 
-    async def _through(
-        self, act: Callable[[SettlementOf], Awaitable[SplitNow]], order_id: str
-    ) -> SplitNow:
-        said = await retried(act, SettlementOf(order_id=order_id))
+    async def _split(self, order_id: str) -> SplitNow:
+        said = await retried(self.acts.split, SettlementOf(order_id=order_id))
         if said.state != Splitting.ASKED:
             return said
         number = said.out_order_no

@@ -3,10 +3,8 @@
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
 
 from domain.contracts import settlement
-from domain.contracts.act import Act
 from domain.contracts.settlement import (
     FollowSplit,
     SettlementOf,
@@ -18,9 +16,6 @@ from domain.contracts.settlement import Settlement as Settled
 from domain.settlement import SPLITS_MAX
 from workflows.kit import acts, policies
 
-SHIP_PATIENCE = timedelta(minutes=5)
-"""For a channel to hear of the delivery; where it can't, its refusal to split will tell."""
-
 
 @workflow.defn(name="Settlement")
 class Settlement:
@@ -28,31 +23,23 @@ class Settlement:
 
     @workflow.run
     async def run(self, order: SettleOrder) -> Settled:
-        """Tell of the delivery, split, try a closed share again, unfreeze, book."""
+        """Split, try a closed share again, unfreeze, book."""
         of = SettlementOf(order_id=order.order_id)
-        await self._ship(of)
         for tried in range(SPLITS_MAX):
             if tried:
                 again = timedelta(seconds=order.again_seconds)
                 await workflow.sleep(again, summary="the share was closed: try its next number")
-            said = await self._through(order, settlement.SPLIT)
+            said = await self._split(order)
             if said.state != Splitting.CLOSED:
                 break
-        await self._through(order, settlement.UNFREEZE)
+        if said.state != Splitting.NONE:
+            await acts.regular(settlement.UNFREEZE, of, **policies.GATEWAY)
         return await acts.local(settlement.FINISH, of, **policies.ROW)
 
-    async def _ship(self, of: SettlementOf) -> None:
-        patience = policies.within(SHIP_PATIENCE, policies.GATEWAY)
-        try:
-            await acts.regular(settlement.SHIP, of, **patience)
-        except ActivityError as error:
-            if acts.is_final(error):
-                raise
-
-    async def _through(self, order: SettleOrder, contract: Act[SettlementOf, SplitNow]) -> SplitNow:
-        """Ask, and where the channel works on it, follow it to its end."""
+    async def _split(self, order: SettleOrder) -> SplitNow:
+        """Ask under a number, and where the channel works on it, follow it to its end."""
         of = SettlementOf(order_id=order.order_id)
-        said = await acts.regular(contract, of, **policies.GATEWAY)
+        said = await acts.regular(settlement.SPLIT, of, **policies.GATEWAY)
         if said.state != Splitting.ASKED:
             return said
         follow = FollowSplit(

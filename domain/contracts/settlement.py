@@ -15,13 +15,13 @@ class Splitting(StrEnum):
     """How far an order's splitting is, as its workflow hears it."""
 
     NONE = "none"
-    """There is nothing to share out, or no channel that would."""
+    """Nothing waits at the channel to be shared out."""
     ASKED = "asked"
     SUCCESS = "success"
     CLOSED = "closed"
     """This number did not do it; the next may."""
     GIVEN_UP = "given_up"
-    """Nor will another number."""
+    """There is no share to be had: the rest is the payee's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,6 @@ class Settlement:
     """What the split brought the platform; the merchant may withdraw the rest."""
 
 
-SHIP = act("settlements.ship", SettlementOf, SplitNow)
 SPLIT = act("settlements.split", SettlementOf, SplitNow)
 FOLLOW = act("settlements.follow", FollowSplit, SplitNow)
 UNFREEZE = act("settlements.unfreeze", SettlementOf, SplitNow)

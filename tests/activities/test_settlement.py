@@ -239,7 +239,8 @@ async def test_a_refund_that_overtakes_the_split_leaves_nothing_unexplained(till
     first = await till.sold()
     await till.refund(await till.open_refund(first, PAID_FEN - 100, "platform"))
     await till.settle(first)
-    assert (await booked(till, first))["receivable"] == 100
+    assert await states(till, first) == [("unfreeze", "success")]
+    assert (await booked(till, first))["payable"] == 100 - MERCHANT_FEN
     second = await till.sold()
     now = await retried(till.acts.split, SettlementOf(order_id=second))
     assert now.state == "asked"

@@ -65,11 +65,15 @@ def test_who_gets_what(contract: Contract, sale: Sale, parts: tuple[int, int, in
     assert said == parts
 
 
-def test_a_channels_cap_and_what_is_there_bound_the_split() -> None:
-    assert to_split(590, paid_fen=2_300, left_fen=2_300, cap_bp=3_000) == 590
-    assert to_split(700, paid_fen=2_300, left_fen=2_300, cap_bp=3_000) == 690
-    assert to_split(590, paid_fen=2_300, left_fen=100, cap_bp=3_000) == 100
-    assert to_split(590, paid_fen=2_300, left_fen=-1, cap_bp=3_000) == 0
+@pytest.mark.parametrize(
+    ("left_fen", "merchant_fen", "share_fen"),
+    [(2_300, 1_710, 590), (2_300, 1_500, 690), (1_300, 1_710, 0), (2_000, 1_710, 290)],
+)
+def test_the_split_leaves_the_merchants_part_and_keeps_to_the_cap(
+    left_fen: int, merchant_fen: int, share_fen: int
+) -> None:
+    there = {"paid_fen": 2_300, "left_fen": left_fen, "merchant_fen": merchant_fen}
+    assert to_split(2_300 - merchant_fen, **there, cap_bp=3_000) == share_fen
 
 
 @given(commission=FEN, base=st.integers(1, 100_000), parts=st.lists(st.integers(1, 9_999)))

@@ -16,10 +16,11 @@ SHARE_FEN = NOODLES_FEN // 10 + FEE_FEN
 
 
 async def settled(world: World, order_id: str) -> int:
-    """What the platform got, once the order's settlement has ended."""
+    """What the platform got, once the channel was told of the delivery and all has ended."""
 
     async def look() -> int | None:
-        question = "SELECT share_fen FROM settlements WHERE order_id = :id AND ended_at IS NOT NULL"
+        question = """SELECT share_fen FROM settlements
+        WHERE order_id = :id AND shipped_at IS NOT NULL AND ended_at IS NOT NULL"""
         async with world.database.read() as reader:
             found = await reader.scalar(text(question), {"id": order_id})
         return None if found is None else int(found)

@@ -3,15 +3,24 @@
 from typing import Any
 
 from sqlalchemy import Row
+from temporalio import activity
 
-from domain.channels import Share, ShareState, SplitSaid
+from domain.channels import Share, ShareState
 from domain.errors import GatewayUnavailable
-from domain.outcomes import Accepted, Outcome, Refusal, Rejected
+from domain.outcomes import Accepted, Refusal, Rejected
 from domain.settlement import SplitState
 from services import events, split_returns, tickets
 from services.channel import Channel
 from services.db import Database
 from services.refunds import Refunding
+
+PATIENT_ATTEMPTS = 5
+"""After so many refusals the return is given up for certain, until a person has looked."""
+STATES = {
+    ShareState.PENDING: SplitState.ASKED,
+    ShareState.SUCCESS: SplitState.SUCCESS,
+    ShareState.CLOSED: SplitState.CLOSED,
+}
 
 
 async def take_back(
@@ -36,7 +45,7 @@ async def take_back(
                 await events.lock(writer, wanted.order_id)
                 await split_returns.again(writer, wanted)
         raise GatewayUnavailable("the share was not given back")
-    state, reason = _result(await _said(channel, account, wanted))
+    state, reason = await _result(channel, account, wanted)
     async with database.write() as writer:
         await events.lock(writer, wanted.order_id)
         fresh = await split_returns.mark(writer, wanted.out_return_no, state, reason)
@@ -55,30 +64,27 @@ async def take_back(
         raise GatewayUnavailable("the share is not back yet")
 
 
-async def _said(
+async def _result(
     channel: Channel[Any],
     account: Any,  # noqa: ANN401 - each channel's own
     wanted: Row[Any],
-) -> Outcome[SplitSaid]:
-    """Query first: it may have been asked for before, and never is under another number."""
+) -> tuple[SplitState, str]:
+    """Query first: it may have been asked for before, and never is under another number.
+
+    Raises GatewayUnavailable while the channel's answer is in doubt, or may still change.
+    """
     numbers = {"out_order_no": wanted.out_order_no, "out_return_no": wanted.out_return_no}
     known = await channel.query_return(account, **numbers)
-    if not (isinstance(known, Rejected) and known.kind is Refusal.NOT_FOUND):
-        return known
-    share = Share(receiver=wanted.receiver, amount_fen=wanted.amount_fen, description="分账回退")
-    return await channel.return_split(account, **numbers, share=share)
-
-
-def _result(outcome: Outcome[SplitSaid]) -> tuple[SplitState, str]:
-    """Where the return is; raises GatewayUnavailable where that is in doubt."""
-    match outcome:
-        case Accepted(value=said):
-            result = said.results[0]
-            if result.state is ShareState.SUCCESS:
-                return SplitState.SUCCESS, ""
-            if result.state is ShareState.CLOSED:
-                return SplitState.CLOSED, result.reason
-            return SplitState.ASKED, ""
-        case Rejected(code=code, kind=Refusal.NEVER):
-            return SplitState.CLOSED, code
-    raise GatewayUnavailable("the payment channel gave no certain answer about a share")
+    if isinstance(known, Rejected) and known.kind is Refusal.NOT_FOUND:
+        share = Share(
+            receiver=wanted.receiver, amount_fen=wanted.amount_fen, description="分账回退"
+        )
+        known = await channel.return_split(account, **numbers, share=share)
+        if isinstance(known, Rejected) and (
+            known.kind is Refusal.NEVER or activity.info().attempt >= PATIENT_ATTEMPTS
+        ):
+            return SplitState.CLOSED, known.code
+    if not isinstance(known, Accepted):
+        raise GatewayUnavailable("the payment channel gave no certain answer about a share")
+    result = known.value.results[0]
+    return STATES[result.state], result.reason

@@ -185,16 +185,17 @@ class SettlementActs:
         now = SplitNow(state=Splitting.ASKED, out_order_no=number.out_order_no)
         if number.state == SplitState.ASKED:
             return now
-        outcome: Outcome[Said]
         attempt = activity.info().attempt
         if attempt > 1:
-            outcome = await channel.query_split(
+            known = await channel.query_split(
                 account, transaction_id=of.transaction_id, out_order_no=number.out_order_no
             )
-            if isinstance(outcome, Rejected) and outcome.kind is Refusal.NOT_FOUND:
-                outcome = await ask()
-        else:
-            outcome = await ask()
+            if isinstance(known, Accepted):
+                await self._mark(number, SplitState.ASKED)
+                return now
+            if not (isinstance(known, Rejected) and known.kind is Refusal.NOT_FOUND):
+                raise GatewayUnavailable("the payment channel gave no certain answer")
+        outcome: Outcome[Said] = await ask()
         match outcome:
             case Accepted():
                 await self._mark(number, SplitState.ASKED)

@@ -65,7 +65,7 @@ class Settlement:
     """What the split brought the platform; the merchant may withdraw the rest."""
 
 
-SPLIT = act("settlements.split", SettlementOf, SplitNow)
-FOLLOW = act("settlements.follow", FollowSplit, SplitNow)
-UNFREEZE = act("settlements.unfreeze", SettlementOf, SplitNow)
-FINISH = act("settlements.finish", SettlementOf, Settlement)
+SPLIT = act("settlement.split", SettlementOf, SplitNow)
+FOLLOW = act("settlement.follow", FollowSplit, SplitNow)
+UNFREEZE = act("settlement.unfreeze", SettlementOf, SplitNow)
+FINISH = act("settlement.finish", SettlementOf, Settlement)

@@ -10,10 +10,12 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.orders import OrderActs
 from activities.refunds import RefundActs
+from domain.books import journal
 from domain.contracts.orders import Step
 from domain.contracts.refunds import RefundOf
 from domain.contracts.settlement import SettlementOf
 from domain.outcomes import Accepted
+from services import laws, ledger
 from services.bank.payouts import Batch, Payouts, Transfer
 from services.db import Database
 from tests.sandbox.outside import PUBLIC_NAME, MerchantServer, SandboxProcess
@@ -274,3 +276,19 @@ async def test_a_share_above_the_channels_cap_is_capped_and_owed(till: Till) -> 
         "commission": -commission_fen,
     }
     await till.assert_laws()
+
+
+@pytest.mark.parametrize("till", ["bank"], indirect=True)
+async def test_the_laws_see_money_that_is_missing_or_came_back_twice(till: Till) -> None:
+    order_id = await till.sold()
+    await till.settle(order_id)
+    names = {"site_id": till.sales.site_id, "order_id": order_id, "mchid": till.sales.mchid}
+    twice = {"channel": till.channel, "out_return_no": "twice", "amount_fen": SHARE_FEN + 1}
+    async with till.database.write() as writer:
+        await ledger.post(writer, journal("platform_share_returned", **names, **twice))
+    async with till.database.snapshot() as reader:
+        found = {one.law for one in await laws.check(reader, till.sales.site_id) if one.broken}
+    assert {
+        "1 split, received and refunded add up to what came for a settled order",
+        "1 no more comes back of a share than came",
+    } <= found

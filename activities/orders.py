@@ -34,7 +34,17 @@ from domain.orders import (
     Payment,
     Status,
 )
-from services import after_sales, credit, dispatch, events, ledger, orders, payments, refunds
+from services import (
+    after_sales,
+    credit,
+    dispatch,
+    events,
+    ledger,
+    orders,
+    payments,
+    refunds,
+    settlement,
+)
 from services.db import Database, Writer
 from services.orders import Change, Changed
 
@@ -199,6 +209,7 @@ class OrderActs:
                 columns=row,
             )
             changed = await orders.change(writer, step, stream, what)
+            await self._pay_rider(writer, stream, step)
             if not stream.view.get("late"):
                 return changed.done()
             return await compensate_late(writer, changed, step, cause="late_delivered")
@@ -251,7 +262,7 @@ class OrderActs:
 
     @act(contracts.COMPLETE)
     async def complete(self, step: Step) -> Done:
-        """After-sale is over: what is still held goes to those who earned it."""
+        """After-sale is over: what is still held goes to those who earned it, by contract."""
         async with self.database.write() as writer:
             stream, repeated = await orders.begin(writer, step)
             if repeated:
@@ -260,10 +271,10 @@ class OrderActs:
             await credit.release_if_held(writer, step.order_id)
             left = row.paid_fen - row.refunded_fen
             borne = await after_sales.borne_by_merchant(writer, step.order_id)
-            earned = max(row.goods_fen + row.packing_fen - borne, 0)
-            await refunds.pay_merchant(writer, stream, amount_fen=earned - max(left, 0))
+            shares = await settlement.divide(writer, row, borne_fen=borne)
+            await refunds.pay_merchant(writer, stream, amount_fen=shares.subsidy_fen)
             if left > 0:
-                goods = min(left, earned)
+                await settlement.open_settlement(writer, step.order_id, shares)
                 await ledger.post(
                     writer,
                     journal(
@@ -271,9 +282,9 @@ class OrderActs:
                         site_id=row.site_id,
                         order_id=step.order_id,
                         merchant_id=row.merchant_id,
-                        merchant_fen=goods,
-                        commission_fen=0,
-                        delivery_fen=left - goods,
+                        merchant_fen=shares.merchant_fen,
+                        commission_fen=shares.commission_fen,
+                        delivery_fen=shares.delivery_fen,
                     ),
                 )
             # A wish that was made meanwhile outlives the order.
@@ -286,6 +297,23 @@ class OrderActs:
                 columns=columns | {"ended_at": events.NOW},
             )
             return (await orders.change(writer, step, stream, what)).done()
+
+    @staticmethod
+    async def _pay_rider(writer: Writer, stream: events.Stream, step: RiderStep) -> None:
+        """The rider has earned their part of the delivery fee."""
+        contract, delivery_fee_fen = await settlement.contract_of(writer, step.order_id)
+        earned = contract.rider_fee(delivery_fee_fen)
+        if earned:
+            await ledger.post(
+                writer,
+                journal(
+                    "rider_earned",
+                    site_id=stream.site_id,
+                    order_id=step.order_id,
+                    rider_id=step.rider_id,
+                    amount_fen=earned,
+                ),
+            )
 
     async def _apply(self, step: Step, what: Change) -> Done:
         async with self.database.write() as writer:

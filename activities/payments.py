@@ -64,6 +64,7 @@ class PaymentActs:
                 expires_at=paying.expires_at,
                 payer=payer,
                 client_ip=device,
+                split=paying.split and channel.ability.splits,
                 **wishes,
             ),
         )

@@ -9,6 +9,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.act import act
+from activities.returning import take_back
 from domain.channels import RefundSaid as Said
 from domain.contracts import refunds as contracts
 from domain.contracts.orders import Step
@@ -47,7 +48,10 @@ class RefundActs:
 
     @act(contracts.REQUEST)
     async def request(self, refund: RefundOf) -> RefundSaid:
-        """Ask the gateway under the stored number; after any doubt query first, never renumber."""
+        """Ask the gateway under the stored number; after any doubt query first, never renumber.
+
+        What the refund needs of a share that was split off comes back first.
+        """
         stored = await self._stored(refund.out_refund_no)
         if RefundState(stored.state) in REFUND_ENDS:
             return RefundSaid(state=stored.state)
@@ -63,6 +67,7 @@ class RefundActs:
             )
             if not (isinstance(known, Rejected) and known.kind is Refusal.NOT_FOUND):
                 return await self._heard(stored, known)
+        await take_back(self.database, channel, account, stored)
         outcome = await channel.refund(
             account,
             out_trade_no=stored.out_trade_no,

@@ -85,6 +85,12 @@ CHART: Mapping[str, Chart] = {
         normal=Side.DEBIT,
         may_go_negative=True,
     ),
+    "owed": Chart(
+        code="merchant:{merchant_id}:owes",
+        name="应收商家",
+        meaning="the platform's share that no split has brought: the merchant has it and owes it",
+        normal=Side.DEBIT,
+    ),
     "bank": Chart(
         code="platform:{site_id}:bank",
         name="平台银行存款",
@@ -230,6 +236,21 @@ RULES: Mapping[str, Rule] = {
         key="order/{order_id}/merchant_received",
         meaning="what is left at the channel is the merchant's to withdraw",
         legs=(("merchant", "clearing", "amount_fen"),),
+    ),
+    "share_owed": Rule(
+        key="order/{order_id}/share_owed",
+        meaning="what no split has brought of the platform's share is left with the merchant",
+        legs=(("owed", "clearing", "amount_fen"),),
+    ),
+    "merchant_returned": Rule(
+        key="merchant/{reference}/returned",
+        meaning="a refund after settling takes what the merchant had received: owed to them again",
+        legs=(("clearing", "merchant", "amount_fen"),),
+    ),
+    "commission_waived": Rule(
+        key="refund/{out_refund_no}/commission",
+        meaning="no commission on what a merchant gives back after settling",
+        legs=(("commission", "merchant", "amount_fen"),),
     ),
     "rider_payout_sent": Rule(
         key="payout/{line_id}/sent",

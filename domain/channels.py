@@ -60,6 +60,12 @@ class Ability:
     """Authorise at the order, capture at acceptance, void on cancel; else taken at once."""
     splits: bool = False
     """分账: an order's money can be shared out by the channel."""
+    split_cap_bp: int = 10_000
+    """How much of a payment may be shared out in all, in hundredths of a per cent."""
+    returns_shares: bool = False
+    """分账回退: a share can be taken back before a refund."""
+    ships: bool = False
+    """发货信息管理: the money is frozen until the channel was told of the delivery."""
     bills: bool = True
     saves: bool = False
     """A method can be kept for one-tap paying, with the customer's consent."""

@@ -29,8 +29,18 @@ def out_refund_no(order: str, number: int) -> str:
     return f"{order}r{number:02d}"
 
 
+def out_order_no(order: str, number: int) -> str:
+    """Our number of a split or an unfreeze at the gateway, ≤ 32 characters."""
+    return f"{order}s{number:02d}"
+
+
+def out_return_no(order: str, number: int) -> str:
+    """Our number of a share's return at the gateway, ≤ 32 characters."""
+    return f"{order}b{number:02d}"
+
+
 def order_of(gateway_number: str) -> str:
-    """The order a payment's or refund's number belongs to."""
+    """The order that a number at the gateway belongs to."""
     return gateway_number[:ORDER_ID_CHARS]
 
 
@@ -67,6 +77,11 @@ def recover_workflow(order: str) -> str:
 def ticket_workflow(ticket_id: int) -> str:
     """Workflow id of a ticket's way to its end."""
     return f"ticket/{ticket_id}"
+
+
+def settlement_workflow(order: str) -> str:
+    """Workflow id of an order's money being shared out."""
+    return f"settlement/{order}"
 
 
 def reconcile_workflow(account_id: str, day: str) -> str:

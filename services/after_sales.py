@@ -90,7 +90,9 @@ UPDATE after_sales SET state = :state, changed_at = now()
 WHERE after_sale_id = :after_sale_id AND state IN ('approved', 'delayed')
 """)
 _BORNE = text("""
-SELECT coalesce(sum(r.amount_fen + r.credit_fen), 0)
+SELECT coalesce(sum(r.amount_fen + r.credit_fen + (
+    SELECT coalesce(sum((part ->> 'platform_fen')::bigint), 0)
+    FROM jsonb_array_elements(a.parts) AS part WHERE part ->> 'key' <> 'delivery')), 0)
 FROM after_sales a JOIN refunds r USING (out_refund_no)
 WHERE a.order_id = :order_id AND a.bearer = 'merchant' AND r.source = 'held'
 """)
@@ -208,5 +210,8 @@ async def refund_ended(writer: Writer, cause: str, state: RefundState) -> dict[s
 
 
 async def borne_by_merchant(reader: Reader, order_id: str) -> int:
-    """Fen of the order's refunds that come out of the merchant's share when it is settled."""
+    """Fen of the order's refunds that come out of the merchant's share when it is settled.
+
+    What the platform had taken off the food that went back is no subsidy any more.
+    """
     return int(await reader.scalar(_BORNE, {"order_id": order_id}))

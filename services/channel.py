@@ -103,6 +103,12 @@ class Channel(Protocol, Generic[Keys]):
         """Ask for a refund; after `not_found` repeat it under the same number."""
         ...
 
+    async def ensure_receiver(
+        self, account: Keys, *, receiver: str, name: str = ""
+    ) -> Outcome[None]:
+        """Let a receiver be given shares; repeatable. `name`: as it is registered there."""
+        ...
+
     async def split(
         self,
         account: Keys,
@@ -137,6 +143,12 @@ class Channel(Protocol, Generic[Keys]):
         self, account: Keys, *, out_order_no: str, out_return_no: str
     ) -> Outcome[SplitSaid]:
         """What became of a return."""
+        ...
+
+    async def upload_shipping(
+        self, account: Keys, *, transaction_id: str, payer: str, description: str
+    ) -> Outcome[None]:
+        """Tell of a delivery, where money is frozen until then (`ability.ships`)."""
         ...
 
     async def bill(self, account: Keys, *, kind: BillKind, day: date) -> Outcome[Bill]:

@@ -80,12 +80,36 @@ LAWS: Mapping[str, str] = {
         WHERE a.state IN ('approved', 'delayed', 'refunded') AND {a_site}
           AND (r.amount_fen + r.credit_fen IS DISTINCT FROM a.amount_fen
             OR (a.state = 'refunded') <> (r.state = 'success'))""",
+    "1 split, received and refunded add up to what came for a settled order": r"""
+        SELECT s.order_id,
+          sum(CASE e.side WHEN 'D' THEN e.amount_fen ELSE -e.amount_fen END) AS left_fen,
+          (SELECT coalesce(sum(amount_fen), 0) FROM split_returns b WHERE b.order_id = s.order_id
+            AND b.state <> 'success' AND NOT EXISTS (SELECT FROM split_returns n
+              WHERE n.out_refund_no = b.out_refund_no AND n.number > b.number)) AS coming_fen
+        FROM settlements s JOIN ledger_journals j USING (site_id, order_id)
+        JOIN ledger_entries e ON e.journal_id = j.id
+          AND e.account SIMILAR TO '(psp|refund|suspense)\:%'
+        WHERE s.ended_at IS NOT NULL AND {s_site} GROUP BY s.order_id
+        HAVING sum(CASE e.side WHEN 'D' THEN e.amount_fen ELSE -e.amount_fen END)
+          + (SELECT coalesce(sum(amount_fen), 0) FROM split_returns b WHERE b.order_id = s.order_id
+            AND b.state <> 'success' AND NOT EXISTS (SELECT FROM split_returns n
+              WHERE n.out_refund_no = b.out_refund_no AND n.number > b.number)) <> 0""",
+    "1 no more comes back of a share than came": r"""
+        SELECT j.order_id,
+          sum(CASE e.side WHEN 'D' THEN e.amount_fen ELSE -e.amount_fen END) AS receivable_fen
+        FROM ledger_journals j JOIN ledger_entries e ON e.journal_id = j.id
+          AND e.account = 'platform:' || j.site_id || '\:receivable'
+        WHERE {j_site} GROUP BY j.order_id
+        HAVING sum(CASE e.side WHEN 'D' THEN e.amount_fen ELSE -e.amount_fen END) < 0""",
     "3 late money is on its way home": """
         SELECT a.out_trade_no FROM payment_attempts a LEFT JOIN refunds r
           ON r.order_id = a.order_id AND r.cause = 'late:' || a.out_trade_no
         WHERE a.state = 'late' AND r.out_refund_no IS NULL AND {a_site}""",
     "4 an open ticket is followed": """
         SELECT ticket_id, kind FROM tickets WHERE state <> 'resolved' AND followed_at IS NULL
+          AND created_at < now() - interval '2 minutes' AND {site}""",
+    "4 an open settlement is followed": """
+        SELECT order_id FROM settlements WHERE ended_at IS NULL AND followed_at IS NULL
           AND created_at < now() - interval '2 minutes' AND {site}""",
     "5 a claim is one rider's": """
         SELECT task_id, token, count(*) AS winners FROM offers
@@ -186,7 +210,7 @@ async def compare(reader: Reader, oracle: list[dict[str, Any]], site_id: str = "
 
 
 def _narrowed(question: str, site_id: str) -> str:
-    names = ("site", "o_site", "a_site", "r_site", "s_site")
+    names = ("site", "o_site", "a_site", "r_site", "s_site", "j_site")
     columns = {name: f"{name[:-5]}.site_id" if "_" in name else "site_id" for name in names}
     return question.format(
         **{name: f"{column} = :site_id" if site_id else "true" for name, column in columns.items()}

@@ -16,6 +16,7 @@ from domain.ledger import CURRENCY
 from services import codes, events, facts, ledger, metrics
 from services.db import Reader, Writer
 from services.events import dumps
+from services.settlement import MAY_SPLIT
 
 QUARANTINE_ROWS = 10_000
 """Older refused notices make room for newer ones."""
@@ -50,6 +51,8 @@ class Paying:
     """Instalments, a saved method… as `domain.contracts.life.PayWishes` names them."""
     failure_code: str
     created_at: datetime
+    split: bool
+    """The money waits at the channel to be shared out, where the channel can."""
 
 
 ARRIVED = frozenset({"paid", "late", "frozen"})
@@ -61,7 +64,7 @@ _PAYING = """
 SELECT a.out_trade_no, a.order_id, a.site_id, o.customer_id, o.merchant_id,
   s.name AS shop_name, o.number, a.attempt, a.account_id, c.keys_ref, c.mchid, c.appid,
   a.channel, a.method, a.amount_fen, a.state, a.handles, a.expires_at,
-  o.status AS order_status, o.credit_fen, a.wishes, a.failure_code, a.created_at
+  o.status AS order_status, o.credit_fen, a.wishes, a.failure_code, a.created_at, a.split
 FROM payment_attempts a JOIN orders o USING (order_id) JOIN shops s USING (shop_id)
 JOIN channel_accounts c ON c.account_id = a.account_id
 """
@@ -72,16 +75,17 @@ _DISPUTED = text(
     + """ WHERE a.account_id = :account_id AND (a.out_trade_no = :out_trade_no
   OR (:transaction_id <> '' AND a.transaction_id = :transaction_id)) LIMIT 1"""
 )
-_STORE = text("""
+_STORE_ATTEMPT = """
 INSERT INTO payment_attempts (out_trade_no, site_id, order_id, attempt, account_id, channel,
-  method, wishes, amount_fen, state, expires_at)
+  method, wishes, amount_fen, state, expires_at, split)
 SELECT :out_trade_no, o.site_id, o.order_id, :attempt, c.account_id, :channel, :method,
-  CAST(:wishes AS jsonb), o.total_fen - o.credit_fen, 'created', o.pay_by
+  CAST(:wishes AS jsonb), o.total_fen - o.credit_fen, 'created', o.pay_by, {may_split}
 FROM orders o JOIN channel_accounts c USING (site_id, merchant_id)
 WHERE o.order_id = :order_id AND c.channel = :channel
 ORDER BY c.account_id LIMIT 1
 ON CONFLICT (out_trade_no) DO NOTHING
-""")
+"""
+_STORE = text(_STORE_ATTEMPT.format(may_split=MAY_SPLIT))
 _OPENED = text("""
 UPDATE payment_attempts SET state = 'opened', handles = CAST(:handles AS jsonb)
 WHERE out_trade_no = :out_trade_no AND state IN ('created', 'unknown')

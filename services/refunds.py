@@ -12,6 +12,7 @@ from domain.errors import NotFound
 from services import facts, ledger, metrics
 from services.db import Reader, Writer
 from services.events import Stream, dumps
+from services.split_returns import bear
 
 PAYERS = {
     "held": "held",
@@ -214,6 +215,8 @@ async def open_refund(
             "late_fen": amount_fen if late_out_trade_no else None,
         },
     )
+    if source in {"merchant", "platform"}:
+        await bear(writer, order_id=stream.order_id, out_refund_no=number)
     if channel_fen:
         await _book(writer, await refunding(writer, number))
     return Opened(out_refund_no=number, credit_fen=amount_fen - channel_fen)

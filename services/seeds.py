@@ -1,14 +1,17 @@
 """A city as JSON becomes rows and key folders; what lives on since is left as it is.
 
-{site, zones, merchants, channel_accounts, shops, items, customers, riders}: lists of rows by the
-names of their columns, `site_id` left out. A customer may carry an `openid` (WeChat's name of them)
-and `payers` (other channels'), an account `keys`; an account without a `channel` is WeChat Pay's.
+{site, zones, merchants, contracts, channel_accounts, shops, items, customers, riders}: lists of
+rows by the names of their columns, `site_id` left out. A customer may carry an `openid` (WeChat's
+name of them) and `payers` (other channels'), an account `keys`; an account without a `channel` is
+WeChat Pay's. The merchant `platform` is the platform itself: its accounts receive its shares. A
+contract without a `merchant_id` is the site's, without `valid_from` it holds from ever.
 """
 
 import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +21,14 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services import personal
 from services.db import Writer
-from services.tables import market
+from services.tables import market, settlement
 
 Row = Mapping[str, Any]
 
 SECTIONS: dict[str, Table] = {
     "zones": market.zones,
     "merchants": market.merchants,
+    "contracts": settlement.contracts,
     "channel_accounts": market.channel_accounts,
     "shops": market.shops,
     "items": market.items,
@@ -39,6 +43,7 @@ LEFT_AS_IT_IS: dict[str, frozenset[str]] = {
 """Columns that people change: planting a city again doesn't take their changes back."""
 ROWS_PER_STATEMENT = 500
 WECHAT = "wechat"
+EVER = datetime(2000, 1, 1, tzinfo=UTC)
 ACCOUNT_NAMES = {"account_id", "merchant_id", "mchid"}
 PEM = "_pem"
 _NUMBER = re.compile(r"[0-9A-Za-z_]{1,64}")
@@ -124,6 +129,8 @@ def _row(section: str, row: Row, site_id: str) -> dict[str, Any]:
     if section == "customers":
         out.pop("openid", None)
         out.pop("payers", None)
+    elif section == "contracts":
+        out = {"merchant_id": "", "kind": "takeaway", "valid_from": EVER} | out
     elif section == "channel_accounts":
         out.pop("keys", None)
         out.setdefault("channel", WECHAT)

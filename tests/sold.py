@@ -28,6 +28,8 @@ class Sales:
 
     database: Database
     site_id: str
+    channel: str = "wechat"
+    mchid: str = MCHID
 
     @property
     def merchant_id(self) -> str:
@@ -39,10 +41,10 @@ class Sales:
         account = {
             "account_id": f"{self.site_id}-account",
             "merchant_id": self.merchant_id,
-            "channel": "wechat",
-            "mchid": MCHID,
+            "channel": self.channel,
+            "mchid": self.mchid,
             "appid": "app",
-            "keys_ref": "keys",
+            "keys_ref": f"keys/{self.channel}/{self.mchid}",
         }
         async with self.database.write() as writer:
             if new_site:
@@ -77,13 +79,14 @@ class Sales:
             task = {**common, **_task(now - delivered_ago), "shop_id": who["shop_id"]}
             await writer.run(insert(tables.delivery_tasks).values(**task))
             attempt = {**common, **_attempt(order_id, self.site_id, paid_fen, now)}
+            attempt["channel"] = self.channel
             await writer.run(insert(tables.payment_attempts).values(**attempt))
             captured = journal(
                 "payment_captured",
                 site_id=self.site_id,
                 order_id=order_id,
-                channel="wechat",
-                mchid=MCHID,
+                channel=self.channel,
+                mchid=self.mchid,
                 out_trade_no=attempt["out_trade_no"],
                 amount_fen=paid_fen,
             )
@@ -200,7 +203,6 @@ def _attempt(order_id: str, site_id: str, paid_fen: int, now: datetime) -> dict[
         "out_trade_no": ids.out_trade_no(order_id, 1),
         "attempt": 1,
         "account_id": f"{site_id}-account",
-        "channel": "wechat",
         "method": "native",
         "amount_fen": paid_fen,
         "state": "paid",

@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+from domain.settlement import PLATFORM
+
 SITE_ID = "hangzhou-demo"
 METERS_PER_DEGREE = 111_195
 DELIVERY_METERS = 4_000
@@ -15,6 +17,8 @@ PAYEES = {
     "bank": "6200000",
 }
 """Channels, and how the numbers of their payees begin."""
+SPLITTING = ("wechat", "alipay", "bank")
+"""Channels at which the platform has an account, to be given its shares."""
 
 SIZE = {
     "option_id": "size",
@@ -64,16 +68,31 @@ def demo_city() -> dict[str, Any]:
             "timers": {},
         },
         "zones": [{"zone_id": "westlake"}],
-        "merchants": [{"merchant_id": f"demo-{name}", "name": name} for name in names],
+        "merchants": [
+            *({"merchant_id": f"demo-{name}", "name": name} for name in names),
+            {"merchant_id": PLATFORM, "name": "跑腿平台有限公司"},
+        ],
+        "contracts": [{"commission_bp": 1_000, "delivered_by": "platform"}],
         "channel_accounts": [
-            {
-                "account_id": f"demo-{name}-{channel}",
-                "merchant_id": f"demo-{name}",
-                "channel": channel,
-                "mchid": f"{numbers}{number}",
-            }
-            for number, name in enumerate(names, 1)
-            for channel, numbers in PAYEES.items()
+            *(
+                {
+                    "account_id": f"demo-{PLATFORM}-{channel}",
+                    "merchant_id": PLATFORM,
+                    "channel": channel,
+                    "mchid": f"{PAYEES[channel]}0",
+                }
+                for channel in SPLITTING
+            ),
+            *(
+                {
+                    "account_id": f"demo-{name}-{channel}",
+                    "merchant_id": f"demo-{name}",
+                    "channel": channel,
+                    "mchid": f"{numbers}{number}",
+                }
+                for number, name in enumerate(names, 1)
+                for channel, numbers in PAYEES.items()
+            ),
         ],
         "shops": shops,
         "items": [

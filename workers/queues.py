@@ -12,6 +12,7 @@ from activities import (
     payments,
     reconciliation,
     refunds,
+    settlement,
     support,
     tickets,
 )
@@ -22,6 +23,7 @@ from workflows.dispatch import Dispatch
 from workflows.reconciliation import Reconciliation, Reconciliations
 from workflows.recover import Recover
 from workflows.refund import Refund
+from workflows.settlement import Settlement
 from workflows.takeaway import TakeawayOrder
 from workflows.ticket import Ticket
 
@@ -64,6 +66,13 @@ def _order_acts(tools: Tools) -> list[Callable[..., Any]]:
     ]
 
 
+def _finance_acts(tools: Tools) -> list[Callable[..., Any]]:
+    return [
+        *reconciliation.build(tools.database, tools.gateways),
+        *settlement.build(tools.database, tools.gateways),
+    ]
+
+
 ORDERS = Queue(
     name="orders",
     workflows=(TakeawayOrder, Refund, Recover, Ticket, AfterSale),
@@ -90,8 +99,8 @@ DISPATCH = Queue(
 )
 FINANCE = Queue(
     name="finance",
-    workflows=(Reconciliation, Reconciliations),
-    activities=lambda tools: reconciliation.build(tools.database, tools.gateways),
+    workflows=(Reconciliation, Reconciliations, Settlement),
+    activities=_finance_acts,
     workflow_tasks=5,
     local_activities=1,
     # A bill is held whole in memory.

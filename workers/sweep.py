@@ -1,22 +1,24 @@
-"""Finds what has lost its workflow (orders, refunds, tickets, after-sales), facts too; mends it.
+"""Finds what has no workflow (orders, refunds, tickets, after-sales, settlements), facts; mends it.
 
 Visibility and old rows only nominate; `describe` and a second look at the row decide.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from domain.contracts.life import RecoverOrder
 from domain.contracts.refunds import RefundOrder
+from domain.contracts.settlement import SettleOrder
 from domain.contracts.tickets import TicketOf
 from domain.ids import (
     after_sale_workflow,
     order_workflow,
     recover_workflow,
     refund_workflow,
+    settlement_workflow,
     ticket_workflow,
 )
 from services import (
@@ -26,13 +28,14 @@ from services import (
     loose_ends,
     metrics,
     reconciliation,
+    settlement,
     suspense,
     tickets,
     waiting,
 )
 from services.db import Database
 from services.loose_ends import BEGINNING, PAGE_ROWS, OpenOrder, OpenRefund, Unapplied
-from workers.queues import ORDERS
+from workers.queues import FINANCE, ORDERS
 from workers.temporal import WorkflowGone, Workflows
 
 SWEEP_SECONDS = 15.0
@@ -61,6 +64,7 @@ class Sweep:
         self._refunds_after = BEGINNING
         self._tickets_after = 0
         self._wishes_after = BEGINNING
+        self._settlements_after = BEGINNING
         self._open_token: bytes | None = None
         self._broken_token: bytes | None = None
         self._repeats: dict[int, tuple[float, float]] = {}
@@ -87,6 +91,8 @@ class Sweep:
             self.tickets,
             self.ticket_counts,
             self.wishes,
+            self.new_settlements,
+            self.settlements,
             self.notices,
             self.leftovers,
             self.credit,
@@ -185,6 +191,26 @@ class Sweep:
                 _found("after_sale_without_workflow", ask.order_id)
         full = len(page) == PAGE_ROWS
         self._wishes_after = (page[-1][0], page[-1][1].after_sale_id) if full else BEGINNING
+
+    async def new_settlements(self) -> None:
+        """Settlements come as rows of orders' ends: here each gets its workflow."""
+        for _ in range(PAGES):
+            async with self._database.read() as reader:
+                page = await settlement.unfollowed(reader)
+            await self._settle(page)
+            if len(page) < settlement.PAGE_ROWS:
+                break
+
+    async def settlements(self) -> None:
+        """Open settlements that have lost their workflow: they go on where their rows are."""
+        async with self._database.read() as reader:
+            page = await settlement.quiet(reader, self._settlements_after)
+        for _, order in page:
+            if not await self._workflows.is_open(settlement_workflow(order.order_id)):
+                await self._settle([order])
+                _found("settlement_without_workflow", order.order_id)
+        full = len(page) == settlement.PAGE_ROWS
+        self._settlements_after = (page[-1][0], page[-1][1].order_id) if full else BEGINNING
 
     async def leftovers(self) -> None:
         """What nobody will ask for again goes, a page at a time."""
@@ -296,6 +322,15 @@ class Sweep:
         await self._workflows.start("Ticket", workflow_id, ticket, queue=ORDERS.name)
         async with self._database.write() as writer:
             await tickets.followed(writer, ticket.ticket_id)
+
+    async def _settle(self, page: Sequence[SettleOrder]) -> None:
+        for order in page:
+            await self._workflows.start(
+                "Settlement", settlement_workflow(order.order_id), order, queue=FINANCE.name
+            )
+        if page:
+            async with self._database.write() as writer:
+                await settlement.followed(writer, [order.order_id for order in page])
 
     async def _tell_again(self, fact: Unapplied) -> None:
         async with self._database.write() as writer:

@@ -216,6 +216,24 @@ class Alipay:
             return Rejected(code="no_such_refund", kind=Refusal.NOT_FOUND)
         return Accepted(value=outcome.value)
 
+    async def ensure_receiver(
+        self,
+        account: Account,
+        *,
+        receiver: str,
+        name: str = "",  # noqa: ARG002 - their number is enough
+    ) -> Outcome[None]:
+        """Let a receiver be given shares; repeatable."""
+        return await self._ask(
+            account,
+            "alipay.trade.royalty.relation.bind",
+            {
+                "receiver_list": [{"type": "userId", "account": receiver}],
+                "out_request_no": f"bind{receiver}",
+            },
+            read=lambda fields: _require(fields, result_code="SUCCESS"),
+        )
+
     async def split(
         self,
         account: Account,
@@ -284,6 +302,12 @@ class Alipay:
         self, account: Account, *, out_order_no: str, out_return_no: str
     ) -> Outcome[SplitSaid]:
         """Alipay takes shares back only within a refund."""
+        raise NotImplementedError
+
+    async def upload_shipping(
+        self, account: Account, *, transaction_id: str, payer: str, description: str
+    ) -> Outcome[None]:
+        """Nothing waits for a delivery here."""
         raise NotImplementedError
 
     async def bill(self, account: Account, *, kind: BillKind, day: date) -> Outcome[Bill]:

@@ -53,6 +53,7 @@ class Bank:
         methods=("wallet", "ecny"),
         payer_methods=frozenset({"wallet"}),
         splits=True,
+        returns_shares=True,
         saves=True,
     )
 
@@ -193,6 +194,16 @@ class Bank:
         path = f"/v1/refunds/{quote(out_refund_no, safe='')}"
         return await self._wire.ask(account, "GET", path, read=read)
 
+    async def ensure_receiver(
+        self,
+        account: Account,  # noqa: ARG002
+        *,
+        receiver: str,  # noqa: ARG002
+        name: str = "",  # noqa: ARG002
+    ) -> Outcome[None]:
+        """Every account of the bank may be given shares."""
+        return Accepted(value=None)
+
     async def split(
         self,
         account: Account,
@@ -254,6 +265,12 @@ class Bank:
         return await self._split(
             account, path, out_order_no=out_order_no, out_return_no=out_return_no
         )
+
+    async def upload_shipping(
+        self, account: Account, *, transaction_id: str, payer: str, description: str
+    ) -> Outcome[None]:
+        """Nothing waits for a delivery here."""
+        raise NotImplementedError
 
     async def bill(self, account: Account, *, kind: BillKind, day: date) -> Outcome[Bill]:
         """A business day's statement; `LATER` until the day is over."""

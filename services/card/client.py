@@ -287,6 +287,12 @@ class Cards:
 
     query_split = unfreeze = return_split = query_return = split
 
+    async def ensure_receiver(self, account: Account, **_: object) -> Outcome[None]:
+        """Cards are not split, nor does their money wait for a delivery."""
+        raise NotImplementedError
+
+    upload_shipping = ensure_receiver
+
     async def _intent(
         self, account: Account, out_trade_no: str, handles: Mapping[str, str] | None
     ) -> Outcome[Json]:

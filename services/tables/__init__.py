@@ -39,6 +39,7 @@ from services.tables.reconciliation import (
     fund_rows,
     reconciliations,
 )
+from services.tables.settlement import contracts, settlements, split_returns, splits
 from services.tables.telling import facts, outbox
 from services.tables.tickets import ticket_entries, ticket_evidence, tickets
 
@@ -49,6 +50,7 @@ __all__ = [
     "bills",
     "channel_accounts",
     "compensation_days",
+    "contracts",
     "credit_grants",
     "credit_hold_parts",
     "credit_holds",
@@ -76,10 +78,13 @@ __all__ = [
     "refunds",
     "request_keys",
     "riders",
+    "settlements",
     "shifts",
     "shop_days",
     "shops",
     "sites",
+    "split_returns",
+    "splits",
     "ticket_entries",
     "ticket_evidence",
     "tickets",

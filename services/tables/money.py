@@ -15,6 +15,7 @@ from services.tables.columns import (
     NOW,
     at_column,
     fen_column,
+    flag_column,
     int_column,
     json_column,
     serial_column,
@@ -41,6 +42,7 @@ payment_attempts = Table(
     at_column("created_at", nullable=False, server_default=NOW),
     at_column("paid_at"),
     json_column("handles"),
+    flag_column("split"),
     UniqueConstraint("order_id", "attempt"),
     Index(
         "ix_payment_attempts_waiting",

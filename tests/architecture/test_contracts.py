@@ -99,6 +99,7 @@ def test_the_names_of_workflows_are_pinned() -> None:
         "Reconciliations",
         "Recover",
         "Refund",
+        "Settlement",
         "TakeawayOrder",
         "Ticket",
     ]

@@ -50,6 +50,7 @@ def book(event: str, **given: str | int) -> Journal:
         "out_order_no": "s01",
         "out_return_no": "b01",
         "out_refund_no": "r01",
+        "reference": "r01",
         "line_id": "l01",
         "customer_id": "c",
         "grant_id": "g01",

@@ -44,6 +44,8 @@ class World:
     auto_accept: bool = False
     channels: tuple[str, ...] = ("wechat",)
     payers: dict[str, str] = field(default_factory=dict)
+    contract: Json | None = None
+    """Terms of the site; with them the platform has an account at each channel."""
     site_id: str = field(default_factory=lambda: f"t{uuid.uuid4().hex[:10]}")
     addresses: dict[str, str] = field(default_factory=dict)
 
@@ -122,6 +124,8 @@ class World:
             "customers": [*people, {"customer_id": "unlinked", "openid": None}],
             "riders": [{"rider_id": f"r{number}", "zone_id": "z"} for number in range(self.riders)],
         }
+        if self.contract is not None:
+            self._add_platform(city)
         seeded = await asyncio.to_thread(
             subprocess.run,
             [sys.executable, "-m", "workers.seed", "-"],
@@ -138,6 +142,20 @@ class World:
         for number in range(self.riders):
             await self.rider(f"r{number}", "shift", {"on": True, **PLACE})
         return self
+
+    def _add_platform(self, city: Json) -> None:
+        """The platform's terms, its name, and its account at each channel."""
+        city["contracts"] = [self.contract]
+        city["merchants"].append({"merchant_id": "platform", "name": "Platform"})
+        city["channel_accounts"] += [
+            account
+            | {
+                "account_id": f"{account['account_id']}-platform",
+                "merchant_id": "platform",
+                "mchid": f"{account['mchid']}0",
+            }
+            for account in city["channel_accounts"]
+        ]
 
     def token(self, role: str, subject: str) -> dict[str, str]:
         """A bearer's header."""

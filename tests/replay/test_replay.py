@@ -13,6 +13,7 @@ from workflows.kit.plugin import runner
 from workflows.kit.refuse import Refusals
 from workflows.recover import Recover
 from workflows.refund import Refund
+from workflows.settlement import Settlement
 from workflows.takeaway import TakeawayOrder
 from workflows.ticket import Ticket
 
@@ -21,7 +22,7 @@ HISTORIES = sorted(FOLDER.glob("*.json"))
 
 def replayer() -> Replayer:
     return Replayer(
-        workflows=[TakeawayOrder, Refund, Recover, Ticket, AfterSale],
+        workflows=[TakeawayOrder, Refund, Recover, Ticket, AfterSale, Settlement],
         workflow_runner=runner(sandboxed=True),
         interceptors=[Refusals()],
     )
@@ -36,7 +37,7 @@ def test_there_is_a_history_of_each_workflow() -> None:
         read(path).events[0].workflow_execution_started_event_attributes.workflow_type.name
         for path in HISTORIES
     }
-    assert kinds == {"TakeawayOrder", "Refund", "Recover", "Ticket", "AfterSale"}
+    assert kinds == {"TakeawayOrder", "Refund", "Recover", "Ticket", "AfterSale", "Settlement"}
 
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from services import personal, seeds, tables
 from services.db import Database
-from workers.demo_city import PAYEES, demo_city
+from workers.demo_city import PAYEES, SPLITTING, demo_city
 
 
 def city_of(site_id: str) -> dict[str, Any]:
@@ -41,8 +41,9 @@ async def test_a_city_becomes_rows_and_again_changes_nothing_that_people_changed
     first = await plant(database, city)
     assert first == {
         "zones": 1,
-        "merchants": 3,
-        "channel_accounts": 12,
+        "merchants": 4,
+        "contracts": 1,
+        "channel_accounts": 15,
         "shops": 3,
         "items": 7,
         "customers": 2,
@@ -65,7 +66,7 @@ async def test_a_city_becomes_rows_and_again_changes_nothing_that_people_changed
         )
     assert {row.keys_ref for row in accounts} == {
         f"keys/{channel}/{numbers}{n}" for channel, numbers in PAYEES.items() for n in (1, 2, 3)
-    }
+    } | {f"keys/{channel}/{PAYEES[channel]}0" for channel in SPLITTING}
 
 
 @pytest.mark.usefixtures("personal_key")

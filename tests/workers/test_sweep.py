@@ -10,12 +10,15 @@ import pytest
 from sqlalchemy import insert, text
 from temporalio.client import Client, WorkflowExecutionStatus
 
+from activities.orders import OrderActs
+from domain.contracts.orders import Step
 from domain.contracts.tickets import TicketStep
 from domain.ids import (
     order_workflow,
     out_refund_no,
     recover_workflow,
     refund_workflow,
+    settlement_workflow,
     ticket_workflow,
 )
 from services import credit, ledger, metrics, tables, tickets
@@ -23,6 +26,7 @@ from services.credit import Grant
 from services.db import Database
 from services.events import utc_now
 from services.settings import Settings
+from tests.sold import Sales
 from workers.sweep import Sweep
 from workers.temporal import WorkflowGone, Workflows
 
@@ -356,3 +360,31 @@ async def test_what_waits_at_a_channel_is_shown_until_it_is_over(
         await writer.run(over, {"site": site_id})
     await sweep.waiting()
     assert site_id.encode() not in metrics.exposition()
+
+
+async def test_a_settlement_gets_its_workflow_and_again_when_it_is_lost(
+    client: Client, database: Database, site_id: str, sweep: Sweep
+) -> None:
+    sales = await Sales(database, site_id).build()
+    order_id = await sales.order()
+    await OrderActs(database).complete(Step(order_id=order_id, key="completed"))
+    await sweep.new_settlements()
+    handle = client.get_workflow_handle(settlement_workflow(order_id))
+    first = await handle.describe()
+    assert (first.status, first.workflow_type) == (WorkflowExecutionStatus.RUNNING, "Settlement")
+    await handle.terminate()
+    await sweep.settlements()
+    assert (await handle.describe()).run_id == first.run_id  # its workflow was just there
+    async with database.write() as writer:
+        await writer.run(
+            text("UPDATE settlements SET followed_at = :then WHERE order_id = :order_id"),
+            {"then": utc_now() - LONG_AGO, "order_id": order_id},
+        )
+    await sweep.settlements()
+    again = await handle.describe()
+    assert (again.status, again.run_id == first.run_id) == (WorkflowExecutionStatus.RUNNING, False)
+    async with database.write() as writer:
+        await writer.run(
+            text("UPDATE settlements SET ended_at = now() WHERE order_id = :order_id"),
+            {"order_id": order_id},
+        )

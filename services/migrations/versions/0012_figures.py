@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0012_figures"
-down_revision = "0009_order_credit"
+down_revision = "0010_settlement"
 
 
 def upgrade() -> None:

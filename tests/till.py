@@ -156,7 +156,7 @@ class Till:
         """A refund that somebody has decided after the order's end; its number."""
         async with self.database.write() as writer:
             await events.lock(writer, order_id)
-            number = await refunds.open_refund(
+            opened = await refunds.open_refund(
                 writer,
                 await self.sales.stream(order_id),
                 cause=f"test:{amount_fen}:{source}",
@@ -164,8 +164,8 @@ class Till:
                 amount_fen=amount_fen,
                 source=source,
             )
-        assert number is not None
-        return number
+        assert opened is not None
+        return opened.out_refund_no
 
     async def refund(self, number: str) -> None:
         """Its whole way home."""

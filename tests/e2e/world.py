@@ -72,6 +72,28 @@ class World:
 
     async def seed(self, customers: int = 1) -> "World":
         """Put the city into the database."""
+        city = self._city(customers)
+        if self.contract is not None:
+            self._add_platform(city)
+        seeded = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "workers.seed", "-"],
+            input=json.dumps(city),
+            env=environment_of(self.settings.home),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert seeded.returncode == 0, seeded.stderr
+        habits = {"refund_seconds": 18, "speed": 60}  # WeChat wants a minute between refunds
+        path = f"/control/merchants/{self.mchid}/settings"
+        (await self.gateway.put(path, json=habits)).raise_for_status()
+        for number in range(self.riders):
+            await self.rider(f"r{number}", "shift", {"on": True, **PLACE})
+        return self
+
+    def _city(self, customers: int) -> Json:
+        """Its rows, as `workers.seed` plants them."""
         people = [
             {
                 "customer_id": f"c{number}",
@@ -80,7 +102,7 @@ class World:
             }
             for number in range(customers)
         ]
-        city = {
+        return {
             "site": {
                 "site_id": self.site_id,
                 "name": "test",
@@ -124,24 +146,6 @@ class World:
             "customers": [*people, {"customer_id": "unlinked", "openid": None}],
             "riders": [{"rider_id": f"r{number}", "zone_id": "z"} for number in range(self.riders)],
         }
-        if self.contract is not None:
-            self._add_platform(city)
-        seeded = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-m", "workers.seed", "-"],
-            input=json.dumps(city),
-            env=environment_of(self.settings.home),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert seeded.returncode == 0, seeded.stderr
-        habits = {"refund_seconds": 18, "speed": 60}  # WeChat wants a minute between refunds
-        path = f"/control/merchants/{self.mchid}/settings"
-        (await self.gateway.put(path, json=habits)).raise_for_status()
-        for number in range(self.riders):
-            await self.rider(f"r{number}", "shift", {"on": True, **PLACE})
-        return self
 
     def _add_platform(self, city: Json) -> None:
         """The platform's terms, its name, and its account at each channel."""

@@ -10,8 +10,10 @@ from activities import (
     dispatch,
     orders,
     payments,
+    payouts,
     reconciliation,
     refunds,
+    statements,
     support,
     tickets,
 )
@@ -19,9 +21,11 @@ from services.db import Database
 from services.gateways import Gateways
 from workflows.after_sale import AfterSale
 from workflows.dispatch import Dispatch
+from workflows.payout import Payout
 from workflows.reconciliation import Reconciliation, Reconciliations
 from workflows.recover import Recover
 from workflows.refund import Refund
+from workflows.statements import Statements
 from workflows.takeaway import TakeawayOrder
 from workflows.ticket import Ticket
 
@@ -64,6 +68,14 @@ def _order_acts(tools: Tools) -> list[Callable[..., Any]]:
     ]
 
 
+def _finance_acts(tools: Tools) -> list[Callable[..., Any]]:
+    return [
+        *reconciliation.build(tools.database, tools.gateways),
+        *statements.build(tools.database),
+        *payouts.build(tools.database, tools.gateways),
+    ]
+
+
 ORDERS = Queue(
     name="orders",
     workflows=(TakeawayOrder, Refund, Recover, Ticket, AfterSale),
@@ -90,8 +102,8 @@ DISPATCH = Queue(
 )
 FINANCE = Queue(
     name="finance",
-    workflows=(Reconciliation, Reconciliations),
-    activities=lambda tools: reconciliation.build(tools.database, tools.gateways),
+    workflows=(Reconciliation, Reconciliations, Statements, Payout),
+    activities=_finance_acts,
     workflow_tasks=5,
     local_activities=1,
     # A bill is held whole in memory.

@@ -1,4 +1,4 @@
-"""Finds what has lost its workflow (orders, refunds, tickets, after-sales), facts too; mends it.
+"""Finds what has no workflow (orders, refunds, tickets, after-sales, payouts), facts too; mends it.
 
 Visibility and old rows only nominate; `describe` and a second look at the row decide.
 """
@@ -10,19 +10,21 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from domain.contracts.life import RecoverOrder
+from domain.contracts.payouts import PayoutOrder
 from domain.contracts.refunds import RefundOrder
 from domain.contracts.tickets import TicketOf
 from domain.ids import (
     after_sale_workflow,
     order_workflow,
+    payout_workflow,
     recover_workflow,
     refund_workflow,
     ticket_workflow,
 )
-from services import facts, loose_ends, metrics, reconciliation, suspense, tickets
+from services import facts, loose_ends, metrics, payouts, reconciliation, suspense, tickets
 from services.db import Database
 from services.loose_ends import BEGINNING, PAGE_ROWS, OpenOrder, OpenRefund, Unapplied
-from workers.queues import ORDERS
+from workers.queues import FINANCE, ORDERS
 from workers.temporal import WorkflowGone, Workflows
 
 SWEEP_SECONDS = 15.0
@@ -77,6 +79,7 @@ class Sweep:
             self.tickets,
             self.ticket_counts,
             self.wishes,
+            self.payouts,
             self.notices,
             self.leftovers,
             self.suspense,
@@ -173,6 +176,16 @@ class Sweep:
                 _found("after_sale_without_workflow", ask.order_id)
         full = len(page) == PAGE_ROWS
         self._wishes_after = (page[-1][0], page[-1][1].after_sale_id) if full else BEGINNING
+
+    async def payouts(self) -> None:
+        """Batches come approved as rows: here each gets its workflow, or a new one if it lost it."""
+        async with self._database.read() as reader:
+            approved = await payouts.open_batches(reader)
+        for batch_id in approved:
+            workflow_id = payout_workflow(batch_id)
+            if not await self._workflows.is_open(workflow_id):
+                order = PayoutOrder(batch_id=batch_id)
+                await self._workflows.start("Payout", workflow_id, order, queue=FINANCE.name)
 
     async def leftovers(self) -> None:
         """What nobody will ask for again goes, a page at a time."""

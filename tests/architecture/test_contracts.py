@@ -95,10 +95,12 @@ def test_the_names_of_workflows_are_pinned() -> None:
     assert sorted(filter(None, names)) == [
         "AfterSale",
         "Dispatch",
+        "Payout",
         "Reconciliation",
         "Reconciliations",
         "Recover",
         "Refund",
+        "Statements",
         "TakeawayOrder",
         "Ticket",
     ]

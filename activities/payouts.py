@@ -1,4 +1,4 @@
-"""Acts on batches of payouts: booked first, then handed to the bank, then followed to their ends."""
+"""Acts on batches of payouts: booked first, then handed to the bank, then followed to the end."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""代付: what riders are owed, paid out from the platform's own revenue; two persons to each batch."""
+"""代付: what riders are owed, paid out from the platform's own revenue; two persons a batch."""
 
 from enum import StrEnum
 

@@ -67,8 +67,9 @@ LAWS: Mapping[str, str] = {
           SELECT *, lag(closing_fen, 1, opening_fen)
             OVER (PARTITION BY site_id, party, party_id ORDER BY day) AS before_fen
           FROM statements) s
-        CROSS JOIN LATERAL ledger_movement(s.site_id, s.party || '\\:' || s.party_id || '\\:payable',
-          'CNY', (s.day || ' 00\\:00+08')::timestamptz,
+        CROSS JOIN LATERAL ledger_movement(s.site_id,
+          s.party || '\\:' || s.party_id || '\\:payable', 'CNY',
+          (s.day || ' 00\\:00+08')::timestamptz,
           (s.day || ' 00\\:00+08')::timestamptz + interval '24 hours') m
         WHERE {s_site} AND (s.opening_fen <> s.before_fen
           OR (m.credit_fen, m.debit_fen, m.lines, m.sha256)

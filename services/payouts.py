@@ -212,9 +212,7 @@ async def book(writer: Writer, batch_id: str) -> str:
     return str(await writer.scalar(_MOVE_ON, {"batch_id": batch_id}))
 
 
-async def end(
-    writer: Writer, batch_id: str, ends: Iterable[End]
-) -> tuple[str, list[End]]:
+async def end(writer: Writer, batch_id: str, ends: Iterable[End]) -> tuple[str, list[End]]:
     """Book how lines ended, each once: the batch's state, and which have failed just now."""
     batch = await _locked(writer, batch_id)
     failed = []

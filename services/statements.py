@@ -102,18 +102,19 @@ WHERE e.site_id = :site_id AND e.account = :account AND e.currency = :currency
 ORDER BY e.posted_at, e.journal_id, e.line LIMIT :limit
 """)
 _DAY_LOCK = text("SELECT pg_advisory_xact_lock(ledger_day_lock(:site_id, :since))")
-_KEEP = text(f"""
-WITH found AS (
-  {_FIGURES.format(more=", m.sha256, a.code")}
-  AND a.keeping = 'locked' AND (starts_with(a.code, 'merchant\\:') OR starts_with(a.code, 'rider\\:'))
-  AND m.lines > 0
+_KEEP = text(
+    "WITH found AS ("
+    + _FIGURES.format(more=", m.sha256, a.code")
+    + """
+  AND (a.code LIKE 'merchant\\:%' OR a.code LIKE 'rider\\:%') AND m.lines > 0
 )
 INSERT INTO statements (site_id, party, party_id, day, opening_fen, in_fen, out_fen, closing_fen,
   lines, sha256)
-SELECT :site_id, split_part(code, '\\:', 1), substring(code FROM '^[a-z]+\\:(.*)\\:payable$'), :day,
+SELECT :site_id, split_part(code, '\\:', 1), substring(code FROM '\\:(.*)\\:'), :day,
   opening_fen, in_fen, out_fen, opening_fen + in_fen - out_fen, lines, sha256
 FROM found ON CONFLICT DO NOTHING
-""")
+"""
+)
 _KEPT = text("""
 SELECT day, opening_fen, in_fen, out_fen, closing_fen, lines, sha256, kept_at FROM statements
 WHERE site_id = :site_id AND party = :party AND party_id = :party_id
@@ -178,9 +179,7 @@ async def keep_day(writer: Writer, site_id: str, day: date) -> int:
     return await writer.run(_KEEP, time | {"currency": CURRENCY, "day": str(day)})
 
 
-async def kept(
-    reader: Reader, who: Whose, *, before: str = "", limit: int
-) -> Sequence[Row[Any]]:
+async def kept(reader: Reader, who: Whose, *, before: str = "", limit: int) -> Sequence[Row[Any]]:
     """A party's kept days, newest first, before an ISO day."""
     named = {"site_id": who.site_id, "party": who.party, "party_id": who.party_id}
     return await reader.all(_KEPT, named | {"before": before, "limit": limit})

@@ -178,7 +178,7 @@ class Sweep:
         self._wishes_after = (page[-1][0], page[-1][1].after_sale_id) if full else BEGINNING
 
     async def payouts(self) -> None:
-        """Batches come approved as rows: here each gets its workflow, or a new one if it lost it."""
+        """Batches come approved as rows: here each gets its workflow, or another if it lost it."""
         async with self._database.read() as reader:
             approved = await payouts.open_batches(reader)
         for batch_id in approved:

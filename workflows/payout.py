@@ -18,9 +18,7 @@ class Payout:
         batch = PayoutOf(batch_id=payout.batch_id)
         said = await acts.regular(payouts.BOOK, batch, **policies.BULK)
         if said.state == BatchState.SENT:
-            send = SendPayout(
-                batch_id=payout.batch_id, give_up_seconds=payout.give_up_seconds
-            )
+            send = SendPayout(batch_id=payout.batch_id, give_up_seconds=payout.give_up_seconds)
             said = await acts.regular(payouts.SEND, send, **policies.GATEWAY)
         if said.state == BatchState.SENT:
             follow = FollowPayout(batch_id=payout.batch_id, waits_seconds=payout.poll_seconds)

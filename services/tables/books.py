@@ -1,6 +1,15 @@
 """What is kept of the books: statements of days, closed periods, and payouts in batches."""
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, ForeignKeyConstraint, Index, Table, Text, text
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Table,
+    Text,
+    text,
+)
 
 from services.db import metadata
 from services.tables.columns import (
@@ -90,9 +99,7 @@ payout_lines = Table(
     text_column("reason", server_default=""),
     at_column("ended_at"),
     CheckConstraint("amount_fen > 0", name="amount"),
-    CheckConstraint(
-        "state IN ('proposed', 'dropped', 'sent', 'success', 'failed')", name="state"
-    ),
+    CheckConstraint("state IN ('proposed', 'dropped', 'sent', 'success', 'failed')", name="state"),
     Index(None, "batch_id"),
     Index(
         "ix_payout_lines_open",

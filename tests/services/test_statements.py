@@ -1,5 +1,6 @@
 """Statements join, add up to nothing over all accounts, and are kept once per day."""
 
+import itertools
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -65,7 +66,7 @@ async def test_consecutive_statements_join_and_their_lines_make_them(
     cuts = [begin, begin + LATE, begin + timedelta(days=2), begin + timedelta(days=9)]
     closing = 0
     async with database.read() as reader:
-        for since, until in zip(cuts, cuts[1:], strict=False):
+        for since, until in itertools.pairwise(cuts):
             found = await statements.statement(reader, who, since, until)
             assert found.opening_fen == closing
             lines, page, after = [], None, None
@@ -81,9 +82,7 @@ async def test_consecutive_statements_join_and_their_lines_make_them(
         assert (first.event, first.order_id) == ("order_settled", f"{site_id}-o0")
 
 
-async def test_all_statements_of_a_site_add_up_to_nothing(
-    database: Database, site_id: str
-) -> None:
+async def test_all_statements_of_a_site_add_up_to_nothing(database: Database, site_id: str) -> None:
     await live(database, site_id)
     moments = (span(DAY)[0], span(DAY + timedelta(days=1))[1])
     async with database.read() as reader:

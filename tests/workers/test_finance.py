@@ -20,7 +20,7 @@ from services.reconciliation import Payee
 from services.settings import Settings
 from tests.account import live, open_account
 from tests.bills import DAY, Town, plant, town
-from workers.finance import RECONCILE, STATEMENTS, ensure_schedules
+from workers.finance import RECONCILE, ensure_schedules
 from workers.queues import FINANCE, Tools
 from workers.serve import worker
 from workers.temporal import Workflows

@@ -146,9 +146,7 @@ def _make_statements() -> None:
         sa.CheckConstraint(
             "opening_fen + in_fen - out_fen = closing_fen", name=op.f("ck_statements_closing")
         ),
-        sa.PrimaryKeyConstraint(
-            "site_id", "party", "party_id", "day", name=op.f("pk_statements")
-        ),
+        sa.PrimaryKeyConstraint("site_id", "party", "party_id", "day", name=op.f("pk_statements")),
     )
 
 

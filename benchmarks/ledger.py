@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import psycopg
 
 from benchmarks import gateways, plain
 from benchmarks.children import child
@@ -63,14 +64,7 @@ async def server() -> AsyncIterator[str]:
         placement = _prepared(Path(name), password)
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        user = placement.user
-        process = await asyncio.create_subprocess_exec(
-            *placement.command(port),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            **({"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}),
-        )
+        process = _start(placement, port)
         try:
             url = postgres.url(port, password)
             await _until_ready(port, password)
@@ -78,8 +72,7 @@ async def server() -> AsyncIterator[str]:
             yield url
         finally:
             process.send_signal(signal.SIGINT)  # fast shutdown
-            async with asyncio.timeout(STOP_SECONDS):
-                await process.wait()
+            await asyncio.to_thread(process.wait, STOP_SECONDS)
 
 
 async def crowd(url: str, *, clients: int, seconds: float) -> dict[str, float]:
@@ -197,12 +190,25 @@ def _prepared(home: Path, password: str) -> postgres.Placement:
     return placement
 
 
+def _start(placement: postgres.Placement, port: int) -> subprocess.Popen[bytes]:
+    user = placement.user
+    return subprocess.Popen(  # noqa: S603 - the wheel's own server
+        placement.command(port),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        user=user.pw_uid if user else None,
+        group=user.pw_gid if user else None,
+        extra_groups=[] if user else None,
+    )
+
+
 async def _until_ready(port: int, password: str) -> None:
     async with asyncio.timeout(START_SECONDS):
         while True:
             try:
                 await postgres.ensure_database(port, password)
-            except (OSError, postgres.psycopg.Error):
+            except (OSError, psycopg.Error):
                 await asyncio.sleep(0.1)
             else:
                 return

@@ -85,7 +85,13 @@ SELECT e.posted_at AS at, e.journal_id, e.line, j.event, j.key, j.order_id,
   CASE WHEN e.side = a.normal_side THEN 0 ELSE e.amount_fen END AS out_fen,
   coalesce(p.transaction_id, r.refund_id, l.transfer_id, kept.transaction_id, '')
     AS gateway_number
-FROM ledger_entries e
+FROM (
+  SELECT * FROM ledger_entries
+  WHERE site_id = :site_id AND account = :account AND currency = :currency
+    AND posted_at >= :at AND posted_at < :until
+    AND (posted_at, journal_id, line) > (:at, :journal_id, :line)
+  ORDER BY posted_at, journal_id, line LIMIT :limit
+) e
 JOIN ledger_accounts a ON (a.site_id, a.code, a.currency) = (e.site_id, e.account, e.currency)
 JOIN ledger_journals j ON j.id = e.journal_id
 LEFT JOIN payment_attempts p
@@ -96,10 +102,7 @@ LEFT JOIN payout_lines l
   ON split_part(j.key, '/', 1) = 'payout' AND l.line_id = split_part(j.key, '/', 2)
 LEFT JOIN LATERAL (SELECT transaction_id FROM payment_attempts k
   WHERE j.order_id <> '' AND k.order_id = j.order_id AND k.state = 'paid' LIMIT 1) kept ON true
-WHERE e.site_id = :site_id AND e.account = :account AND e.currency = :currency
-  AND e.posted_at >= :since AND e.posted_at < :until
-  AND (e.posted_at, e.journal_id, e.line) > (:at, :journal_id, :line)
-ORDER BY e.posted_at, e.journal_id, e.line LIMIT :limit
+ORDER BY e.posted_at, e.journal_id, e.line
 """)
 _DAY_LOCK = text("SELECT pg_advisory_xact_lock(ledger_day_lock(:site_id, :since))")
 _KEEP = text(
@@ -163,9 +166,9 @@ async def lines(
     Each with time, event, journal, order, the gateway's number (of what the journal is about, else
     of the payment its order kept; empty where no gateway was), in and out.
     """
-    at, journal_id, line = after or (since, 0, 0)
+    at, journal_id, line = max(after, (since, 0, 0)) if after else (since, 0, 0)
     page = {"at": at, "journal_id": journal_id, "line": line, "limit": limit}
-    return await reader.all(_LINES, _named(who) | {"since": since, "until": until} | page)
+    return await reader.all(_LINES, _named(who) | {"until": until} | page)
 
 
 async def keep_day(writer: Writer, site_id: str, day: date) -> int:

@@ -25,12 +25,11 @@ class StatementActs:
         """Keep the figures of the next site's days; those that are kept stay as they are."""
         async with self.database.read() as reader:
             site_id = await statements.next_site(reader, page.after)
-        fresh = 0
         for back in reversed(range(DAYS_BACK if site_id else 0)):
             day = date.fromisoformat(page.day) - timedelta(days=back)
             async with self.database.write() as writer:
-                fresh += await statements.keep_day(writer, site_id, day)
-        return Kept(site_id=site_id, fresh=fresh)
+                await statements.keep_day(writer, site_id, day)
+        return Kept(site_id=site_id)
 
 
 def build(database: Database) -> list[Callable[..., Any]]:

@@ -24,10 +24,9 @@ class KeepAfter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """Whose statements were kept; no site: those were all. `fresh`: how many were not there yet."""
+    """Whose statements were kept; no site: those were all."""
 
-    site_id: str = ""
-    fresh: int = 0
+    site_id: str
 
 
 KEEP = act("statements.keep", KeepAfter, Kept)

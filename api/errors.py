@@ -30,6 +30,7 @@ from domain.errors import (
     PaymentPending,
     Unavailable,
 )
+from domain.payouts import SecondPersonNeeded
 from services.identity import Forbidden, Unauthenticated
 
 BY_KIND = {
@@ -43,6 +44,7 @@ BY_FACT: dict[type[DomainError], int] = {
     MalformedBody: 400,
     Unauthenticated: 401,
     Forbidden: 403,
+    SecondPersonNeeded: 403,
     MethodNotAllowed: 405,
     BodyTooLarge: 413,
     RateLimited: 429,

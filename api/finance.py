@@ -1,5 +1,6 @@
-"""Finance's desk: days compared with channels' bills, and the differences people close."""
+"""Finance's desk: days compared with channels' bills, differences people close, closed books."""
 
+from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
@@ -11,7 +12,8 @@ from api.identity import Finance
 from api.orders import Cursor, Limit
 from api.parts import Held
 from api.replies import reply
-from services import reconciliation
+from domain.reconciliation import day_of
+from services import periods, reconciliation
 
 router = APIRouter(prefix="/v1/finance", tags=["finance"])
 DifferenceId = Annotated[int, Path(ge=1, le=2**63 - 1)]
@@ -64,6 +66,48 @@ async def close_difference(
             actor=who.actor,
         )
     return reply(_told(closed))
+
+
+@router.get("/periods", response_model=schemas.Periods)
+async def list_periods(
+    parts: Held, who: Finance, cursor: Cursor = None, limit: Limit = 20
+) -> Response:
+    """The site's closed periods, newest first."""
+    before = cursors.moment(cursors.decode(cursor, str)[0]) if cursor else None
+    async with parts.database.read() as reader:
+        rows = await periods.page(reader, who.site_id, before=before, limit=limit + 1)
+    shown = rows[:limit]
+    more = cursors.encode(shown[-1].until) if len(rows) > limit else None
+    return replies.page([_period(row) for row in shown], more)
+
+
+@router.post("/periods", response_model=schemas.Period)
+async def close_period(parts: Held, who: Finance, wanted: schemas.ClosePeriod) -> Response:
+    """Close the books up to the end of a day, for good; again changes nothing.
+
+    Refused while a day with money is not reconciled or a difference is open: the answer says which.
+    """
+    async with parts.database.write() as writer:
+        closed = await periods.close(writer, who.site_id, wanted.day, actor=who.actor)
+    return reply(_period(closed))
+
+
+@router.get("/periods/{day}", response_model=schemas.PeriodTotals)
+async def read_period(
+    parts: Held, who: Finance, day: date, cursor: Cursor = None, limit: Limit = 20
+) -> Response:
+    """What each account moved in the period that ends with a day, and its balance then."""
+    after = str(cursors.decode(cursor, str)[0]) if cursor else ""
+    async with parts.database.read() as reader:
+        rows = await periods.totals(reader, who.site_id, day, after=after, limit=limit + 1)
+    shown = rows[:limit]
+    more = cursors.encode(shown[-1].account) if len(rows) > limit else None
+    return replies.page([dict(row._mapping) for row in shown], more)  # noqa: SLF001
+
+
+def _period(row: Row[Any]) -> dict[str, Any]:
+    day = day_of(row.until - timedelta(microseconds=1))
+    return {"day": day, **row._mapping}  # noqa: SLF001
 
 
 def _told(row: Row[Any]) -> dict[str, Any]:

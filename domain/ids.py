@@ -87,3 +87,18 @@ def settlement_workflow(order: str) -> str:
 def reconcile_workflow(account_id: str, day: str) -> str:
     """Workflow id of an account's day being reconciled."""
     return f"reconcile/{account_id}/{day}"
+
+
+def payout_batch(site_id: str, actor: str, idempotency_key: str) -> str:
+    """The batch of payouts that this person's key names."""
+    return derive("payout", site_id, actor, idempotency_key)
+
+
+def payout_line(batch: str, rider_id: str) -> str:
+    """Our number of one payout at the bank."""
+    return derive("payout_line", batch, rider_id)
+
+
+def payout_workflow(batch: str) -> str:
+    """Workflow id of a batch of payouts."""
+    return f"payout/{batch}"

@@ -150,6 +150,8 @@ RULES: dict[str, Rule] = {
     "bill_missing": _desk(Owner.FINANCE, DAY),
     "suspense_old": _desk(Owner.FINANCE, DAY),
     "split_failed": _desk(Owner.FINANCE, DAY),
+    "payout_failed": _desk(Owner.FINANCE, DAY),
+    "payout_stuck": _desk(Owner.FINANCE, DAY),
 }
 DISPUTED = frozenset({Outcome.WON, Outcome.LOST})
 

@@ -14,6 +14,7 @@ from domain.channels import Ability
 from domain.errors import NotFound
 from services.alipay.client import Alipay
 from services.bank.client import Bank
+from services.bank.payouts import Payouts
 from services.card.client import Cards
 from services.channel import Channel
 from services.measuring import measure, note_clock
@@ -40,6 +41,7 @@ class Gateways:
         )
         made: list[Channel[Any]] = [measure(channel(self.http)) for channel in CHANNELS]
         self.channels: dict[str, Channel[Any]] = {channel.name: channel for channel in made}
+        self.payouts = Payouts(self.http)
         self.account = cache(self._account)
 
     @property

@@ -101,6 +101,45 @@ LAWS: Mapping[str, str] = {
           AND e.account = 'platform:' || j.site_id || '\:receivable'
         WHERE {j_site} GROUP BY j.order_id
         HAVING sum(CASE e.side WHEN 'D' THEN e.amount_fen ELSE -e.amount_fen END) < 0""",
+    "1 what is on its way to riders is what their open payouts say": """
+        SELECT site_id, sum(fen)::bigint AS fen FROM (
+          SELECT e.site_id, CASE e.side WHEN 'C' THEN e.amount_fen ELSE -e.amount_fen END AS fen
+          FROM ledger_entries e WHERE e.account = 'payout\\:' || e.site_id || '\\:in_flight'
+          UNION ALL
+          SELECT site_id, -amount_fen FROM payout_lines WHERE state = 'sent'
+        ) AS moved WHERE {site} GROUP BY site_id HAVING sum(fen) <> 0""",
+    "1 a kept statement is what the ledger says, and opens with what the last one closed with": """
+        SELECT s.party, s.party_id, s.day FROM (
+          SELECT *, lag(closing_fen, 1, opening_fen)
+            OVER (PARTITION BY site_id, party, party_id ORDER BY day) AS before_fen
+          FROM statements) s
+        CROSS JOIN LATERAL ledger_movement(s.site_id,
+          s.party || '\\:' || s.party_id || '\\:payable', 'CNY',
+          (s.day || ' 00\\:00+08')::timestamptz,
+          (s.day || ' 00\\:00+08')::timestamptz + interval '24 hours') m
+        WHERE {s_site} AND (s.opening_fen <> s.before_fen
+          OR (m.credit_fen, m.debit_fen, m.lines, m.sha256)
+            <> (s.in_fen, s.out_fen, s.lines, s.sha256))""",
+    "1 a closed period is what was closed": """
+        SELECT p.site_id, p.until, a.code FROM ledger_periods p
+        JOIN ledger_accounts a ON a.site_id = p.site_id
+        LEFT JOIN ledger_period_totals t
+          ON (t.site_id, t.until, t.account, t.currency) = (p.site_id, p.until, a.code, a.currency)
+        LEFT JOIN LATERAL (SELECT max(until) AS at FROM ledger_periods b
+          WHERE b.site_id = p.site_id AND b.until < p.until) since ON true
+        CROSS JOIN LATERAL ledger_movement(a.site_id, a.code, a.currency,
+          coalesce(since.at, '-infinity'), p.until) m
+        WHERE {a_site} AND (coalesce(t.debit_fen, 0), coalesce(t.credit_fen, 0))
+          <> (m.debit_fen, m.credit_fen)""",
+    "1 the balances of a closed period add up to nothing": """
+        SELECT t.site_id, t.until FROM ledger_period_totals t
+        LEFT JOIN LATERAL (SELECT p.balance_fen + t.debit_fen - t.credit_fen AS fen
+          FROM ledger_period_totals p
+          WHERE (p.site_id, p.account, p.currency) = (t.site_id, t.account, t.currency)
+            AND p.until < t.until ORDER BY p.until DESC LIMIT 1) carried ON true
+        WHERE {t_site} GROUP BY t.site_id, t.until, t.currency
+        HAVING sum(t.balance_fen) <> 0
+          OR bool_or(t.balance_fen <> coalesce(carried.fen, t.debit_fen - t.credit_fen))""",
     "3 late money is on its way home": """
         SELECT a.out_trade_no FROM payment_attempts a LEFT JOIN refunds r
           ON r.order_id = a.order_id AND r.cause = 'late:' || a.out_trade_no
@@ -210,7 +249,7 @@ async def compare(reader: Reader, oracle: list[dict[str, Any]], site_id: str = "
 
 
 def _narrowed(question: str, site_id: str) -> str:
-    names = ("site", "o_site", "a_site", "r_site", "s_site", "j_site")
+    names = ("site", "o_site", "a_site", "r_site", "s_site", "t_site", "j_site")
     columns = {name: f"{name[:-5]}.site_id" if "_" in name else "site_id" for name in names}
     return question.format(
         **{name: f"{column} = :site_id" if site_id else "true" for name, column in columns.items()}

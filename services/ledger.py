@@ -76,13 +76,15 @@ entries = Table(
     Column("currency", Text, nullable=False),
     Column("side", Text, nullable=False),
     Column("amount_fen", BigInteger, nullable=False),
+    # Its journal's.
+    Column("posted_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     ForeignKeyConstraint(
         ["site_id", "account", "currency"],
         ["ledger_accounts.site_id", "ledger_accounts.code", "ledger_accounts.currency"],
     ),
     CheckConstraint("side IN ('D', 'C')", name="side"),
     CheckConstraint("amount_fen > 0", name="amount"),
-    Index(None, "site_id", "account", "currency"),
+    Index(None, "site_id", "account", "currency", "posted_at"),
 )
 
 POST = text(
@@ -117,7 +119,8 @@ INVARIANTS = {
                ELSE count(*) FILTER (WHERE e.side = 'D') = 0
                  OR count(*) FILTER (WHERE e.side = 'C') = 0
                  OR sum(CASE e.side WHEN 'D' THEN e.amount_fen ELSE -e.amount_fen END) <> 0
-                 OR NOT bool_and((e.site_id, e.currency) = (j.site_id, j.currency)) END
+                 OR NOT bool_and((e.site_id, e.currency, e.posted_at)
+                      = (j.site_id, j.currency, j.posted_at)) END
     """,
     "debits equal credits in every site": """
         SELECT site_id || ' ' || currency FROM ledger_entries GROUP BY site_id, currency

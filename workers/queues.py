@@ -10,9 +10,11 @@ from activities import (
     dispatch,
     orders,
     payments,
+    payouts,
     reconciliation,
     refunds,
     settlement,
+    statements,
     support,
     tickets,
 )
@@ -20,10 +22,12 @@ from services.db import Database
 from services.gateways import Gateways
 from workflows.after_sale import AfterSale
 from workflows.dispatch import Dispatch
+from workflows.payout import Payout
 from workflows.reconciliation import Reconciliation, Reconciliations
 from workflows.recover import Recover
 from workflows.refund import Refund
 from workflows.settlement import Settlement
+from workflows.statements import Statements
 from workflows.takeaway import TakeawayOrder
 from workflows.ticket import Ticket
 
@@ -70,6 +74,8 @@ def _finance_acts(tools: Tools) -> list[Callable[..., Any]]:
     return [
         *reconciliation.build(tools.database, tools.gateways),
         *settlement.build(tools.database, tools.gateways),
+        *statements.build(tools.database),
+        *payouts.build(tools.database, tools.gateways),
     ]
 
 
@@ -99,7 +105,7 @@ DISPATCH = Queue(
 )
 FINANCE = Queue(
     name="finance",
-    workflows=(Reconciliation, Reconciliations, Settlement),
+    workflows=(Reconciliation, Reconciliations, Settlement, Statements, Payout),
     activities=_finance_acts,
     workflow_tasks=5,
     local_activities=1,

@@ -1,4 +1,4 @@
-"""Finds what has no workflow (orders, refunds, tickets, after-sales, settlements), facts; mends it.
+"""Finds what has lost its workflow (orders, refunds, tickets, settlements…), facts too; mends it.
 
 Visibility and old rows only nominate; `describe` and a second look at the row decide.
 """
@@ -10,12 +10,14 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from domain.contracts.life import RecoverOrder
+from domain.contracts.payouts import PayoutOrder
 from domain.contracts.refunds import RefundOrder
 from domain.contracts.settlement import SettleOrder
 from domain.contracts.tickets import TicketOf
 from domain.ids import (
     after_sale_workflow,
     order_workflow,
+    payout_workflow,
     recover_workflow,
     refund_workflow,
     settlement_workflow,
@@ -27,6 +29,7 @@ from services import (
     ledger,
     loose_ends,
     metrics,
+    payouts,
     reconciliation,
     settlement,
     suspense,
@@ -93,6 +96,7 @@ class Sweep:
             self.wishes,
             self.new_settlements,
             self.settlements,
+            self.payouts,
             self.notices,
             self.leftovers,
             self.credit,
@@ -211,6 +215,16 @@ class Sweep:
                 _found("settlement_without_workflow", order.order_id)
         full = len(page) == settlement.PAGE_ROWS
         self._settlements_after = (page[-1][0], page[-1][1].order_id) if full else BEGINNING
+
+    async def payouts(self) -> None:
+        """Batches come approved as rows: here each gets its workflow, or another if it lost it."""
+        async with self._database.read() as reader:
+            approved = await payouts.open_batches(reader)
+        for batch_id in approved:
+            workflow_id = payout_workflow(batch_id)
+            if not await self._workflows.is_open(workflow_id):
+                order = PayoutOrder(batch_id=batch_id)
+                await self._workflows.start("Payout", workflow_id, order, queue=FINANCE.name)
 
     async def leftovers(self) -> None:
         """What nobody will ask for again goes, a page at a time."""

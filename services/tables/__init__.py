@@ -1,6 +1,13 @@
 """Every table of the platform as SQLAlchemy Core; migrations make them, services fill them."""
 
 from services.tables.after_sales import after_sales, compensation_days
+from services.tables.books import (
+    ledger_period_totals,
+    ledger_periods,
+    payout_batches,
+    payout_lines,
+    statements,
+)
 from services.tables.credit import (
     credit_grants,
     credit_hold_parts,
@@ -63,6 +70,8 @@ __all__ = [
     "inbox",
     "item_leases",
     "items",
+    "ledger_period_totals",
+    "ledger_periods",
     "merchants",
     "offers",
     "order_events",
@@ -72,6 +81,8 @@ __all__ = [
     "orders",
     "outbox",
     "payment_attempts",
+    "payout_batches",
+    "payout_lines",
     "quarantine",
     "quotes",
     "reconciliations",
@@ -85,6 +96,7 @@ __all__ = [
     "sites",
     "split_returns",
     "splits",
+    "statements",
     "ticket_entries",
     "ticket_evidence",
     "tickets",

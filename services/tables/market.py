@@ -113,6 +113,7 @@ riders = Table(
     text_column("site_id", primary_key=True),
     text_column("rider_id", primary_key=True),
     text_column("zone_id"),
+    text_column("payee", server_default=""),
     flag_column("on_shift"),
     float_column("lat", nullable=True),
     float_column("lng", nullable=True),

@@ -95,11 +95,13 @@ def test_the_names_of_workflows_are_pinned() -> None:
     assert sorted(filter(None, names)) == [
         "AfterSale",
         "Dispatch",
+        "Payout",
         "Reconciliation",
         "Reconciliations",
         "Recover",
         "Refund",
         "Settlement",
+        "Statements",
         "TakeawayOrder",
         "Ticket",
     ]

@@ -20,7 +20,7 @@ from services.reconciliation import Payee
 from services.settings import Settings
 from tests.account import live, open_account
 from tests.bills import DAY, Town, plant, town
-from workers.finance import SCHEDULE, ensure_schedule
+from workers.finance import RECONCILE, ensure_schedules
 from workers.queues import FINANCE, Tools
 from workers.serve import worker
 from workers.temporal import Workflows
@@ -159,9 +159,9 @@ async def test_a_channel_without_bills_is_not_asked(
 async def test_every_account_is_reconciled_by_a_schedule_that_is_made_once(
     client: Client, desk: Desk, payee: Payee
 ) -> None:
-    await ensure_schedule(client)
-    await ensure_schedule(client)
-    found = await client.get_schedule_handle(SCHEDULE).describe()
+    await ensure_schedules(client)
+    await ensure_schedules(client)
+    found = await client.get_schedule_handle(RECONCILE).describe()
     [hours] = found.schedule.spec.calendars
     assert (hours.hour[0].start, hours.minute[0].start) == (10, 5)
     assert found.schedule.spec.time_zone_name == "Asia/Shanghai"

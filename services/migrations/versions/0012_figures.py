@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0012_figures"
-down_revision = "0010_settlement"
+down_revision = "0011_books"
 
 
 def upgrade() -> None:

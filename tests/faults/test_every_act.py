@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from domain.contracts import act, after_sales, dispatch
-from tests.faults.conftest import SEEDS, Tell
 from tests.faults.crashing import MOMENTS
 from tests.faults.crowd import crowd
 from tests.faults.ends import assert_right_ends
+from tests.faults.seeds import SEEDS, Tell
 from tests.faults.stage import Stage
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]

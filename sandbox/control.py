@@ -43,6 +43,7 @@ class MerchantHabits(_Body):
     fee_per_10000: int | None = Field(default=None, ge=0, le=10_000)
     split_percent: int | None = Field(default=None, ge=0, le=100)
     split_seconds: float | None = Field(default=None, ge=0)
+    has_balance: bool | None = None
     bills_ready: bool | None = None
 
 

@@ -4,8 +4,8 @@ import asyncio
 import random
 import uuid
 from collections import Counter
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Awaitable, Collection, Iterable
+from typing import Any, TypeVar
 
 from sqlalchemy import text
 
@@ -18,6 +18,8 @@ from tests.faults.stage import Stage
 QUICK = {"notice_seconds": 1, "poll_seconds": [0.5, 1], "refund_poll_seconds": [1, 1]}
 REPEAT_SECONDS = 0.3
 QUANTITIES = 5
+
+Result = TypeVar("Result")
 
 _ATTEMPTS = text("SELECT out_trade_no FROM payment_attempts WHERE site_id = :site_id")
 _EVENTS = text("SELECT type FROM order_events WHERE order_id = :order_id ORDER BY seq")
@@ -45,6 +47,15 @@ class Case:
         """A city with every channel and short silences."""
         wanted = {"channels": ALL, "timers": QUICK, "customers": 1} | more
         return await self.stage.city(**wanted)
+
+
+async def beside(lives: Iterable[Awaitable[Result]]) -> list[Result]:
+    """All of them at once; the first that failed, when all are over."""
+    ended = await asyncio.gather(*lives, return_exceptions=True)
+    failed = [one for one in ended if isinstance(one, BaseException)]
+    if failed:
+        raise failed[0]
+    return [one for one in ended if not isinstance(one, BaseException)]
 
 
 async def arm(world: World, channel: str, operation: str, fault: str, **more: Any) -> None:

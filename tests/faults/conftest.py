@@ -11,6 +11,7 @@ from tests.faults.seeds import Tell
 from tests.faults.stage import Stage
 from tests.stack import running_stack
 
+
 @pytest.fixture
 def tell(capsys: pytest.CaptureFixture[str]) -> Tell:
     """Print a line past pytest's capture, with the seconds since the test began."""

@@ -1,6 +1,5 @@
 """F7, F8: channels that hang up, break, stall or refuse for a while, at every call with money."""
 
-import asyncio
 import random
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,6 +15,7 @@ from tests.faults.cases import (
     arm,
     armed,
     assert_right,
+    beside,
     part_refunded,
     place,
     until_over,
@@ -62,7 +62,7 @@ async def told(case: Case, trouble: Trouble, operations: tuple[str, ...]) -> Non
     """An order at each channel, in trouble at each of these calls."""
     world = await case.city()
     lives = [life(case, world, channel, trouble, operations) for channel in ALL]
-    kept = dict(await asyncio.gather(*lives))
+    kept = dict(await beside(lives))
     await assert_right(world, kept)
 
 

@@ -13,6 +13,7 @@ from tests.faults.cases import (
     accepted,
     arm,
     assert_right,
+    beside,
     events,
     part_refunded,
     place,
@@ -50,7 +51,7 @@ async def test_f10_a_refund_notice_before_the_refunds_answer(case: Case) -> None
         assert (await events(world, order)).count("order.refunded") == 1
         return str(order["order_id"])
 
-    orders = await asyncio.gather(*(life(channel) for channel in ALL))
+    orders = await beside(life(channel) for channel in ALL)
     await assert_right(world, dict.fromkeys(orders, 0))
 
 
@@ -75,7 +76,7 @@ async def test_f10_a_payment_notice_after_the_close(case: Case) -> None:
         assert "order.accepted" not in await events(world, order)
         return str(order["order_id"])
 
-    orders = await asyncio.gather(*(life(channel) for channel in ALL))
+    orders = await beside(life(channel) for channel in ALL)
     await assert_right(world, dict.fromkeys(orders, 0))
 
 
@@ -84,7 +85,7 @@ async def test_f10_old_news_again_in_any_order(case: Case) -> None:
     """Alipay tells a partial refund as TRADE_SUCCESS; all of them tell what is long known."""
     world = await case.city()
     lives = [_told_again(case, world, channel) for channel in ALL]
-    await assert_right(world, dict(await asyncio.gather(*lives)))
+    await assert_right(world, dict(await beside(lives)))
 
 
 async def _told_again(case: Case, world: World, channel: str) -> tuple[str, int]:
@@ -112,7 +113,7 @@ async def test_f11_notices_that_never_come(case: Case) -> None:
     for channel in ALL:
         await arm(world, channel, "notify", "lost", times=None)
     lives = [_unheard(case, world, channel) for channel in ALL]
-    orders = await asyncio.gather(*lives)
+    orders = await beside(lives)
     await assert_right(world, dict.fromkeys(orders, 0))
 
 

@@ -9,12 +9,11 @@ from tests.e2e.world import Json, World
 from tests.faults.cases import (
     QUANTITIES,
     Case,
-    accept,
     accepted,
     assert_right,
+    beside,
     events,
     place,
-    until_paid,
 )
 from tests.faults.seeds import every_seed
 
@@ -33,7 +32,7 @@ async def test_f18_channels_paid_at_the_same_millisecond(case: Case) -> None:
     pairs = [case.dice.sample(ALL, case.dice.randint(2, 3)) for _ in ALL]
     case.say(", ".join("+".join(pair) for pair in pairs))
     lives = [_paid_at_once(case, world, pair, f"c{number}") for number, pair in enumerate(pairs)]
-    await assert_right(world, dict(await asyncio.gather(*lives)))
+    await assert_right(world, dict(await beside(lives)))
 
 
 async def _paid_at_once(
@@ -66,7 +65,7 @@ async def test_f19_refunds_in_parallel_never_exceed_what_was_paid(case: Case) ->
     """Those that fit are given, the others are refused; none is given twice."""
     world = await case.city()
     lives = [_given_back_at_once(case, world, channel) for channel in ALL]
-    await assert_right(world, dict(await asyncio.gather(*lives)))
+    await assert_right(world, dict(await beside(lives)))
 
 
 async def _given_back_at_once(case: Case, world: World, channel: str) -> tuple[str, int]:

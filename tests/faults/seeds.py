@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
@@ -30,11 +31,13 @@ def every_seed(story: Story) -> Callable[..., Awaitable[None]]:
     running: dict[int, asyncio.Task[Case]] = {}
 
     @pytest.mark.parametrize("seed", SEEDS)
-    async def test(stage: Stage, seed: int, tell: Tell, request: pytest.FixtureRequest) -> None:
+    async def test(
+        stage: Stage, seed: int, tell: Tell, tmp_path: Path, request: pytest.FixtureRequest
+    ) -> None:
         if not running:
             gate = asyncio.Semaphore(AT_ONCE)
             for one in chosen(request):
-                running[one] = asyncio.create_task(_tell(story, Case(stage, one), gate))
+                running[one] = asyncio.create_task(_tell(story, Case(stage, one, tmp_path), gate))
         case = await running[seed]
         tell(f"seed {seed}: {'; '.join(case.said)}")
 

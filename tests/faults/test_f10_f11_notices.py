@@ -97,8 +97,7 @@ async def _told_again(case: Case, world: World, channel: str) -> tuple[str, int]
     dice.shuffle(again)
     for what in again:
         refund = f"{order['order_id']}r01" if what == "refund" else None
-        answers = await resend(world, channel, order, refund, count=dice.randint(1, 3))
-        assert set(answers) <= {200, 204}, answers
+        await resend(world, channel, order, refund, count=dice.randint(1, 3))
     told = await events(world, order)
     assert (told.count("order.paid"), told.count("order.refunded")) == (1, 1), told
     view = await world.view(order["order_id"])

@@ -126,7 +126,7 @@ FORGERIES: dict[str, tuple[Refusal, Forgery]] = {
     "old": (Refusal.STALE_TIMESTAMP, lambda sign, right: (right, sign(right, date=ago(minutes=6)))),
     "early": (
         Refusal.STALE_TIMESTAMP,
-        lambda sign, right: (right, sign(right, date=ago(minutes=-6))),
+        lambda sign, right: (right, sign(right, date=ago(minutes=-30))),
     ),
     "no date at all": (
         Refusal.STALE_TIMESTAMP,

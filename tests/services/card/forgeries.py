@@ -3,10 +3,33 @@
 import random
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import stripe
 
 FORGED = 60
+INTENT: dict[str, Any] = {
+    "id": "pi_1",
+    "object": "payment_intent",
+    "amount": 2999,
+    "amount_received": 2000,
+    "currency": "cny",
+    "status": "succeeded",
+    "last_payment_error": None,
+    "metadata": {"out_trade_no": "n1"},
+}
+
+
+def event_of(kind: str = "payment_intent.succeeded", **changes: Any) -> dict[str, Any]:
+    """A webhook's body."""
+    event = {
+        "id": "evt_1",
+        "object": "event",
+        "created": 1_700_000_000,
+        "data": {"object": INTENT},
+        "type": kind,
+    }
+    return event | changes
 
 
 def signature(body: bytes, webhook_secret: str, *, age: int = 0) -> str:

@@ -25,7 +25,7 @@ from services.card.client import Cards
 from services.card.notices import read_notice
 from tests.sandbox.outside import wait_for
 from tests.services.card.conftest import Payee
-from tests.services.card.forgeries import forgeries, signature
+from tests.services.card.forgeries import INTENT, event_of, forgeries, signature
 
 ACCOUNT = Account(
     account="acct_1",
@@ -33,16 +33,6 @@ ACCOUNT = Account(
     secret_key="sk_test_1",
     webhook_secret="whsec_1",
 )
-INTENT: dict[str, Any] = {
-    "id": "pi_1",
-    "object": "payment_intent",
-    "amount": 2999,
-    "amount_received": 2000,
-    "currency": "cny",
-    "status": "succeeded",
-    "last_payment_error": None,
-    "metadata": {"out_trade_no": "n1"},
-}
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
@@ -50,19 +40,8 @@ JSON = st.recursive(
 )
 
 
-def _event(kind: str = "payment_intent.succeeded", **changes: Any) -> dict[str, Any]:
-    event = {
-        "id": "evt_1",
-        "object": "event",
-        "created": 1_700_000_000,
-        "data": {"object": INTENT},
-        "type": kind,
-    }
-    return event | changes
-
-
 def _intent(**changes: Any) -> dict[str, Any]:
-    return _event(data={"object": INTENT | changes})
+    return event_of(data={"object": INTENT | changes})
 
 
 def _read(event: Any, **signed: Any) -> Notice:
@@ -78,7 +57,7 @@ def _refusal(event: Any, **signed: Any) -> str:
 
 
 def test_a_payment_is_read() -> None:
-    notice = _read(_event())
+    notice = _read(event_of())
     assert isinstance(notice, PaymentNotice)
     paid = notice.transaction
     assert (notice.event_id, paid.state, paid.amount_fen) == ("evt_1", TradeState.PAID, 2000)
@@ -89,15 +68,15 @@ def test_a_payment_is_read() -> None:
 @pytest.mark.parametrize(
     ("event", "reason"),
     [
-        (_event("invoice.paid"), "unknown_event"),
-        (_event(account="acct_2"), "wrong_payee"),
-        (_event(id=""), "wrong_shape"),
-        (_event(created="now"), "wrong_shape"),
-        (_event(created=10**18), "wrong_shape"),
-        (_event(data={"object": []}), "wrong_shape"),
-        (_event("refund.updated"), "wrong_shape"),
-        (_event("charge.refunded"), "wrong_shape"),
-        (_event("charge.dispute.created"), "wrong_shape"),
+        (event_of("invoice.paid"), "unknown_event"),
+        (event_of(account="acct_2"), "wrong_payee"),
+        (event_of(id=""), "wrong_shape"),
+        (event_of(created="now"), "wrong_shape"),
+        (event_of(created=10**18), "wrong_shape"),
+        (event_of(data={"object": []}), "wrong_shape"),
+        (event_of("refund.updated"), "wrong_shape"),
+        (event_of("charge.refunded"), "wrong_shape"),
+        (event_of("charge.dispute.created"), "wrong_shape"),
         (_intent(status="paid"), "wrong_shape"),
         (_intent(status=["succeeded"]), "wrong_shape"),
         (_intent(amount_received=20.0), "wrong_shape"),
@@ -116,7 +95,7 @@ def test_signed_nonsense_is_refused(event: Any, reason: str) -> None:
 
 def test_every_forgery_is_refused() -> None:
     seen = {}
-    right = json.dumps(_event()).encode()
+    right = json.dumps(event_of()).encode()
     for name, headers, body in forgeries(ACCOUNT.webhook_secret, right):
         with pytest.raises(NoticeRefused) as caught:
             read_notice(ACCOUNT, headers, body)
@@ -136,13 +115,13 @@ def test_any_bytes_are_refused(header: str, body: bytes) -> None:
 
 @given(event=JSON, said=JSON, kind=st.sampled_from(["payment_intent.x", "refund.updated"]))
 def test_random_json_is_refused_though_signed(event: Any, said: Any, kind: str) -> None:
-    for signed in (event, _event(kind, data={"object": said})):
+    for signed in (event, event_of(kind, data={"object": said})):
         _refusal(signed)
 
 
 def test_five_minutes_are_allowed() -> None:
-    assert isinstance(_read(_event(), age=290), PaymentNotice)
-    assert _refusal(_event(), age=310) == "stale_timestamp"
+    assert isinstance(_read(event_of(), age=290), PaymentNotice)
+    assert _refusal(event_of(), age=310) == "stale_timestamp"
 
 
 async def _heard(cards: Cards, payee: Payee, count: int) -> list[Notice]:

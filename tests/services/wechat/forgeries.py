@@ -104,7 +104,7 @@ FORGERIES: dict[str, tuple[Forgery, Fault]] = {
     },
     **{
         f"signed {seconds} s away": (_at(seconds), Fault.STALE_TIMESTAMP)
-        for seconds in (-86_400, -300, 300, 86_400)
+        for seconds in (-86_400, -300, 1_800, 86_400)
     },
     "another scheme": (
         _header("Wechatpay-Signature-Type", lambda _: "WECHATPAY2-SM2-WITH-SM3"),

@@ -1,6 +1,7 @@
 """The control interface: how tests, demos and people drive the outside world; plain HTTP JSON."""
 
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any, Literal
 
 from fastapi import APIRouter, HTTPException
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sandbox.faults import FaultScript
 from sandbox.wechat.complaints import ProblemType
 from sandbox.wechat.customers import Payment
+from sandbox.wechat.keys import CERTIFICATE_LIFETIME
 from sandbox.wechat.merchants import Habits, RefundOutcome
 from sandbox.wechat.oracle import money_moved
 from sandbox.wechat.orders import PaymentRefused
@@ -58,6 +60,12 @@ class Resolve(_Body):
 
     mchid: str
     status: Resolution
+
+
+class NewCertificate(_Body):
+    """WeChat's next platform certificate, and how long it is valid; left out: five years."""
+
+    lifetime_seconds: float | None = Field(default=None, gt=0)
 
 
 class Resend(_Body):
@@ -213,6 +221,12 @@ def _fault_routes(wechat: WeChatPay) -> APIRouter:
 
 def _event_routes(wechat: WeChatPay) -> APIRouter:
     router = APIRouter()
+
+    @router.post("/certificates")
+    async def roll_certificate(body: NewCertificate) -> Json:
+        given = body.lifetime_seconds
+        wechat.keys.roll(CERTIFICATE_LIFETIME if given is None else timedelta(seconds=given))
+        return {"serial_no": wechat.keys.certificate.serial}
 
     @router.put("/receivers")
     async def let_receiver_fail(body: FailingReceiver) -> Json:

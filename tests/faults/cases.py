@@ -72,6 +72,14 @@ async def arm(world: World, channel: str, operation: str, fault: str, **more: An
     assert answer.is_success, answer.text
 
 
+async def habits(world: World, channel: str, changes: Json) -> None:
+    """Change how a channel serves this city's payee."""
+    path = "/control" if channel == "wechat" else f"/control/{channel}"
+    path += f"/merchants/{world.payee(channel)}/settings"
+    answer = await world.gateway.put(path, json=changes)
+    assert answer.is_success, answer.text
+
+
 async def armed(world: World, channel: str) -> set[str]:
     """The calls towards this city's payee that have trouble left."""
     scripts = (await world.gateway.get("/control/faults")).raise_for_status().json()

@@ -57,7 +57,7 @@ async def test_f9_fifty_notices_at_four_processes(case: Case) -> None:
     await pay_at(world, order)
     [moved] = await world.moved(channel)
     made = mint(world, channel, order)
-    path = f"/v1/notify/{channel}/{world.account_id}{'' if channel == 'wechat' else channel}"
+    path = f"/v1/notify/{channel}/{world.account_of(channel)}"
     async with AsyncExitStack() as more:
         urls = [world.settings.api_url]
         for number in range(1, PROCESSES):

@@ -95,7 +95,7 @@ def _corpus(
 ) -> Iterator[tuple[str, str, dict[str, str], bytes]]:
     """What each is, where it is posted, its headers and body."""
     made = mint(world, channel, order)
-    path = f"/v1/notify/{channel}/{_account(world, channel)}"
+    path = f"/v1/notify/{channel}/{world.account_of(channel)}"
     for name, headers, body in made.forged():
         yield f"{channel}: {name}", path, headers, body
     headers, body = made.true()
@@ -162,10 +162,6 @@ async def _frozen(case: Case, world: World, order: Json) -> None:
     assert (await world.api.post(path, headers=who)).status_code == 409
 
 
-def _account(world: World, channel: str) -> str:
-    return world.account_id + ("" if channel == "wechat" else channel)
-
-
 async def _stranger(world: World, channel: str) -> str:
     """The address of a payee of another city."""
     async with world.database.read() as reader:
@@ -175,7 +171,7 @@ async def _stranger(world: World, channel: str) -> str:
 
 async def _quarantined(world: World, channel: str) -> int:
     async with world.database.read() as reader:
-        which = {"account_id": _account(world, channel)}
+        which = {"account_id": world.account_of(channel)}
         return int(await reader.scalar(_QUARANTINED, which))
 
 

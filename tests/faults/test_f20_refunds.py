@@ -6,7 +6,16 @@ import pytest
 from sqlalchemy import text
 
 from tests.e2e.world import Json, World, poll
-from tests.faults.cases import QUANTITIES, Case, accepted, assert_right, beside, events, until_over
+from tests.faults.cases import (
+    QUANTITIES,
+    Case,
+    accepted,
+    assert_right,
+    beside,
+    events,
+    habits,
+    until_over,
+)
 from tests.faults.seeds import every_seed
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
@@ -35,12 +44,12 @@ async def test_f20_a_merchant_without_balance(case: Case) -> None:
 
 async def _empty(case: Case, world: World, channel: str) -> str:
     order = await accepted(world, channel, case.dice_of(channel).randint(1, QUANTITIES))
-    await _habits(world, channel, {EMPTY[channel]: False})
+    await habits(world, channel, {EMPTY[channel]: False})
     await world.intervene(order["order_id"], "cancel_refund")
     await _ticket(world, order, "refund_refused", "open")
     view = await world.view(order["order_id"])
     assert (view["status"], view["payment"]) == ("cancelled", "refunding")
-    await _habits(world, channel, {EMPTY[channel]: True})
+    await habits(world, channel, {EMPTY[channel]: True})
     await until_over(world, order)
     await _ticket(world, order, "refund_refused", "resolved")
     return str(order["order_id"])
@@ -57,7 +66,7 @@ async def test_f20_a_refund_that_the_channel_gave_up(case: Case) -> None:
 async def _given_up(case: Case, world: World, channel: str) -> tuple[str, int]:
     order = await accepted(world, channel, case.dice_of(channel).randint(1, QUANTITIES))
     if channel == "wechat":
-        await _habits(world, channel, {"refund_outcome": FAILED[channel]})
+        await habits(world, channel, {"refund_outcome": FAILED[channel]})
     await world.intervene(order["order_id"], "cancel_refund")
     if channel != "wechat":
         await _resolve(world, channel, order, FAILED[channel])
@@ -71,14 +80,6 @@ async def _given_up(case: Case, world: World, channel: str) -> tuple[str, int]:
     await until_over(world, order)
     await _ticket(world, order, "refund_abnormal", "resolved")
     return order["order_id"], 0
-
-
-async def _habits(world: World, channel: str, habits: Json) -> None:
-    path = "/control" if channel == "wechat" else f"/control/{channel}"
-    answer = await world.gateway.put(
-        f"{path}/merchants/{world.payee(channel)}/settings", json=habits
-    )
-    assert answer.is_success, answer.text
 
 
 async def _resolve(world: World, channel: str, order: Json, status: str) -> None:

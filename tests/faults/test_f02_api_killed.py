@@ -13,13 +13,13 @@ from domain.ids import order_id
 from tests.e2e.tills import ALL, WAYS, pay_at
 from tests.e2e.world import Json, World, poll
 from tests.faults.board import Board
-from tests.faults.cases import Case, arm, assert_right, beside, until_paid
+from tests.faults.cases import Case, accept, arm, assert_right, beside, until_paid
 from tests.faults.seeds import every_seed
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
 TAPS = 8
-KILL_SECONDS = (0.05, 1.5)
+KILL_SECONDS = (0.05, 3.0)
 SLOW_SECONDS = 1.0
 """How long channels take: most taps are in the middle then."""
 
@@ -97,3 +97,4 @@ def _told(body: Json) -> dict[str, Any]:
 async def _paid(world: World, order: Json, customer: str) -> None:
     await pay_at(world, order)
     await until_paid(world, order, customer)
+    await accept(world, order, customer)

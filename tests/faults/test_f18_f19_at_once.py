@@ -9,11 +9,13 @@ from tests.e2e.world import Json, World
 from tests.faults.cases import (
     QUANTITIES,
     Case,
+    accept,
     accepted,
     assert_right,
     beside,
     events,
     place,
+    until_paid,
 )
 from tests.faults.seeds import every_seed
 
@@ -51,11 +53,8 @@ async def _paid_at_once(
         assert answer.is_success or answer.status_code == 409, answer.text
 
     await asyncio.gather(*(pay(order, dice.uniform(0, JITTER_SECONDS)) for order in opened))
-    await world.until(
-        order_id, lambda view: view["status"] == "awaiting_acceptance", customer=customer
-    )
-    await world.merchant(order_id, "accept")
-    await world.until(order_id, lambda view: view["payment"] == "paid", customer=customer)
+    await until_paid(world, first, customer)
+    await accept(world, first, customer)
     assert (await events(world, first)).count("order.accepted") == 1
     return order_id, int(first["total_fen"])
 

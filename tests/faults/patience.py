@@ -9,7 +9,7 @@ import httpx
 from domain.ids import order_id
 from tests.e2e.world import PLACE, Json, World
 
-PATIENCE_SECONDS = 150.0
+PATIENCE_SECONDS = 300.0
 """Longer than everything together is ever away."""
 PAUSE_SECONDS = 0.5
 AGAIN = frozenset({202, 429, 500, 502, 503, 504})

@@ -35,8 +35,9 @@ DAMAGES = ("bad_signature", "stale_timestamp", "http_500", "drop_before", "drop_
 
 READY = {"wechat": "bills_ready", "alipay": "early_bills"}
 """How a day's bill is let out before the day is over; the bank's by a call of its own."""
-LATE = ("wechat", "bank")
-"""Channels that say "not yet"; Alipay's answer then is that of a day without business."""
+LATE = ("wechat",)
+"""Who says "not yet" here: Alipay's answer is that of a day without business, and the bank's day is
+let out for everybody at once."""
 
 _KEPT = text("""
 SELECT count(DISTINCT b.id) AS bills, count(r.line_no) AS rows

@@ -10,7 +10,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 NODE_STAMP := tests/clients/node/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := up
-.PHONY: up down test unit clients lint types lock clean
+.PHONY: up down test unit clients faults lint types lock clean
 
 $(VENV)/bin/python:
 	@echo "make: creating the virtual environment in $(VENV)"
@@ -59,6 +59,9 @@ clients: $(DEV_STAMP) $(NODE_STAMP)  ## SDKs that nobody here wrote, against the
 
 test: lint types $(NODE_STAMP)  ## all checks and all tests on the real parts
 	$(BIN)/python -m pytest $(ARGS)
+
+faults: $(DEV_STAMP)  ## every known way to lose money, 20 seeds each; SEEDS="1-3" or "7" for others
+	PAOTUI_FAULT_SEEDS="$(or $(SEEDS),1-20)" $(BIN)/python -m pytest tests/faults/test_f*.py $(ARGS)
 
 lock:  ## resolve requirements anew
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -o requirements/base.txt requirements/base.in

@@ -103,7 +103,9 @@ class Durable:
         try:
             return await self._begin(start, "place", (), update_id=order.order_id, gives=Answer)
         except _Gone:
-            raise await self._ended(order.order_id) from None
+            over = await self._ended(order.order_id)
+            # «Not found» would be kept as this key's answer, and the order may yet be placed.
+            raise (Unavailable() if isinstance(over, NotFound) else over) from None
 
     async def placed(self, order_id: str) -> bool:
         """Whether there was an earlier `place`, whose answer is waited for; raises its refusal."""

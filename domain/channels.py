@@ -235,7 +235,7 @@ class Bill:
 
     kind: BillKind
     sha256: str
-    """Of the bytes it was read from: an import is recognised by it."""
+    """Of all that it says: an import is recognised by it, however often its file is made anew."""
     trades: tuple[BillRow, ...] = ()
     funds: tuple[FundRow, ...] = ()
 

@@ -1,6 +1,7 @@
 """The control interface: how tests, demos and people drive the outside world; plain HTTP JSON."""
 
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any, Literal
 
 from fastapi import APIRouter, HTTPException
@@ -12,6 +13,7 @@ from sandbox.habits import RefundOutcome
 from sandbox.routes import Body, common_routes
 from sandbox.wechat.complaints import ProblemType
 from sandbox.wechat.customers import Payment
+from sandbox.wechat.keys import CERTIFICATE_LIFETIME
 from sandbox.wechat.oracle import orders_moved
 from sandbox.wechat.orders import PaymentRefused
 from sandbox.wechat.protocol import WeChatError
@@ -39,6 +41,7 @@ class MerchantHabits(Body):
     fee_per_10000: int | None = Field(default=None, ge=0, le=10_000)
     split_percent: int | None = Field(default=None, ge=0, le=100)
     split_seconds: float | None = Field(default=None, ge=0)
+    has_balance: bool | None = None
     bills_ready: bool | None = None
 
 
@@ -53,6 +56,12 @@ class Resolve(Body):
 
     mchid: str
     status: Resolution
+
+
+class NewCertificate(Body):
+    """WeChat's next platform certificate, and how long it is valid; left out: five years."""
+
+    lifetime_seconds: float | None = Field(default=None, gt=0)
 
 
 class FailingReceiver(Body):
@@ -173,6 +182,12 @@ def _fault_routes(wechat: WeChatPay) -> APIRouter:
 
 def _event_routes(wechat: WeChatPay) -> APIRouter:
     router = APIRouter()
+
+    @router.post("/certificates")
+    async def roll_certificate(body: NewCertificate) -> Json:
+        given = body.lifetime_seconds
+        wechat.keys.roll(CERTIFICATE_LIFETIME if given is None else timedelta(seconds=given))
+        return {"serial_no": wechat.keys.certificate.serial}
 
     @router.put("/receivers")
     async def let_receiver_fail(body: FailingReceiver) -> Json:

@@ -35,6 +35,8 @@ class GeneralHabits(Habits):
     """最大分账比例: how much of a payment may be shared out."""
     split_seconds: float = 2.0
     """How long a split or its return is PROCESSING, before division by `speed`."""
+    has_balance: bool = True
+    """False: what merchants have been paid is elsewhere, and refunds are NOT_ENOUGH."""
     bills_ready: bool = False
     """Whether every day's bill is there at once; else from 10:00 on the next day."""
 

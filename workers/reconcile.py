@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row
+from temporalio.exceptions import ApplicationError
 
 from activities.reconciliation import ReconciliationActs
 from domain.channels import BillKind
@@ -24,7 +25,7 @@ from services.reconciliation import Payee, Summary
 from services.settings import settings
 
 HERE = frozenset({"imported", "known"})
-UNREADABLE = (DomainError, AccountUnreadable)
+UNREADABLE = (DomainError, ApplicationError, AccountUnreadable)
 """What keeps one account from being asked, and not the others."""
 
 
@@ -39,7 +40,9 @@ async def reconcile(
         try:
             said = await _compare(acts, who, day)
         except UNREADABLE as error:
-            said = getattr(error, "problem", "the account's keys can't be read")
+            # An act's door has made its facts into failures of that type.
+            named = getattr(error, "problem", None) or getattr(error, "type", None)
+            said = named or "the account's keys can't be read"
         if isinstance(said, str):
             failed += 1
             _say(f"{who.account_id}  {day}  not compared: {said}")

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sandbox.faults import BLEMISHES, Fault, FaultScript, Meeting, Operation
+from sandbox.faults import BLEMISHES, Blemish, Fault, FaultScript, Meeting, Operation
 from sandbox.gateways import cut, read_body
 from sandbox.keys import is_signed
 from sandbox.wechat.bills import Download
@@ -140,13 +140,20 @@ def _answer(act: Act, call: Call, signer: Signer, fault: FaultScript | None) -> 
     except WeChatError as error:
         return _refusal(error)
     if isinstance(result, Download):
-        return _file(result)
+        return _file(result, fault)
     return _signed(200 if result is not None else 204, result, signer, fault)
 
 
-def _file(download: Download) -> Response:
-    """A bill, which is not signed: its hash was."""
-    content = gzip.compress(download.content) if download.gzipped else download.content
+def _file(download: Download, fault: FaultScript | None) -> Response:
+    """A bill, which is not signed: its hash was. A blemish damages it."""
+    blemish = BLEMISHES.get(fault.fault) if fault is not None else None
+    content = download.content
+    if blemish is Blemish.BAD_SIGNATURE:
+        content = content.replace(b"\n", b"\n\n", 1)
+    if download.gzipped:
+        content = gzip.compress(content)
+    if blemish not in {None, Blemish.BAD_SIGNATURE}:
+        content = content[: len(content) // 2]
     return Response(content, headers={"Request-ID": _request_id()}, media_type="text/plain")
 
 

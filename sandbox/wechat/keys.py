@@ -17,7 +17,7 @@ from sandbox.internet import Authority, private_pem, write_private
 from sandbox.keys import load_rsa_key, make_rsa_key, public_pem, sign
 from sandbox.wechat.protocol import CLOCK_SKEW_SECONDS, OAEP, SIGNATURE_TYPE, signed_lines
 
-_CERTIFICATE_LIFETIME = timedelta(days=5 * 365)
+CERTIFICATE_LIFETIME = timedelta(days=5 * 365)
 _STALE_BY_SECONDS = 2 * CLOCK_SKEW_SECONDS
 
 
@@ -55,26 +55,36 @@ class PlatformKeys:
 
     def __init__(self, home: Path, authority: Authority) -> None:
         """Load the keys, or make them; interrupted making starts over."""
-        folder = home / "wechat"
-        folder.mkdir(parents=True, exist_ok=True)
-        done = folder / "public_key_id"
+        self._folder = home / "wechat"
+        self._authority = authority
+        self._folder.mkdir(parents=True, exist_ok=True)
+        done = self._folder / "public_key_id"
         if not done.exists():
-            _make(folder, authority)
+            _make_certificate(self._folder, authority, CERTIFICATE_LIFETIME)
+            write_private(self._folder / "public_key.key", private_pem(make_rsa_key()))
             write_private(done, f"PUB_KEY_ID_{secrets.randbelow(10**32):032d}".encode())
-        self.certificate_pem = (folder / "certificate.pem").read_bytes()
+        self.public_key = Signer(
+            serial=done.read_text(),
+            key=load_rsa_key((self._folder / "public_key.key").read_bytes()),
+        )
+        self._load_certificate()
+        self.public_key_pem = public_pem(self.public_key.key).decode()
+
+    def roll(self, lifetime: timedelta) -> None:
+        """Sign by a new certificate from now on; the old one is handed out no longer."""
+        _make_certificate(self._folder, self._authority, lifetime)
+        self._load_certificate()
+
+    def _load_certificate(self) -> None:
+        self.certificate_pem = (self._folder / "certificate.pem").read_bytes()
         certificate = x509.load_pem_x509_certificate(self.certificate_pem)
         self.not_before: datetime = certificate.not_valid_before_utc
         self.not_after: datetime = certificate.not_valid_after_utc
         self.certificate = Signer(
             serial=f"{certificate.serial_number:040X}",
-            key=load_rsa_key((folder / "certificate.key").read_bytes()),
-        )
-        self.public_key = Signer(
-            serial=done.read_text(),
-            key=load_rsa_key((folder / "public_key.key").read_bytes()),
+            key=load_rsa_key((self._folder / "certificate.key").read_bytes()),
         )
         self._by_serial = {signer.serial: signer for signer in (self.certificate, self.public_key)}
-        self.public_key_pem = public_pem(self.public_key.key).decode()
 
     def opens(self, serial: str, sealed: str) -> bool:
         """Tell whether a personal field was encrypted for the key of this serial (§1.4)."""
@@ -88,7 +98,7 @@ class PlatformKeys:
         return True
 
 
-def _make(folder: Path, authority: Authority) -> None:
+def _make_certificate(folder: Path, authority: Authority, lifetime: timedelta) -> None:
     key = make_rsa_key()
     certificate = authority.issue(
         subject=x509.Name(
@@ -98,10 +108,9 @@ def _make(folder: Path, authority: Authority) -> None:
             ]
         ),
         public_key=key.public_key(),
-        lifetime=_CERTIFICATE_LIFETIME,
+        lifetime=lifetime,
         # Forty hexadecimal digits without padding: the top digit lies between 1 and 7.
         serial_number=int(f"{secrets.randbelow(7) + 1:x}{secrets.token_hex(20)[1:]}", 16),
     )
     write_private(folder / "certificate.key", private_pem(key))
     write_private(folder / "certificate.pem", certificate.public_bytes(serialization.Encoding.PEM))
-    write_private(folder / "public_key.key", private_pem(make_rsa_key()))

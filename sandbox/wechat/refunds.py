@@ -185,11 +185,13 @@ class Refunds:
             raise LookupError("an aggregate always has a row")
         if sums["fen"] + body.amount.refund > order["paid_fen"]:
             raise WeChatError(400, "INVALID_REQUEST", "申请退款金额大于订单可退金额")
-        if sums["fen"] + body.amount.refund > order["paid_fen"] - shared_fen(self._store, order):
+        habits = self._merchants.habits(payee.mchid)
+        left_fen = order["paid_fen"] - shared_fen(self._store, order) - sums["fen"]
+        if body.amount.refund > left_fen or not habits.has_balance:
             raise WeChatError(403, "NOT_ENOUGH", "基本账户余额不足，请先回退分账资金或充值")
         if sums["refunds"] >= MAX_REFUNDS_PER_ORDER:
             raise WeChatError(403, "RULE_LIMIT", "部分退款次数超过 50 次")
-        if now - sums["latest"] < self._merchants.habits(payee.mchid).seconds(SPACING_SECONDS):
+        if now - sums["latest"] < habits.seconds(SPACING_SECONDS):
             raise WeChatError(429, "FREQUENCY_LIMITED", "同一订单多次退款需间隔 1 分钟")
         return order
 

@@ -27,6 +27,8 @@ _FOOTER = re.compile(r"#(交易|退款|收入|支出)合计：([0-9]+)笔，[^�
 _BEGINS = re.compile(r"#起始日期：\[([0-9]+)年([0-9]+)月([0-9]+)日 00:00:00\]")
 _KINDS = {"交易": "payment", "退款": "refund"}
 
+_MADE = "#导出时间"
+
 Line = Mapping[str, str]
 
 
@@ -42,7 +44,9 @@ def read_bill(account: Account, kind: BillKind, day: date, content: bytes) -> Bi
     total = next((line for line in _rows(summary) if "合计" in line.values()), None)
     if total is None:
         raise ValueError("the summary has no total")
-    sha256 = hashlib.sha256(content).hexdigest()
+    # A file is made anew each time it is fetched: only when that was differs.
+    said = [line for line in (*detail, *summary) if not line.startswith(_MADE)]
+    sha256 = hashlib.sha256("\n".join(said).encode()).hexdigest()
     if kind is BillKind.TRADE:
         trades = tuple(_read_trade(line) for line in _rows(detail))
         _require_trade_sums(trades, sums, total)

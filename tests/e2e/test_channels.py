@@ -1,31 +1,14 @@
 """Every channel through the whole product: paid, held, voided, sent home, and two at once."""
 
-import asyncio
-
 import pytest
 
 from tests.e2e.conftest import MakeWorld
+from tests.e2e.tills import ALL, WAYS, again, pay_at
 from tests.e2e.world import Json, World, poll
 
 pytestmark = pytest.mark.stack
 
 QUICK = {"notice_seconds": 1, "poll_seconds": [0.5], "refund_poll_seconds": [1, 1]}
-ALL = ("wechat", "alipay", "card", "bank")
-WAYS = {
-    "alipay": {"channel": "alipay", "method": "native"},
-    "card": {"channel": "card", "method": "card"},
-    "bank": {"channel": "bank", "method": "ecny"},
-}
-SHOWN = {"alipay": "qr_code", "card": "client_secret", "bank": "code_url"}
-
-
-async def pay_at(world: World, order: Json, **more: object) -> None:
-    """The customer pays at whatever channel the answer names."""
-    channel = order["payment_channel"]
-    name = SHOWN[channel]
-    told = {name: order["payment_parameters"][name], **more}
-    answer = await world.gateway.post(f"/control/{channel}/pay", json=told)
-    assert answer.is_success, answer.text
 
 
 async def paid_by(world: World, channel: str) -> Json:
@@ -34,12 +17,6 @@ async def paid_by(world: World, channel: str) -> Json:
     await pay_at(world, order)
     await world.until(order["order_id"], lambda view: view["status"] == "awaiting_acceptance")
     return order
-
-
-async def again(world: World, order_id: str, way: Json) -> Json:
-    """Pay again, by another channel."""
-    who = world.token("customer", "c0")
-    return await world.call("POST", f"/v1/orders/{order_id}/payments", who, way)
 
 
 @pytest.mark.parametrize("channel", ["alipay", "bank"])
@@ -100,28 +77,6 @@ async def test_a_declined_card_is_no_end(make_world: MakeWorld) -> None:
     await world.assert_laws()
 
 
-@pytest.mark.parametrize("second", ["alipay", "card", "bank"])
-async def test_two_channels_paid_at_the_same_moment_keep_one(
-    make_world: MakeWorld, second: str
-) -> None:
-    """F18: one is the order's, the other goes home by itself."""
-    world = await make_world(timers=QUICK, channels=ALL)
-    first = await world.place()
-    other = await again(world, first["order_id"], WAYS[second])
-    await asyncio.gather(world.pay(first), pay_at(world, other))
-    await world.until(first["order_id"], lambda view: view["status"] == "awaiting_acceptance")
-    await world.merchant(first["order_id"], "accept")
-
-    async def kept() -> list[int] | None:
-        moved = [one for channel in ("wechat", second) for one in await world.moved(channel)]
-        left = [one["paid_fen"] - one["refunded_fen"] for one in moved]
-        over = all(one["paid_fen"] or one["trade_state"] == "CLOSED" for one in moved)
-        return left if over and sum(left) == first["total_fen"] else None
-
-    assert sorted(await poll(kept)) == [0, first["total_fen"]]
-    await world.assert_laws()
-
-
 @pytest.mark.parametrize(("decision", "outcome"), [("win", "won"), ("lose", "lost")])
 async def test_a_dispute_is_booked_and_its_ticket_ends_with_it(
     make_world: MakeWorld, decision: str, outcome: str
@@ -158,7 +113,7 @@ async def test_a_channel_that_is_down_leaves_the_others(make_world: MakeWorld) -
     answer = await world.try_place(quote, payment=WAYS["alipay"])
     assert answer.status_code == 202, answer.text
     order_id = answer.json()["order_id"]
-    order = await again(world, order_id, {"channel": "wechat", "method": "jsapi"})
+    order = await again(world, order_id, WAYS["wechat"])
     assert (await world.pay(order)).is_success
     await world.until(order_id, lambda view: view["payment"] == "paid")
     await world.assert_laws()

@@ -65,6 +65,10 @@ class World:
     def mchid(self) -> str:
         return "19" + str(int(self.site_id[1:], 16))[:8].zfill(8)
 
+    def account_of(self, channel: str) -> str:
+        """Our name of the merchant's account at a channel."""
+        return self.account_id + ("" if channel == "wechat" else channel)
+
     def payee(self, channel: str) -> str:
         """The merchant's number at a channel."""
         begins = {"wechat": "", "alipay": "208800", "card": "acct_", "bank": ""}
@@ -114,7 +118,7 @@ class World:
             "merchants": [{"merchant_id": self.merchant_id, "name": "Test"}],
             "channel_accounts": [
                 {
-                    "account_id": self.account_id + ("" if channel == "wechat" else channel),
+                    "account_id": self.account_of(channel),
                     "merchant_id": self.merchant_id,
                     "channel": channel,
                     "mchid": self.payee(channel),

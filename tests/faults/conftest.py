@@ -3,17 +3,13 @@
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.faults.seeds import Tell
 from tests.faults.stage import Stage
 from tests.stack import running_stack
-
-SEEDS = [int(seed) for seed in os.environ.get("PAOTUI_FAULT_SEEDS", "1").split(",")]
-
-
-Tell = Callable[[str], None]
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 """`python -m tests.faults.crashing FILE`: the worker of orders, killed once around every act.
 
-It is `workers.orders` with each activity wrapped: before the first statement of an act, and at
-another time after it has committed but before Temporal hears of it, the act's name is written to
-FILE and the process kills itself. What FILE names already is left alone. A parent that has
+It is `workers.orders` with each activity wrapped: before the first statement of an act, when a
+channel's answer to it has come and nothing of that is stored, and after it has committed but before
+Temporal hears of it, the act's name is written to FILE and the process kills itself. What FILE
+names already is left alone. A parent that has
 imported everything forks the next worker, so that one is up again at once.
 """
 
@@ -16,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 from temporalio import activity
 
 from services import logs, process
@@ -24,6 +26,8 @@ from workers.queues import ORDERS, Queue, Tools
 from workers.serve import serve
 
 MOMENTS = ("before", "after")
+SENT = "sent"
+"""The moment of those acts that call a channel."""
 
 Run = Callable[[Any], Coroutine[Any, Any, Any]]
 
@@ -49,7 +53,12 @@ class Fuse:
 def crashing(queue: Queue, fuse: Fuse) -> Queue:
     """The same queue, with every activity on this fuse."""
 
+    async def answered(_: httpx.Response) -> None:
+        if activity.in_activity():
+            fuse.burn(activity.info().activity_type, SENT)
+
     def wrapped(tools: Tools) -> list[Callable[..., Any]]:
+        tools.gateways.http.event_hooks["response"].append(answered)
         return [_wrap(act, fuse) for act in queue.activities(tools)]
 
     return dataclasses.replace(queue, activities=wrapped)

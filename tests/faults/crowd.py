@@ -16,7 +16,7 @@ from tests.faults.wishes import asks_back, asks_in_vain
 
 RIDERS = 8
 CUSTOMERS = 40
-STEP_SECONDS = 150.0
+STEP_SECONDS = 300.0
 """The longest an order may need for one step, with everything killed in between."""
 NOTICES = {"notice_seconds": 3, "poll_seconds": [1, 2, 3], "refund_poll_seconds": [2, 3]}
 TOWN = {

@@ -28,10 +28,10 @@ async def assert_right_ends(crowd: Crowd) -> None:
     assert set(crowd.board.status) == known, "an order that nobody placed, or one lost"
     for world in crowd.worlds:
         mine = [walk for walk in crowd.walks if walk.world is world]
-        await _until_nothing(partial(_wrong_money, world, mine))
+        await until_nothing(partial(_wrong_money, world, mine))
         await world.assert_laws()
     client = await connect(crowd.worlds[0].settings)
-    await _until_nothing(partial(_workflows, client, OPEN, known))
+    await until_nothing(partial(_workflows, client, OPEN, known))
     broken = await _workflows(client, BROKEN, known)
     assert not broken, broken
 
@@ -48,7 +48,7 @@ def _wrong_end(board: Board, walk: Walk) -> str:
     return f"{walk.story} {walk.order_id}: {status}, {reason or 'no reason'}, task {task}"
 
 
-async def _until_nothing(look: Callable[[], Awaitable[Sequence[str]]]) -> None:
+async def until_nothing(look: Callable[[], Awaitable[Sequence[str]]]) -> None:
     """What is still wrong must become right in time."""
     wrong: Sequence[str] = ()
     try:

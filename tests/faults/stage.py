@@ -3,10 +3,12 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self, TypeVar
 
 import httpx
@@ -18,7 +20,8 @@ from cli.state import State
 from cli.supervision import Keeper
 from services.db import Database
 from services.settings import Settings
-from tests.e2e.world import World
+from tests.e2e.world import World, poll
+from tests.faults.patience import Steady
 from tests.stack import BIN, START_SECONDS, environment_of, settings_of
 
 BACKEND = "postgres_backend"
@@ -42,6 +45,7 @@ class Stage:
         self.keeper = Keeper(State.at(settings.home))
         limits = httpx.Limits(max_connections=200)
         self.api = httpx.AsyncClient(base_url=settings.api_url, timeout=CALL_SECONDS, limits=limits)
+        self.steady = Steady(base_url=settings.api_url, timeout=CALL_SECONDS, limits=limits)
         self.gateway = httpx.AsyncClient(base_url=settings.sandbox_url, timeout=CALL_SECONDS)
         self.database = Database(settings.database_url, pool_size=4)
 
@@ -50,6 +54,7 @@ class Stage:
 
     async def __aexit__(self, *_: object) -> None:
         await self.api.aclose()
+        await self.steady.aclose()
         await self.gateway.aclose()
         await self.database.close()
 
@@ -98,17 +103,23 @@ class Stage:
 
     @asynccontextmanager
     async def process(
-        self, module: str, *arguments: str | Path, log: Path, instead_of: str = ""
+        self,
+        module: str,
+        *arguments: str | Path,
+        log: Path,
+        instead_of: str = "",
+        settings: Mapping[str, str] = MappingProxyType({}),
     ) -> AsyncIterator[int]:
         """A process of this stack in a group of its own, killed at the end; its pid.
 
         `instead_of` a supervised one, it keeps that one's port from being taken meanwhile.
+        `settings` are environment variables that differ from the stack's.
         """
         port = remembered(self.keeper.state).get(f"{instead_of}_metrics", 0)
         with log.open("w") as output:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", module, *arguments),
-                env=self.environment | {"PAOTUI_METRICS_PORT": str(port)},
+                env=self.environment | {"PAOTUI_METRICS_PORT": str(port), **settings},
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -119,6 +130,21 @@ class Stage:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+
+    @asynccontextmanager
+    async def more_api(self, log: Path) -> AsyncIterator[tuple[int, str]]:
+        """One more API process of this stack; its pid and where it listens."""
+        port, tls_port = free_ports(2)
+        apart = {"PAOTUI_API_PORT": str(port), "PAOTUI_API_TLS_PORT": str(tls_port)}
+        async with self.process("api", log=log, settings=apart) as pid:
+            url = f"http://127.0.0.1:{port}"
+            await poll(lambda: self._ready(url))
+            yield pid, url
+
+    async def _ready(self, url: str) -> bool | None:
+        with suppress(httpx.TransportError):
+            return (await self.api.get(f"{url}/readyz")).is_success or None
+        return None
 
     async def _kill_everything(self) -> None:
         keeper = psutil.Process(self.keeper.pid())
@@ -142,6 +168,15 @@ class Stage:
         now, before = settings_of(self.settings.home), self.settings
         for place in ("api_url", "sandbox_url", "database_url", "temporal_address"):
             assert getattr(now, place) == getattr(before, place), f"another {place} after the kill"
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback ports that nobody listens on now."""
+    with ExitStack() as claims:
+        sockets = [claims.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
 
 
 async def insist(ask: Callable[[], Awaitable[Answer]], seconds: float) -> Answer:

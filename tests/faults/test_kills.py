@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
-from tests.faults.conftest import SEEDS, Tell
 from tests.faults.crowd import Crowd, crowd
 from tests.faults.ends import assert_right_ends
+from tests.faults.seeds import SEEDS, Tell
 from tests.faults.stage import TARGETS, Stage
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]

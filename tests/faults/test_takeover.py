@@ -17,7 +17,7 @@ from temporalio.service import RPCError
 
 from domain.ids import dispatch_workflow
 from tests.e2e.world import PLACE, World, poll
-from tests.faults.conftest import SEEDS, Tell
+from tests.faults.seeds import SEEDS, Tell
 from tests.faults.stage import Stage
 from workflows.kit.connect import connect
 

@@ -1,41 +1,17 @@
 """Notices: what is believed, what they are about, and a corpus of forgeries."""
 
 from typing import Any
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import urlencode
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.channels import NoticeRefused, PaymentNotice, RefundNotice, RefundSaid
-from services.alipay.notices import MAX_FIELDS, read_notice
-from services.alipay.signing import sign, signed_text
+from services.alipay.notices import read_notice
 from tests.services.alipay.conftest import Keys
+from tests.services.alipay.forgeries import PAYMENT, REFUND, forgeries
 
-PAYMENT = {
-    "notify_time": "2026-11-23 12:05:06",
-    "notify_type": "trade_status_sync",
-    "notify_id": "2026112300222120506000001",
-    "app_id": "2021000000000010",
-    "charset": "utf-8",
-    "version": "1.0",
-    "trade_no": "2026112322001400000000000001",
-    "out_trade_no": "T1",
-    "buyer_id": "2088000000000001",
-    "seller_id": "2088000000000010",
-    "trade_status": "TRADE_SUCCESS",
-    "subject": "外卖 + 两份 & 更多=",
-    "total_amount": "29.99",
-    "receipt_amount": "29.99",
-    "gmt_create": "2026-11-23 12:05:00",
-    "gmt_payment": "2026-11-23 12:05:05",
-}
-REFUND = PAYMENT | {
-    "out_biz_no": "R1",
-    "gmt_refund": "2026-11-23 12:06:00.143",
-    "refund_fee": "10.00",
-}
 CLOSED = {k: v for k, v in PAYMENT.items() if k != "gmt_payment"} | {
     "trade_status": "TRADE_CLOSED",
     "gmt_close": "2026-11-23 12:20:00",
@@ -137,51 +113,8 @@ def test_signed_nonsense_is_refused(keys: Keys, name: str) -> None:
     assert reason in {"wrong_payee", "unknown_event", "wrong_shape"}
 
 
-def _forgeries(keys: Keys) -> dict[str, bytes]:
-    right = keys.signed(PAYMENT)
-    own = sign(keys.account.private_key, signed_text(PAYMENT))
-    stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    fields: dict[str, dict[str, str]] = {
-        f"changed {name}": right | {name: right[name] + "0"} for name in right
-    }
-    fields |= {f"without {name}": {k: v for k, v in right.items() if k != name} for name in right}
-    fields |= {
-        "an extra field": right | {"passback_params": "x"},
-        "an empty extra field": right | {"passback_params": ""},
-        "made a refund": right | {"refund_fee": "1.00", "out_biz_no": "R1"},
-        "a refund made a payment": {
-            k: v for k, v in keys.signed(REFUND).items() if k not in {"refund_fee", "out_biz_no"}
-        },
-        "old signature type": right | {"sign_type": "RSA"},
-        "signed by a stranger": right | {"sign": sign(stranger, signed_text(PAYMENT))},
-        "signed by ourselves": right | {"sign": own},
-        "of another notice": right | {"sign": keys.signed(REFUND)["sign"]},
-        "signature over sign_type": right
-        | {"sign": sign(keys.alipay_key, signed_text(PAYMENT | {"sign_type": "RSA2"}))},
-        "no base64": right | {"sign": "???"},
-        "short base64": right | {"sign": "YWJj"},
-        "not ascii": right | {"sign": "签名"},
-    }
-    bodies = {name: urlencode(value).encode() for name, value in fields.items()}
-    whole = urlencode(right).encode()
-    return bodies | {
-        "empty": b"",
-        "json": b'{"trade_status":"TRADE_SUCCESS"}',
-        "bytes": b"\xff\xfe",
-        "bad utf-8": whole + b"&x=%ff",
-        "twice the same": whole + b"&out_trade_no=T1",
-        "another number first": b"out_trade_no=T2&" + whole,
-        "encoded twice": quote_plus(whole.decode()).encode(),
-        "plus lost": whole.replace(b"%2B", b"+"),
-        "cut": whole[:-10],
-        "too many": whole + b"".join(b"&x%d=1" % n for n in range(MAX_FIELDS)),
-        "no value": whole + b"&x",
-        "gbk": urlencode(right, encoding="gbk").encode(),
-    }
-
-
 def test_a_corpus_of_forgeries(keys: Keys) -> None:
-    corpus = _forgeries(keys)
+    corpus = forgeries(keys, PAYMENT)
     assert len(corpus) >= 60
     reasons = {name: _refusal(keys, body) for name, body in corpus.items()}
     assert set(reasons.values()) == {"bad_signature", "wrong_shape"}, reasons

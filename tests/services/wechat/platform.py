@@ -35,6 +35,9 @@ class Platform:
     certificate_key: rsa.RSAPrivateKey = field(default_factory=make_key)
     public_key: rsa.RSAPrivateKey = field(default_factory=make_key)
     apiv3_key: bytes = b"0123456789abcdef0123456789abcdef"
+    serial: str = SERIAL
+    public_key_id: str = PUBLIC_KEY_ID
+    now: datetime = NOW
 
     def account(self, *, public_key_mode: bool = True, certificates: bool = True) -> Account:
         """The merchant, with or without a public key, with certificates fetched or not yet."""
@@ -44,25 +47,26 @@ class Platform:
             serial_no="444F4864EA9B34415D5B8B2D1A7F2D5D5E7A1C01",
             private_key=self.merchant_key,
             apiv3_key=self.apiv3_key,
-            public_key_id=PUBLIC_KEY_ID if public_key_mode else "",
+            public_key_id=self.public_key_id if public_key_mode else "",
             public_key=self.public_key.public_key() if public_key_mode else None,
         )
         if certificates:
-            account.certificates.keep({SERIAL: self.certificate_key.public_key()}, now=NOW)
+            keys = {self.serial: self.certificate_key.public_key()}
+            account.certificates.keep(keys, now=self.now)
         return account
 
     def headers(
-        self, body: bytes, *, kind: str = "certificate", at: datetime = NOW
+        self, body: bytes, *, kind: str = "certificate", at: datetime | None = None
     ) -> dict[str, str]:
         """The headers of a rightly signed answer or notice."""
-        timestamp, nonce = str(int(at.timestamp())), "fdasflkja484w"
+        timestamp, nonce = str(int((at or self.now).timestamp())), "fdasflkja484w"
         certificate = kind == "certificate"
         key = self.certificate_key if certificate else self.public_key
         return {
             "Wechatpay-Timestamp": timestamp,
             "Wechatpay-Nonce": nonce,
             "Wechatpay-Signature": sign(key, lines(timestamp.encode(), nonce.encode(), body)),
-            "Wechatpay-Serial": SERIAL if certificate else PUBLIC_KEY_ID,
+            "Wechatpay-Serial": self.serial if certificate else self.public_key_id,
             "Wechatpay-Signature-Type": SCHEME,
         }
 

@@ -138,9 +138,10 @@ def test_another_merchants_notice_is_refused(platform: Platform) -> None:
     assert _refusal(platform, body, stranger.headers(body)) is Fault.BAD_ENCRYPTION
 
 
-def test_an_old_notice_is_refused(platform: Platform) -> None:
+@pytest.mark.parametrize("minutes", [-5, 5])
+def test_an_old_notice_is_refused(platform: Platform, minutes: int) -> None:
     body = platform.notice("TRANSACTION.SUCCESS", TRANSACTION)
-    headers = platform.headers(body, at=NOW - timedelta(minutes=5))
+    headers = platform.headers(body, at=NOW + timedelta(minutes=minutes))
     assert _refusal(platform, body, headers) is Fault.STALE_TIMESTAMP
 
 

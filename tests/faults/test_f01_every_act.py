@@ -1,6 +1,7 @@
-"""The worker dies before and after every single act, and every order ends rightly."""
+"""F1: the worker dies before, within and after every single act, and every order ends rightly."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from domain.contracts import act, after_sales, dispatch
-from tests.faults.conftest import SEEDS, Tell
-from tests.faults.crashing import MOMENTS
+from tests.faults.crashing import MOMENTS, SENT
 from tests.faults.crowd import crowd
 from tests.faults.ends import assert_right_ends
+from tests.faults.seeds import SEEDS, Tell
 from tests.faults.stage import Stage
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 SLOTS = 34
-ALL_HIT_SECONDS = 240.0
+ALL_HIT_SECONDS = 420.0
 ELSEWHERE = {dispatch.MATCH, after_sales.REMIND, after_sales.REQUEST_APPROVAL}
 """`dispatch.match` has a process of its own, which the other tests kill; the others come after a
 day's silence, and above four eyes' limit."""
@@ -55,31 +56,49 @@ STORY_OF = {
     "refunds.request": "rejected",
 }
 """Where an act is sure to come; all others are in the plainest life."""
-PLANNED = {f"{name} {moment}" for name in NAMES for moment in MOMENTS}
+CALLING = (
+    *("payments.capture", "payments.close", "payments.open", "payments.poll"),
+    *("refunds.follow", "refunds.request"),
+)
+"""Acts that ask a channel: the worker also dies when the answer has come and isn't stored."""
+PLANNED = {f"{name} {moment}" for name in NAMES for moment in MOMENTS} | {
+    f"{name} {SENT}" for name in CALLING
+}
+SAMPLE = 16
+"""Kills of each seed but the first, which tries them all."""
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_killed_before_and_after_every_act(
+async def test_f1_killed_around_every_act(
     stage: Stage, seed: int, tell: Tell, tmp_path: Path
 ) -> None:
     file = tmp_path / "hits"
-    file.touch()
+    left_alone = spared(seed)
+    file.write_text("".join(f"{hit}\n" for hit in left_alone))
+    planned = PLANNED - left_alone
     async with crashing_worker(stage, file), crowd(stage, seed=seed, slots=SLOTS) as people:
-        tell(f"seed {seed}: {len(PLANNED)} kills planned")
+        tell(f"seed {seed}: {len(planned)} kills planned")
         people.wanted = lambda: sorted(
-            {STORY_OF.get(hit.split()[0], "eats") for hit in PLANNED - hits(file)}
+            {STORY_OF.get(hit.split()[0], "eats") for hit in planned - hits(file)}
         )
         try:
             async with asyncio.timeout(ALL_HIT_SECONDS):
-                while left := PLANNED - hits(file):
+                while left := planned - hits(file):
                     people.check()
                     await asyncio.sleep(1)
         except TimeoutError:
             raise AssertionError(f"seed {seed}: no kill at {sorted(left)}") from None
-        tell(f"all {len(PLANNED)} done; {dict(people.board.counts())}")
+        tell(f"all {len(planned)} done; {dict(people.board.counts())}")
         await people.finish()
         tell(f"{len(people.walks)} orders have ended")
         await assert_right_ends(people)
+
+
+def spared(seed: int) -> set[str]:
+    """The moments at which this seed's worker lives on."""
+    if seed == SEEDS[0]:
+        return set()
+    return PLANNED - set(random.Random(seed).sample(sorted(PLANNED), SAMPLE))  # noqa: S311
 
 
 def hits(file: Path) -> set[str]:

@@ -317,8 +317,7 @@ class World:
     async def timeline(self, order_id: str) -> list[Json]:
         """What support sees."""
         path = f"/v1/support/orders/{order_id}/timeline"
-        answer = await self.call("GET", path, self.token("support", "ann"))
-        return list(answer["items"])
+        return list((await self.call("GET", path, self.token("support", "ann")))["items"])
 
     async def view(self, order_id: str, customer: str = "c0", *, live: bool = False) -> Json:
         """The order as its customer sees it."""
@@ -346,8 +345,7 @@ class World:
 
     def ports(self) -> dict[str, int]:
         """Where the parts listen."""
-        ports = json.loads((self.settings.home / "run" / "ports.json").read_text())
-        return dict(ports)
+        return dict(json.loads((self.settings.home / "run" / "ports.json").read_text()))
 
     async def untold(self) -> int:
         """Facts and events of this site that nobody has heard of yet."""

@@ -26,7 +26,7 @@ from domain.errors import GatewayUnavailable
 from domain.ids import order_workflow
 from domain.orders import Payment
 from domain.outcomes import Accepted, Outcome, Refusal, Rejected, Unknown
-from services import after_sales, credit, events, facts, ledger, orders, refunds
+from services import after_sales, credit, events, facts, ledger, orders, refunds, tickets
 from services.channel import Channel
 from services.db import Database, Writer
 from services.events import Stream
@@ -36,7 +36,6 @@ from services.refunds import MerchantShort, Refunding, Source
 
 PATIENT_ATTEMPTS = 5
 """After so many refusals a person is told; the asking goes on."""
-TICKET_DUE = timedelta(hours=2)
 
 
 class RefundActs:
@@ -117,12 +116,12 @@ class RefundActs:
             change = _with(change, await after_sales.refund_ended(writer, stored.cause, state))
             changed = await orders.change(writer, step, stream, change)
             if state is not RefundState.SUCCESS:
-                await orders.ask_support(
+                await tickets.open_ticket(
                     writer,
-                    stream,
+                    site_id=stream.site_id,
+                    order_id=stream.order_id,
                     kind=f"refund_{state}",
                     key=step.key,
-                    due_at=events.utc_now() + TICKET_DUE,
                     data={"out_refund_no": stored.out_refund_no},
                 )
             if not orders.has_ended(stream):
@@ -156,12 +155,12 @@ class RefundActs:
     async def _tell_a_person(self, stored: Refunding, code: str) -> None:
         async with self.database.write() as writer:
             stream, _ = await orders.begin(writer, Step(order_id=stored.order_id, key=""))
-            await orders.ask_support(
+            await tickets.open_ticket(
                 writer,
-                stream,
+                site_id=stream.site_id,
+                order_id=stream.order_id,
                 kind="refund_refused",
                 key=f"refund_refused:{stored.out_refund_no}",
-                due_at=events.utc_now() + TICKET_DUE,
                 data={"out_refund_no": stored.out_refund_no, "code": code},
             )
 

@@ -276,7 +276,14 @@ class DisputeNotice:
     """Codes only, nothing personal."""
 
 
-Notice = PaymentNotice | RefundNotice | DisputeNotice
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EchoNotice:
+    """The channel tries whether its notices arrive: answered well, and nothing else."""
+
+    event_id: str
+
+
+Notice = PaymentNotice | RefundNotice | DisputeNotice | EchoNotice
 
 
 class NoticeRefused(Exception):

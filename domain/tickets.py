@@ -183,6 +183,11 @@ def ensure_open(state: str) -> None:
         raise ActionNotAllowed("the ticket is resolved", state=state)
 
 
+def may_work_on(kind: str, role: str) -> bool:
+    """Whether this desk may write on a ticket of this kind and end it: its own, or the lead."""
+    return role in {rule_of(kind).owner, Owner.LEAD}
+
+
 def ensure_outcome(kind: str, outcome: str) -> None:
     """Refuse an outcome that a person can't give to a ticket of this kind."""
     by_people = set(Outcome) - {Outcome.SETTLED_ITSELF}

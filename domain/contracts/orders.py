@@ -76,10 +76,10 @@ class RefundStep(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupportStep(Step):
-    """Ask support: a ticket of `kind`, due by its own clock."""
+    """Ask support: a ticket of `kind`, due as that is, or by an earlier deadline."""
 
     kind: str
-    due_at: datetime
+    due_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """A ticket's row: opened once per key, then changed by steps, each with its line in the entries."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -34,8 +35,8 @@ ON_TIMELINE = frozenset({Entry.ESCALATED, Entry.RESOLVED})
 _OPEN = text("""
 INSERT INTO tickets (site_id, order_id, kind, key, customer_id, owner, data, due_at)
 VALUES (:site_id, :order_id, :kind, :key, :customer_id, :owner, CAST(:data AS jsonb),
-  now() + make_interval(secs => :due_seconds
-    / coalesce((SELECT speed FROM sites WHERE site_id = :site_id), 1)))
+  least(CAST(:due_at AS timestamptz), now() + make_interval(secs => :due_seconds
+    / coalesce((SELECT speed FROM sites WHERE site_id = :site_id), 1))))
 ON CONFLICT (order_id, key) DO NOTHING RETURNING ticket_id
 """)
 _BY_KEY = text("SELECT ticket_id FROM tickets WHERE order_id = :order_id AND key = :key")
@@ -72,10 +73,12 @@ async def open_ticket(
     key: str,
     customer_id: str = "",
     data: Mapping[str, Any] | None = None,
+    due_at: datetime | None = None,
 ) -> int:
     """Open a ticket, due as its kind is, in the caller's transaction; a repeat of `key` is one.
 
-    `customer_id`: who may read and write it, beside support. Gives its id.
+    `customer_id`: who may read and write it, beside support. `due_at`: a deadline that somebody
+    else has set; it may be due earlier, never later. Gives its id.
     """
     rule = tickets.rule_of(kind)
     named = {"order_id": order_id, "key": key}
@@ -89,6 +92,7 @@ async def open_ticket(
             "owner": rule.owner.value,
             "data": dumps(data or {}),
             "due_seconds": rule.due_seconds,
+            "due_at": due_at,
         },
     )
     return int(opened or await writer.scalar(_BY_KEY, named))

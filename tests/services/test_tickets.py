@@ -13,7 +13,7 @@ from sqlalchemy import text
 from domain.contracts.tickets import TicketStep
 from domain.errors import ActionNotAllowed, Invalid, NotFound
 from domain.tickets import EVIDENCE_MAX, RULES, Settles
-from services import events, loose_ends, orders, personal, tickets
+from services import events, loose_ends, personal, tickets
 from services.db import Database
 from services.tickets import Entry, Filter, Ticket
 from tests.zone import City
@@ -73,20 +73,14 @@ async def test_a_key_is_one_ticket_and_due_by_its_kind_and_the_sites_speed(opene
     assert again.ticket_id == first.ticket_id
 
 
-async def test_a_ticket_of_an_act_has_the_desk_of_its_kind(city: City) -> None:
-    order_id = (await city.add_task()).order_id
-    async with city.database.write() as writer:
-        stream = await events.lock(writer, order_id)
-        assert stream is not None
-        await orders.ask_support(
-            writer, stream, kind="payment_mismatch", key="k", due_at=events.utc_now()
-        )
-        [found] = await tickets.page(writer, Filter(site_id=city.site_id), before=None, limit=2)
-    assert (found.owner, found.kind, found.subject) == (
-        "finance",
-        "payment_mismatch",
-        "customer:customer",
-    )
+async def test_a_deadline_of_somebody_else_may_only_be_nearer_than_the_kinds_own(
+    opened: Opened,
+) -> None:
+    at = events.utc_now() + timedelta(seconds=9)
+    near, far = [await opened("dispute", due_at=at + timedelta(days=days)) for days in (0, 30)]
+    assert (near.owner, near.subject) == ("finance", "customer:customer")
+    assert near.due_at == at
+    assert far.due_at - far.created_at == timedelta(seconds=RULES["dispute"].due_seconds / 10)
 
 
 async def test_steps_are_done_once_and_none_after_the_end(city: City, opened: Opened) -> None:

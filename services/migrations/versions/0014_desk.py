@@ -1,0 +1,14 @@
+"""Desks: after-sales listed by site."""
+
+from alembic import op
+
+revision = "0014_desk"
+down_revision = "0012_figures"
+
+
+def upgrade() -> None:
+    op.create_index(
+        op.f("ix_after_sales_site_id_asked_at_after_sale_id"),
+        "after_sales",
+        ["site_id", "asked_at", "after_sale_id"],
+    )

@@ -1,9 +1,9 @@
 """After-sale at the edge: customers ask, merchants answer, support decides."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel
 from sqlalchemy import Row
 from starlette.responses import Response
@@ -33,6 +33,21 @@ from services.identity import Identity, Role
 from services.requests import Key
 
 router = APIRouter(prefix="/v1", tags=["after-sale"])
+Wanted = Annotated[
+    Literal[
+        "asked",
+        "rejected",
+        "escalated",
+        "awaiting_approval",
+        "approved",
+        "delayed",
+        "refunded",
+        "declined",
+    ]
+    | None,
+    Query(alias="state"),
+]
+"""A `domain.after_sale.State`: a class of that name is a ticket's, for generators of clients."""
 
 
 @router.post("/orders/{order_id}/refunds", response_model=schemas.AfterSaleDone, status_code=201)
@@ -95,12 +110,12 @@ async def get_after_sale_evidence(
 async def list_merchant_after_sales(
     parts: Held,
     who: Merchant,
-    state: State | None = None,
+    state: Wanted = None,
     cursor: Cursor = None,
     limit: Limit = 20,
 ) -> Response:
     """After-sales of the merchant's orders, newest first; those that wait for an answer."""
-    states = frozenset({state or State.ASKED})
+    states = frozenset({State(state) if state else State.ASKED})
     return await _page(parts, who, states, cursor, limit)
 
 
@@ -108,12 +123,12 @@ async def list_merchant_after_sales(
 async def list_support_after_sales(
     parts: Held,
     who: Supporter,
-    state: State | None = None,
+    state: Wanted = None,
     cursor: Cursor = None,
     limit: Limit = 20,
 ) -> Response:
     """After-sales of the site, newest first; those that wait for support's decision."""
-    states = frozenset({state}) if state else SUPPORTS
+    states = frozenset({State(state)}) if state else SUPPORTS
     return await _page(parts, who, states, cursor, limit)
 
 

@@ -18,6 +18,16 @@ class SavedMethod:
     """`2034-12`"""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BankCard:
+    """A customer's bank card, for a refund that could not go back where it came from."""
+
+    bank_type: str
+    """`CMB_DEBIT`, `ICBC_DEBIT`…"""
+    number: str = field(repr=False)
+    name: str = field(repr=False)
+
+
 class TradeState(StrEnum):
     """Where a payment is at its channel."""
 
@@ -76,6 +86,8 @@ class Ability:
     """Partial refunds of one payment."""
     refund_gap: timedelta = timedelta(0)
     """Between two refunds of one payment."""
+    retries_refunds: bool = False
+    """An abnormal refund can be sent on its way again, to another card of the customer's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,6 +62,8 @@ from api.schemas.finance import (
     Differences,
     Reconciliation,
     Reconciliations,
+    RefundSentAgain,
+    SendRefundAgain,
 )
 from api.schemas.orders import (
     DecideCancel,
@@ -211,10 +213,12 @@ __all__ = [
     "Reconciliations",
     "Refund",
     "RefundPolicy",
+    "RefundSentAgain",
     "RejectAfterSale",
     "RejectOrder",
     "ResolveTicket",
     "SavedCard",
+    "SendRefundAgain",
     "SetAvailability",
     "Shift",
     "ShiftDone",

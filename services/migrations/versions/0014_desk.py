@@ -1,5 +1,6 @@
-"""Desks: after-sales listed by site."""
+"""Desks: after-sales listed by site; refunds that people send again."""
 
+import sqlalchemy as sa
 from alembic import op
 
 revision = "0014_desk"
@@ -12,3 +13,4 @@ def upgrade() -> None:
         "after_sales",
         ["site_id", "asked_at", "after_sale_id"],
     )
+    op.add_column("refunds", sa.Column("retries", sa.Integer(), server_default="0", nullable=False))

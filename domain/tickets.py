@@ -78,6 +78,8 @@ class Settles(StrEnum):
     """The channel, or the customer's bank, has decided the dispute."""
     REFUND_DONE = "refund_done"
     """The refund it names arrived after all."""
+    GIFT_DECIDED = "gift_decided"
+    """A second person has given or declined the credit it names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +144,7 @@ RULES: dict[str, Rule] = {
     "after_sale_overdue": Rule(owner=Owner.LEAD),
     "merchant_owes": Rule(owner=Owner.FINANCE),
     "compensation_capped": Rule(),
+    "gift": Rule(settles=Settles.GIFT_DECIDED),
     "customer": _desk(Owner.SUPPORT, DAY),
     # The channel itself wants an answer within a day: the lead has it before that.
     "complaint": _desk(Owner.SUPPORT, 12 * HOUR, Settles.DISPUTE_DECIDED),

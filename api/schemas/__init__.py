@@ -55,7 +55,7 @@ from api.schemas.catalogue import (
     Window,
     WishedLine,
 )
-from api.schemas.credit import Credit, CreditGrant, Gift, NewGift
+from api.schemas.credit import Credit, CreditGrant, Gift, Gifts, NewGift
 from api.schemas.finance import (
     CloseDifference,
     Difference,
@@ -164,6 +164,7 @@ __all__ = [
     "FeePolicy",
     "Fen",
     "Gift",
+    "Gifts",
     "Id",
     "Intervention",
     "InterventionArgs",

@@ -53,6 +53,7 @@ MAY = {
     "escalate_ticket": DESKS,
     "resolve_ticket": DESKS,
     "list_support_after_sales": READERS,
+    "list_gifts": READERS,
     "retry_refund": DESKS,
 }
 BY_PREFIX = {

@@ -183,6 +183,9 @@ SO = {
     "refund_abnormal": """INSERT INTO refunds (out_refund_no, site_id, order_id, out_trade_no,
       account_id, cause, source, reason, amount_fen, total_fen, state)
       VALUES (:order_id || 'r', 's', :order_id, 't', 'a', 'c', 'held', 'r', 1, 1, 'success')""",
+    "gift": """INSERT INTO credit_gifts (grant_id, site_id, customer_id, business_day, amount_fen,
+      reason, expires_at, state, proposed_by) VALUES (:order_id || 'r', 's', 'c', 'd', 1, 'r',
+      now(), 'given', 'support:sue')""",
     "dispute": """UPDATE tickets SET data = data || '{"state": "lost"}'
       WHERE order_id = :order_id""",
 }
@@ -197,7 +200,8 @@ async def test_a_ticket_has_settled_itself_only_when_the_rows_say_so(
     city: City, opened: Opened, kind: str
 ) -> None:
     order_id = (await city.add_task()).order_id
-    ticket = await opened(kind, order_id=order_id, data={"out_refund_no": f"{order_id}r"})
+    data = {"out_refund_no": f"{order_id}r", "grant_id": f"{order_id}r"}
+    ticket = await opened(kind, order_id=order_id, data=data)
     async with city.database.write() as writer:
         await writer.run(
             text("UPDATE orders SET held = true WHERE order_id = :id"), {"id": order_id}

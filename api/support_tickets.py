@@ -18,7 +18,8 @@ from api.schemas.tickets import TicketId
 from api.tickets import PHOTO_ANSWER, add_message, find, page_of, papers, photo, shown, tell
 from domain.contracts.life import Command
 from domain.contracts.tickets import AssignTicket, EscalateTicket, ResolveTicket
-from domain.tickets import Owner, State, may_work_on, rule_of
+from domain.errors import Invalid
+from domain.tickets import ENDS_AT_CHANNEL, Owner, State, may_work_on, rule_of
 from services.identity import Forbidden, Identity
 from services.tickets import Filter, Ticket
 
@@ -65,8 +66,12 @@ async def answer_ticket(
     wanted: schemas.NewMessage,
     idempotency_key: GivenKey = None,
 ) -> Response:
-    """Write to whose ticket it is."""
+    """Write to whose ticket it is; of a dispute the channel hears it, within a minute."""
     ticket = await _own(parts, who, ticket_id)
+    ability = parts.gateways.abilities.get(str(ticket.data.get("channel", "")))
+    most = ability.answers_disputes if ability else 0
+    if ticket.kind in ENDS_AT_CHANNEL and len(wanted.text) > most:
+        raise Invalid(f"its channel takes at most {most} characters", most=most, field="text")
     return await add_message(parts, who, ticket, wanted, idempotency_key)
 
 

@@ -86,6 +86,8 @@ class Ability:
     """Partial refunds of one payment."""
     refund_gap: timedelta = timedelta(0)
     """Between two refunds of one payment."""
+    answers_disputes: int = 0
+    """Characters of an answer to a complaint, or of a dispute's evidence; 0: it takes none."""
     retries_refunds: bool = False
     """An abnormal refund can be sent on its way again, to another card of the customer's."""
 

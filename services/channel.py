@@ -162,6 +162,30 @@ class Channel(Protocol, Generic[Keys]):
 
 
 @runtime_checkable
+class Answerer(Protocol):
+    """A channel that hears what we say of a dispute (`ability.answers_disputes` characters)."""
+
+    async def respond_dispute(
+        self,
+        account: Any,  # noqa: ANN401
+        *,
+        dispute_id: str,
+        content: str,
+    ) -> Outcome[None]:
+        """Answer the customer, or their bank; repeated it may be heard twice."""
+        ...
+
+    async def complete_dispute(
+        self,
+        account: Any,  # noqa: ANN401
+        *,
+        dispute_id: str,
+    ) -> Outcome[None]:
+        """Say that a complaint is done with, or that a dispute is lost."""
+        ...
+
+
+@runtime_checkable
 class Resender(Protocol):
     """A channel that sends an abnormal refund on its way again (`ability.retries_refunds`)."""
 

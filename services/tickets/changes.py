@@ -29,6 +29,7 @@ class Entry(StrEnum):
     RESOLVED = "resolved"
 
 
+TO_CHANNEL = frozenset({Entry.MESSAGE, Entry.RESOLVED})
 ON_TIMELINE = frozenset({Entry.ESCALATED, Entry.RESOLVED})
 """What whoever reads the order's timeline must know of its tickets."""
 
@@ -43,8 +44,9 @@ _BY_KEY = text("SELECT ticket_id FROM tickets WHERE order_id = :order_id AND key
 _LOCK = text("SELECT * FROM tickets WHERE ticket_id = :ticket_id FOR UPDATE")
 _SEEN = text("SELECT FROM ticket_entries WHERE ticket_id = :ticket_id AND key = :key")
 _ENTRY = text("""
-INSERT INTO ticket_entries (site_id, ticket_id, kind, key, data, actor, request_id)
-VALUES (:site_id, :ticket_id, :kind, :key, CAST(:data AS jsonb), :actor, :request_id)
+INSERT INTO ticket_entries (site_id, ticket_id, kind, key, data, actor, request_id, channel_heard)
+VALUES (:site_id, :ticket_id, :kind, :key, CAST(:data AS jsonb), :actor, :request_id,
+  :channel_heard)
 """)
 _COLUMNS = {
     Entry.ESCALATED: text("UPDATE tickets SET owner = :owner WHERE ticket_id = :ticket_id"),
@@ -113,6 +115,10 @@ async def change(writer: Writer, step: TicketStep, kind: Entry) -> TicketNow:
         return _now(row)
     tickets.ensure_open(row.state)
     said = {"actor": step.actor, "request_id": step.request_id}
+    hears = kind in TO_CHANNEL and tickets.channel_hears(
+        row.kind, step.actor, step.data.get("outcome", "")
+    )
+    said["channel_heard"] = "waiting" if hears else ""
     await writer.run(
         _ENTRY,
         named | said | {"site_id": row.site_id, "kind": kind.value, "data": dumps(step.data)},

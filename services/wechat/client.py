@@ -58,6 +58,7 @@ class WechatPay(Sharing, Bills, Disputes, Shipping):
         refund_age=timedelta(days=365),
         refund_count=50,
         refund_gap=timedelta(minutes=1),
+        answers_disputes=200,
         retries_refunds=True,
     )
 

@@ -1,4 +1,4 @@
-"""Desks: after-sales listed by site; refunds that people send again; gifts."""
+"""Desks: after-sales listed by site; refunds that people send again; gifts; answers to disputes."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -46,4 +46,15 @@ def upgrade() -> None:
         op.f("ix_credit_gifts_site_id_proposed_at_grant_id"),
         "credit_gifts",
         ["site_id", "proposed_at", "grant_id"],
+    )
+    op.add_column(
+        "ticket_entries",
+        sa.Column("channel_heard", sa.Text(), server_default="", nullable=False),
+    )
+    op.create_index(
+        "ix_ticket_entries_waiting",
+        "ticket_entries",
+        ["ticket_id"],
+        unique=False,
+        postgresql_where=sa.text("channel_heard = 'waiting'"),
     )

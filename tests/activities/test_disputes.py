@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 from temporalio.exceptions import ApplicationError
 
 from activities.disputes import DisputeActs
 from domain import ids
 from domain.contracts.tickets import Answered, TicketRef, TicketStep
 from domain.outcomes import Accepted
-from services import disputes, tickets
+from services import disputes, tables, tickets
 from services.db import Database
 from services.gateways import Gateways
 from services.settings import Settings
@@ -77,7 +78,12 @@ async def desk(
     [payee] = await till.sales.all(
         "SELECT account_id FROM payment_attempts WHERE out_trade_no = :number", number=number
     )
+    shop = {"merchant_id": till.sales.merchant_id, "zone_id": "z", "name": "Noodles"}
+    shop |= {"lat": 30, "lng": 1, "delivery_area": [], "prep_minutes": 10}
     async with database.write() as writer:
+        await writer.run(
+            insert(tables.shops).values(site_id=site_id, shop_id=f"{site_id}-shop", **shop)
+        )
         await disputes.heard(writer, payee.account_id, told.value)
         [ticket] = await tickets.page(writer, Filter(site_id=site_id), before=None, limit=2)
     yield Desk(till, ticket)

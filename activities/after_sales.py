@@ -1,7 +1,6 @@
 """Acts on a customer's wish for money back: each one transaction under the order's lock."""
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Row
@@ -18,14 +17,12 @@ from domain.errors import ActionNotAllowed
 from domain.ids import order_workflow
 from domain.orders import Payment
 from domain.refund_rules import Bearer, reason_of
-from services import after_sales, events, facts, orders
+from services import after_sales, facts, orders, tickets
 from services.after_sales import CAUSE, MAX_OF_ORDER, Sold
 from services.db import Database, Writer
 from services.events import Stream
 from services.orders import Change
 from services.refunds import MerchantShort, Source
-
-TICKET_DUE = timedelta(hours=24)
 
 
 class AfterSaleActs:
@@ -210,12 +207,12 @@ async def _tell_order(writer: Writer, stream: Stream, number: str) -> None:
 async def _ticket(
     writer: Writer, stream: Stream, step: Step, after_sale_id: str, kind: str
 ) -> None:
-    await orders.ask_support(
+    await tickets.open_ticket(
         writer,
-        stream,
+        site_id=stream.site_id,
+        order_id=stream.order_id,
         kind=kind,
         key=step.key,
-        due_at=events.utc_now() + TICKET_DUE,
         data={"after_sale_id": after_sale_id},
     )
 

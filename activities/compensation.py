@@ -1,16 +1,13 @@
 """Compensation for lateness: by the table, within the day's caps, and above them a person."""
 
-from datetime import timedelta
-
 from activities.support import give_back
 from domain.compensation import for_lateness
 from domain.contracts.orders import Done, Step
-from services import compensation, events, orders, refunds
+from services import compensation, refunds, tickets
 from services.db import Writer
 from services.orders import Changed
 
 REASON = "late_delivery"
-TICKET_DUE = timedelta(hours=24)
 
 
 async def compensate_late(
@@ -36,12 +33,12 @@ async def compensate_late(
         return await give_back(
             writer, changed, step, cause=cause, reason=REASON, amount_fen=amount_fen
         )
-    await orders.ask_support(
+    await tickets.open_ticket(
         writer,
-        changed.stream,
+        site_id=changed.stream.site_id,
+        order_id=changed.stream.order_id,
         kind="compensation_capped",
         key=f"compensation_capped:{cause}",
-        due_at=events.utc_now() + TICKET_DUE,
         data={"amount_fen": amount_fen},
     )
     return changed.done()

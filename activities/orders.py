@@ -1,7 +1,6 @@
 """Acts that write an order's row: each one transaction, recognised by its step's key."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Row
@@ -44,11 +43,10 @@ from services import (
     payments,
     refunds,
     settlement,
+    tickets,
 )
 from services.db import Database, Writer
 from services.orders import Change, Changed
-
-TICKET_DUE = timedelta(minutes=30)
 
 
 class OrderActs:
@@ -353,8 +351,9 @@ class OrderActs:
 
     @staticmethod
     async def _ticket(writer: Writer, changed: Changed, kind: str, key: str) -> None:
-        await orders.ask_support(
-            writer, changed.stream, kind=kind, key=key, due_at=events.utc_now() + TICKET_DUE
+        stream = changed.stream
+        await tickets.open_ticket(
+            writer, site_id=stream.site_id, order_id=stream.order_id, kind=kind, key=key
         )
 
 

@@ -15,7 +15,7 @@ from domain.contracts.payments import Attempt, Found, OfOrder, Poll, Settle, Set
 from domain.errors import GatewayUnavailable, Invalid, NotFound, PaymentRefused
 from domain.orders import Payment, Status
 from domain.outcomes import Accepted, Refusal, Rejected, Unknown
-from services import credit, events, ledger, orders, payments, personal, refunds
+from services import credit, events, ledger, orders, payments, personal, refunds, tickets
 from services.channel import Channel
 from services.db import Database, Reader, Writer
 from services.events import Stream
@@ -24,7 +24,6 @@ from services.orders import Change, Changed
 from services.payments import Paying
 from services.personal import Item
 
-TICKET_DUE = timedelta(minutes=30)
 EXPIRY_MARGIN = timedelta(seconds=10)
 """Between the gateway's clock and ours."""
 
@@ -317,12 +316,12 @@ async def _send_home(writer: Writer, stream: Stream, paying: Paying, fact: dict[
         late_out_trade_no=paying.out_trade_no,
     )
     number = opened.out_refund_no if opened else ""
-    await orders.ask_support(
+    await tickets.open_ticket(
         writer,
-        stream,
+        site_id=stream.site_id,
+        order_id=stream.order_id,
         kind="late_payment",
         key=key,
-        due_at=events.utc_now() + TICKET_DUE,
         data={"out_trade_no": paying.out_trade_no, "out_refund_no": number},
     )
     step = Step(order_id=paying.order_id, key=key, actor="gateway")
@@ -339,12 +338,12 @@ async def _freeze(
     await payments.took(writer, paying, fact, "frozen")
     key = f"frozen:{paying.out_trade_no}"
     differs = {"out_trade_no": paying.out_trade_no, "differs": ",".join(wrong)}
-    await orders.ask_support(
+    await tickets.open_ticket(
         writer,
-        stream,
+        site_id=stream.site_id,
+        order_id=stream.order_id,
         kind="payment_mismatch",
         key=key,
-        due_at=events.utc_now() + TICKET_DUE,
         data=differs,
     )
     await events.note(

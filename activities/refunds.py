@@ -26,8 +26,8 @@ from domain.errors import GatewayUnavailable
 from domain.ids import order_workflow
 from domain.orders import Payment
 from domain.outcomes import Accepted, Outcome, Refusal, Rejected, Unknown
-from services import after_sales, credit, events, facts, ledger, orders, refunds
-from services.channel import Channel
+from services import after_sales, credit, events, facts, ledger, orders, refunds, tickets
+from services.channel import Channel, Resender
 from services.db import Database, Writer
 from services.events import Stream
 from services.gateways import Gateways
@@ -36,7 +36,6 @@ from services.refunds import MerchantShort, Refunding, Source
 
 PATIENT_ATTEMPTS = 5
 """After so many refusals a person is told; the asking goes on."""
-TICKET_DUE = timedelta(hours=2)
 
 
 class RefundActs:
@@ -57,6 +56,8 @@ class RefundActs:
             return RefundSaid(state=stored.state)
         if not stored.amount_fen:
             return RefundSaid(state=RefundState.SUCCESS)
+        if stored.state == RefundState.RETRYING:
+            return await self._send_again(stored)
         channel, account = self._at(stored)
         if activity.info().attempt > 1 or stored.state == RefundState.PROCESSING:
             known = await channel.query_refund(
@@ -77,6 +78,31 @@ class RefundActs:
             reason=stored.reason,
             handles=stored.handles,
             notify_url=self.gateways.notify_url(stored.channel, stored.account_id),
+        )
+        if isinstance(outcome, Rejected) and outcome.kind is Refusal.NEVER:
+            return RefundSaid(state=RefundState.ABNORMAL)
+        return await self._heard(stored, outcome)
+
+    async def _send_again(self, stored: Refunding) -> RefundSaid:
+        """To another card, unless the channel has it on its way there already."""
+        channel, account = self._at(stored)
+        known = await channel.query_refund(
+            account,
+            out_trade_no=stored.out_trade_no,
+            out_refund_no=stored.out_refund_no,
+            handles=stored.handles,
+        )
+        if not (isinstance(known, Accepted) and known.value.state == RefundState.ABNORMAL):
+            return await self._heard(stored, known)
+        async with self.database.read() as reader:
+            card = await refunds.card_of(reader, stored)
+        if card is None or not isinstance(channel, Resender):
+            return RefundSaid(state=RefundState.ABNORMAL)
+        outcome = await channel.retry_refund(
+            account,
+            out_refund_no=stored.out_refund_no,
+            refund_id=known.value.refund_id,
+            card=card,
         )
         if isinstance(outcome, Rejected) and outcome.kind is Refusal.NEVER:
             return RefundSaid(state=RefundState.ABNORMAL)
@@ -109,7 +135,9 @@ class RefundActs:
         state = RefundState(refund.state)
         async with self.database.write() as writer:
             stored = await refunds.refunding(writer, refund.out_refund_no)
-            step = Step(order_id=stored.order_id, key=f"refund:{stored.out_refund_no}:{state}")
+            again = f":{stored.retries}" if stored.retries else ""
+            key = f"refund:{stored.out_refund_no}:{state}{again}"
+            step = Step(order_id=stored.order_id, key=key)
             stream, repeated = await orders.begin(writer, step)
             if repeated or not await refunds.ended(writer, stored, state):
                 return RefundSaid(state=(await self._state(writer, stored)))
@@ -117,14 +145,16 @@ class RefundActs:
             change = _with(change, await after_sales.refund_ended(writer, stored.cause, state))
             changed = await orders.change(writer, step, stream, change)
             if state is not RefundState.SUCCESS:
-                await orders.ask_support(
+                await tickets.open_ticket(
                     writer,
-                    stream,
+                    site_id=stream.site_id,
+                    order_id=stream.order_id,
                     kind=f"refund_{state}",
                     key=step.key,
-                    due_at=events.utc_now() + TICKET_DUE,
                     data={"out_refund_no": stored.out_refund_no},
                 )
+            if stored.retries:
+                await refunds.forget_card(writer, stored)
             if not orders.has_ended(stream):
                 await facts.tell(
                     writer,
@@ -156,12 +186,12 @@ class RefundActs:
     async def _tell_a_person(self, stored: Refunding, code: str) -> None:
         async with self.database.write() as writer:
             stream, _ = await orders.begin(writer, Step(order_id=stored.order_id, key=""))
-            await orders.ask_support(
+            await tickets.open_ticket(
                 writer,
-                stream,
+                site_id=stream.site_id,
+                order_id=stream.order_id,
                 kind="refund_refused",
                 key=f"refund_refused:{stored.out_refund_no}",
-                due_at=events.utc_now() + TICKET_DUE,
                 data={"out_refund_no": stored.out_refund_no, "code": code},
             )
 

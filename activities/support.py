@@ -17,7 +17,7 @@ from domain.contracts.orders import (
 )
 from domain.errors import ActionNotAllowed
 from domain.orders import Delivery, Payment
-from services import dispatch, events, orders
+from services import dispatch, events, orders, tickets
 from services.db import Database, Writer
 from services.orders import Change, Changed
 
@@ -50,8 +50,13 @@ class SupportActs:
         """Open a ticket and write it on the timeline."""
         async with self.database.write() as writer:
             stream, _ = await orders.begin(writer, step)
-            await orders.ask_support(
-                writer, stream, kind=step.kind, key=step.key, due_at=step.due_at
+            await tickets.open_ticket(
+                writer,
+                site_id=stream.site_id,
+                order_id=stream.order_id,
+                kind=step.kind,
+                key=step.key,
+                due_at=step.due_at,
             )
             await _note(writer, stream, step, f"support_asked.{step.kind}")
             return Changed(stream=stream, fresh=False).done()

@@ -1,21 +1,23 @@
 """After-sale at the edge: customers ask, merchants answer, support decides."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel
 from sqlalchemy import Row
 from starlette.responses import Response
 
-from api import schemas
-from api.identity import Customer, Merchant, OfOrder, Support, ensure_theirs
+from api import cursors, replies, schemas
+from api.identity import Customer, Merchant, OfOrder, Support, Supporter, ensure_theirs
 from api.once import GivenKey, NeededKey, key_of, once, request_id
-from api.orders import Nothing, ensure_mine
+from api.orders import Cursor, Limit, Nothing, ensure_mine
 from api.parts import Held, Parts
 from api.replies import reply
 from api.schemas import Id
+from api.tickets import PHOTO_ANSWER, sent
 from domain import ids
+from domain.after_sale import SUPPORTS, State
 from domain.contracts.after_sales import (
     AfterSaleCommand,
     AfterSaleSaid,
@@ -24,12 +26,28 @@ from domain.contracts.after_sales import (
     AskedLine,
     Decide,
 )
+from domain.errors import NotFound
 from domain.refund_rules import REASONS
-from services import after_sales, events, shops
-from services.identity import Identity
+from services import after_sales, events, shops, tickets
+from services.identity import Identity, Role
 from services.requests import Key
 
 router = APIRouter(prefix="/v1", tags=["after-sale"])
+Wanted = Annotated[
+    Literal[
+        "asked",
+        "rejected",
+        "escalated",
+        "awaiting_approval",
+        "approved",
+        "delayed",
+        "refunded",
+        "declined",
+    ]
+    | None,
+    Query(alias="state"),
+]
+"""A `domain.after_sale.State`: a class of that name is a ticket's, for generators of clients."""
 
 
 @router.post("/orders/{order_id}/refunds", response_model=schemas.AfterSaleDone, status_code=201)
@@ -39,6 +57,7 @@ async def ask_refund(
     """Ask for money back; `action_not_allowed` names the reason and what is left."""
     await ensure_mine(parts, who, order_id)
     async with parts.database.read() as reader:
+        await tickets.ensure_shown(reader, order_id, who.subject, wanted.evidence)
         speed = (await shops.site(reader, who.site_id)).speed
     key = key_of(who, idempotency_key, f"/v1/orders/{order_id}/refunds", wanted)
     ask = Ask(
@@ -68,6 +87,49 @@ async def list_refunds(parts: Held, who: OfOrder, order_id: Id) -> Response:
         ensure_theirs(who, await events.stream(reader, order_id))
         wishes = await after_sales.of_order(reader, order_id)
     return reply({"items": [_shown(wish) for wish in wishes]})
+
+
+@router.get(
+    "/after-sales/{after_sale_id}/evidence/{evidence_id}",
+    response_class=Response,
+    responses=PHOTO_ANSWER,
+)
+async def get_after_sale_evidence(
+    parts: Held, who: OfOrder, after_sale_id: Id, evidence_id: Id
+) -> Response:
+    """A photo that an after-sale names, for whoever has to do with its order."""
+    async with parts.database.read() as reader:
+        wish = await after_sales.find(reader, after_sale_id)
+        ensure_theirs(who, await events.stream(reader, wish.order_id))
+        if evidence_id not in wish.evidence:
+            raise NotFound("there is no such photo")
+        return sent(await tickets.evidence_of_order(reader, wish.order_id, evidence_id))
+
+
+@router.get("/merchant/after-sales", response_model=schemas.AfterSalesPage)
+async def list_merchant_after_sales(
+    parts: Held,
+    who: Merchant,
+    state: Wanted = None,
+    cursor: Cursor = None,
+    limit: Limit = 20,
+) -> Response:
+    """After-sales of the merchant's orders, newest first; those that wait for an answer."""
+    states = frozenset({State(state) if state else State.ASKED})
+    return await _page(parts, who, states, cursor, limit)
+
+
+@router.get("/support/after-sales", response_model=schemas.AfterSalesPage)
+async def list_support_after_sales(
+    parts: Held,
+    who: Supporter,
+    state: Wanted = None,
+    cursor: Cursor = None,
+    limit: Limit = 20,
+) -> Response:
+    """After-sales of the site, newest first; those that wait for support's decision."""
+    states = frozenset({State(state)}) if state else SUPPORTS
+    return await _page(parts, who, states, cursor, limit)
 
 
 @router.post("/after-sales/{after_sale_id}/escalate", response_model=schemas.AfterSaleDone)
@@ -123,6 +185,28 @@ async def decide_after_sale(
         decision=wanted.decision,
     )
     return await _answer(parts, key, order_id, command, (after_sale_id, "decide"))
+
+
+async def _page(
+    parts: Parts, who: Identity, states: frozenset[State], cursor: str | None, limit: int
+) -> Response:
+    before = None
+    if cursor:
+        at, after_sale_id = cursors.decode(cursor, str, str)
+        before = (cursors.moment(at), str(after_sale_id))
+    async with parts.database.read() as reader:
+        rows = await after_sales.page(
+            reader,
+            who.site_id,
+            states=states,
+            merchant_id=who.subject if who.role is Role.MERCHANT else "",
+            before=before,
+            limit=limit + 1,
+        )
+    shown = rows[:limit]
+    last = shown[-1] if len(rows) > limit else None
+    more = cursors.encode(last.asked_at, last.after_sale_id) if last else None
+    return replies.page([_shown(row) for row in shown], more)
 
 
 async def _key(

@@ -13,8 +13,11 @@ from services.identity import Forbidden, Identity, Role, Unauthenticated
 SCHEME = "bearer "
 BEARER = HTTPBearer(auto_error=False, scheme_name="bearer", bearerFormat="JWT")
 TOKEN_CHARS = 2_000
-PEOPLE_OF_ORDERS = frozenset({Role.CUSTOMER, Role.MERCHANT, Role.SUPPORT, Role.OPERATIONS})
-SUPPORTERS = frozenset({Role.SUPPORT, Role.OPERATIONS})
+SUPPORT = frozenset({Role.SUPPORT, Role.LEAD})
+SUPPORTERS = SUPPORT | {Role.OPERATIONS}
+PEOPLE_OF_ORDERS = SUPPORTERS | {Role.CUSTOMER, Role.MERCHANT}
+DESKS = SUPPORT | {Role.FINANCE}
+"""Whoever has tickets of their own."""
 
 
 class Owned(Protocol):
@@ -69,8 +72,10 @@ class Door:
 Customer = Annotated[Identity, Depends(Door(Role.CUSTOMER))]
 Merchant = Annotated[Identity, Depends(Door(Role.MERCHANT))]
 Rider = Annotated[Identity, Depends(Door(Role.RIDER))]
-Support = Annotated[Identity, Depends(Door(Role.SUPPORT))]
+Support = Annotated[Identity, Depends(Door(*SUPPORT))]
 Supporter = Annotated[Identity, Depends(Door(*SUPPORTERS))]
+Desk = Annotated[Identity, Depends(Door(*DESKS))]
+DeskReader = Annotated[Identity, Depends(Door(*DESKS, Role.OPERATIONS))]
 Finance = Annotated[Identity, Depends(Door(Role.FINANCE))]
 OfOrder = Annotated[Identity, Depends(Door(*PEOPLE_OF_ORDERS))]
 Anybody = Annotated[Identity, Depends(Door(*Role))]
@@ -83,8 +88,6 @@ def ensure_theirs(who: Identity, order: Owned | None) -> None:
     theirs = {
         Role.CUSTOMER: order.customer_id == who.subject,
         Role.MERCHANT: order.merchant_id == who.subject,
-        Role.SUPPORT: True,
-        Role.OPERATIONS: True,
     }
-    if not theirs.get(who.role, False):
+    if not theirs.get(who.role, who.role in SUPPORTERS):
         raise NotFound("there is no such order")

@@ -15,7 +15,7 @@ from api import feed, parts, schemas, views
 from api.errors import named, problem
 from api.feed import Line
 from api.hub import Overflowed
-from api.identity import Anybody, ensure_role, ensure_theirs, of_headers
+from api.identity import PEOPLE_OF_ORDERS, Anybody, ensure_role, ensure_theirs, of_headers
 from api.observe import LIVE
 from api.orders import Since
 from api.parts import Parts
@@ -32,7 +32,6 @@ TRY_AGAIN_LATER = 1013
 SERVICE_RESTART = 1012
 SSE = "text/event-stream"
 SEQ_DIGITS = 9
-WATCHERS = frozenset({Role.CUSTOMER, Role.MERCHANT, Role.SUPPORT, Role.OPERATIONS})
 Ticket = Annotated[str | None, Query(max_length=2_000)]
 Lines = AsyncGenerator[Line, None]
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=32)]
@@ -56,7 +55,7 @@ async def follow_order(
     last_event_id: LastEventId = None,
 ) -> Response:
     """An order's events as they happen (SSE); WebSocket at the same address."""
-    who = await _who(request, ticket, WATCHERS)
+    who = await _who(request, ticket, PEOPLE_OF_ORDERS)
     if last_event_id and last_event_id.isdecimal() and len(last_event_id) <= SEQ_DIGITS:
         since = int(last_event_id)
     return _sse(await _order(parts.of(request), who, order_id, since))
@@ -81,7 +80,7 @@ async def follow_order_socket(socket: WebSocket, order_id: str) -> None:
     """An order's events as they happen."""
 
     async def begin() -> Lines:
-        who = await _who(socket, socket.query_params.get("ticket"), WATCHERS)
+        who = await _who(socket, socket.query_params.get("ticket"), PEOPLE_OF_ORDERS)
         asked = socket.query_params.get("since", "")
         if asked and not (asked.isdecimal() and len(asked) <= SEQ_DIGITS):
             raise Invalid("since is a seq")

@@ -11,6 +11,7 @@ from api.replies import reply
 from api.schemas import Id
 from domain.channels import (
     DisputeNotice,
+    EchoNotice,
     Notice,
     NoticeRefused,
     PaymentNotice,
@@ -27,9 +28,15 @@ THANKS: Mapping[str, tuple[int, bytes]] = {"wechat": (204, b""), "alipay": (200,
 BAD_SIGNATURE = 401
 BAD_NOTICE = 400
 SIGNED_WRONG = frozenset(
-    {"missing_header", "stale_timestamp", "signtest", "unknown_serial", "bad_signature"}
+    {
+        "missing_header",
+        "stale_timestamp",
+        "signtest",
+        "unknown_serial",
+        "unknown_key",
+        "bad_signature",
+    }
 )
-
 MONEY = frozenset({TradeState.PAID, TradeState.AUTHORIZED})
 """States that move an order; of the others a customer's failure is remembered."""
 
@@ -86,6 +93,8 @@ async def _store(parts: Parts, account_id: str, notice: Notice, body: bytes) -> 
                 )
             case DisputeNotice():
                 await disputes.heard(writer, account_id, notice)
+            case EchoNotice():
+                pass
 
 
 async def _refuse(

@@ -22,7 +22,7 @@ from domain.errors import DomainError, Kind
 from domain.tickets import State, ensure_open
 from services import events, tickets
 from services.identity import Identity
-from services.tickets import Entry, Filter, Line, Ticket
+from services.tickets import Entry, Filter, Line, Photo, Ticket
 
 router = APIRouter(prefix="/v1", tags=["tickets"])
 BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
@@ -180,8 +180,12 @@ async def add_message(
 async def photo(parts: Parts, ticket: Ticket, evidence_id: str) -> Response:
     """A photo of the ticket, for nobody's cache."""
     async with parts.database.read() as reader:
-        found = await tickets.evidence(reader, ticket, evidence_id)
-    return Response(found.content, 200, PHOTO_HEADERS, found.media_type)
+        return sent(await tickets.evidence(reader, ticket, evidence_id))
+
+
+def sent(shown: Photo) -> Response:
+    """A photo's bytes."""
+    return Response(shown.content, 200, PHOTO_HEADERS, shown.media_type)
 
 
 def shown(ticket: Ticket) -> dict[str, Any]:

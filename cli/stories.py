@@ -65,10 +65,11 @@ async def abnormal_refund(town: Town) -> Json:
     await _paid(town, order)
     await town.tap("customer", CUSTOMER, "POST", f"/orders/{order['order_id']}/cancel")
     ticket = await town.ticket("refund_abnormal")
-    number = ticket["data"]["out_refund_no"]
-    answer = {"mchid": town.payee("wechat"), "status": "SUCCESS"}
-    await town.ask("POST", f"/refunds/{number}/resolve", answer)
-    town.report.say("the channel has sent it to another account of the customer")
+    path = f"/finance/refunds/{ticket['data']['out_refund_no']}/retry"
+    card = {"bank_type": "CMB_DEBIT", "number": "6225880000000000", "name": "李四"}
+    again = {"card": card, "reason_code": "card_closed"}
+    await town.tap("finance", "finance-1", "POST", path, again)
+    town.report.say("finance sends it to another card of the customer")
     await town.until(order, lambda view: view["payment"] == "refunded")
     await town.ticket("refund_abnormal", "resolved")
     return order

@@ -9,7 +9,9 @@ DAY_SECONDS = 86_400
 
 @click.command()
 @click.option("--site", required=True, help="The site the token is for.")
-@click.option("--role", required=True, help="customer, merchant, rider, support, …")
+@click.option(
+    "--role", required=True, help="customer, merchant, rider, support, lead, finance, operations."
+)
 @click.option("--subject", required=True, help="Whose token: the id of that customer, shop, rider.")
 @click.option("--ttl-seconds", default=DAY_SECONDS, show_default=True, help="How long it holds.")
 def token(*, site: str, role: str, subject: str, ttl_seconds: int) -> None:

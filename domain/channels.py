@@ -18,6 +18,16 @@ class SavedMethod:
     """`2034-12`"""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BankCard:
+    """A customer's bank card, for a refund that could not go back where it came from."""
+
+    bank_type: str
+    """`CMB_DEBIT`, `ICBC_DEBIT`…"""
+    number: str = field(repr=False)
+    name: str = field(repr=False)
+
+
 class TradeState(StrEnum):
     """Where a payment is at its channel."""
 
@@ -76,6 +86,10 @@ class Ability:
     """Partial refunds of one payment."""
     refund_gap: timedelta = timedelta(0)
     """Between two refunds of one payment."""
+    answers_disputes: int = 0
+    """Characters of an answer to a complaint, or of a dispute's evidence; 0: it takes none."""
+    retries_refunds: bool = False
+    """An abnormal refund can be sent on its way again, to another card of the customer's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,7 +290,14 @@ class DisputeNotice:
     """Codes only, nothing personal."""
 
 
-Notice = PaymentNotice | RefundNotice | DisputeNotice
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EchoNotice:
+    """The channel tries whether its notices arrive: answered well, and nothing else."""
+
+    event_id: str
+
+
+Notice = PaymentNotice | RefundNotice | DisputeNotice | EchoNotice
 
 
 class NoticeRefused(Exception):

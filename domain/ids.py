@@ -99,6 +99,11 @@ def payout_line(batch: str, rider_id: str) -> str:
     return derive("payout_line", batch, rider_id)
 
 
+def answers_workflow(ticket_id: int) -> str:
+    """Workflow id of what a ticket's channel has yet to hear."""
+    return f"answers/{ticket_id}"
+
+
 def payout_workflow(batch: str) -> str:
     """Workflow id of a batch of payouts."""
     return f"payout/{batch}"

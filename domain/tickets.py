@@ -78,6 +78,8 @@ class Settles(StrEnum):
     """The channel, or the customer's bank, has decided the dispute."""
     REFUND_DONE = "refund_done"
     """The refund it names arrived after all."""
+    GIFT_DECIDED = "gift_decided"
+    """A second person has given or declined the credit it names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,10 +144,12 @@ RULES: dict[str, Rule] = {
     "after_sale_overdue": Rule(owner=Owner.LEAD),
     "merchant_owes": Rule(owner=Owner.FINANCE),
     "compensation_capped": Rule(),
+    "gift": Rule(settles=Settles.GIFT_DECIDED),
     "customer": _desk(Owner.SUPPORT, DAY),
     # The channel itself wants an answer within a day: the lead has it before that.
     "complaint": _desk(Owner.SUPPORT, 12 * HOUR, Settles.DISPUTE_DECIDED),
     "dispute": _desk(Owner.FINANCE, 3 * DAY, Settles.DISPUTE_DECIDED),
+    "answer_refused": _desk(Owner.SUPPORT, 4 * HOUR),
     "difference": _desk(Owner.FINANCE, DAY),
     "bill_missing": _desk(Owner.FINANCE, DAY),
     "suspense_old": _desk(Owner.FINANCE, DAY),
@@ -153,6 +157,13 @@ RULES: dict[str, Rule] = {
     "payout_failed": _desk(Owner.FINANCE, DAY),
     "payout_stuck": _desk(Owner.FINANCE, DAY),
 }
+ENDS_AT_CHANNEL = {
+    "complaint": frozenset(Outcome) - {Outcome.SETTLED_ITSELF},
+    "dispute": frozenset({Outcome.LOST}),
+}
+"""Kinds whose channel hears what people write, and the outcomes of which it hears too."""
+DECIDED = frozenset({"won", "lost", "closed"})
+"""States of a dispute at its channel that wait for nothing any more."""
 DISPUTED = frozenset({Outcome.WON, Outcome.LOST})
 
 
@@ -181,6 +192,18 @@ def ensure_open(state: str) -> None:
     """Refuse whatever is asked of a ticket that is over."""
     if state == State.RESOLVED:
         raise ActionNotAllowed("the ticket is resolved", state=state)
+
+
+def may_work_on(kind: str, role: str) -> bool:
+    """Whether this desk may write on a ticket of this kind and end it: its own, or the lead."""
+    return role in {rule_of(kind).owner, Owner.LEAD}
+
+
+def channel_hears(kind: str, actor: str, outcome: str = "") -> bool:
+    """Whether the channel of a ticket is told: of a desk's words, or how it ended (`outcome`)."""
+    if actor.partition(":")[0] not in set(Owner) or kind not in ENDS_AT_CHANNEL:
+        return False
+    return not outcome or outcome in ENDS_AT_CHANNEL[kind]
 
 
 def ensure_outcome(kind: str, outcome: str) -> None:

@@ -3,7 +3,7 @@
 Whoever writes here holds the order's stream lock: one wish after the other sees what is left.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -67,6 +67,13 @@ WHERE order_id = :order_id ORDER BY line_no
 _OF_ORDER = text("""
 SELECT * FROM after_sales WHERE order_id = :order_id ORDER BY asked_at, after_sale_id LIMIT :limit
 """)
+_PAGE = text("""
+SELECT a.* FROM after_sales a JOIN order_streams s USING (order_id)
+WHERE a.site_id = :site_id AND a.state = ANY(:states)
+AND (s.merchant_id = :merchant_id OR :merchant_id = '')
+AND (CAST(:at AS timestamptz) IS NULL OR (a.asked_at, a.after_sale_id) < (:at, :id))
+ORDER BY a.asked_at DESC, a.after_sale_id DESC LIMIT :limit
+""")
 _FIND = text("SELECT * FROM after_sales WHERE after_sale_id = :after_sale_id")
 _INSERT = text("""
 INSERT INTO after_sales (after_sale_id, site_id, order_id, state, reason_code, bearer, lines,
@@ -109,6 +116,21 @@ async def find(reader: Reader, after_sale_id: str) -> Row[Any]:
 async def of_order(reader: Reader, order_id: str) -> Sequence[Row[Any]]:
     """An order's wishes, oldest first."""
     return await reader.all(_OF_ORDER, {"order_id": order_id, "limit": MAX_OF_ORDER})
+
+
+async def page(
+    reader: Reader,
+    site_id: str,
+    *,
+    states: Collection[State],
+    merchant_id: str = "",
+    before: tuple[datetime, str] | None,
+    limit: int,
+) -> Sequence[Row[Any]]:
+    """Wishes of a site, or of one merchant there, newest first, older than `before`."""
+    at, after_sale_id = before or (None, "")
+    asked = {"site_id": site_id, "merchant_id": merchant_id, "states": [*map(str, states)]}
+    return await reader.all(_PAGE, asked | {"at": at, "id": after_sale_id, "limit": limit})
 
 
 async def sold(reader: Reader, order_id: str) -> Sold:

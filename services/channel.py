@@ -7,6 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from domain.channels import (
     Ability,
+    BankCard,
     Bill,
     BillKind,
     Create,
@@ -157,6 +158,46 @@ class Channel(Protocol, Generic[Keys]):
 
     async def notice(self, account: Keys, headers: Mapping[str, str], body: bytes) -> Notice:
         """Verify, open and read a notice, body as received; raises only NoticeRefused."""
+        ...
+
+
+@runtime_checkable
+class Answerer(Protocol):
+    """A channel that hears what we say of a dispute (`ability.answers_disputes` characters)."""
+
+    async def respond_dispute(
+        self,
+        account: Any,  # noqa: ANN401
+        *,
+        dispute_id: str,
+        content: str,
+    ) -> Outcome[None]:
+        """Answer the customer, or their bank; repeated it may be heard twice."""
+        ...
+
+    async def complete_dispute(
+        self,
+        account: Any,  # noqa: ANN401
+        *,
+        dispute_id: str,
+    ) -> Outcome[None]:
+        """Say that a complaint is done with, or that a dispute is lost."""
+        ...
+
+
+@runtime_checkable
+class Resender(Protocol):
+    """A channel that sends an abnormal refund on its way again (`ability.retries_refunds`)."""
+
+    async def retry_refund(
+        self,
+        account: Any,  # noqa: ANN401
+        *,
+        out_refund_no: str,
+        refund_id: str,
+        card: BankCard,
+    ) -> Outcome[RefundSaid]:
+        """To another card, under its old number; query first whether it is abnormal (still)."""
         ...
 
 

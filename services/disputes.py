@@ -46,6 +46,7 @@ async def heard(writer: Writer, account_id: str, notice: DisputeNotice) -> None:
         kind="complaint" if notice.kind == "complaint" else "dispute",
         key=f"dispute:{notice.dispute_id}",
         data=data,
+        due_at=notice.due_at,
     )
     await writer.run(_HEARD, {"ticket_id": ticket_id, "data": dumps(data)})
     if notice.taken_fen:

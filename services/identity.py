@@ -41,6 +41,8 @@ class Role(StrEnum):
     SUPPORT = "support"
     OPERATIONS = "operations"
     FINANCE = "finance"
+    LEAD = "lead"
+    """Support's own lead, who may also do what every desk's tickets need."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,6 @@ from domain.contracts.life import Order
 from domain.contracts.orders import Done, Step
 from domain.errors import ActionNotAllowed, NotFound, QuoteExpired, SoldOut
 from domain.orders import FINAL, Delivery, Kitchen, Payment, Status, may_follow
-from domain.tickets import rule_of
 from services import events
 from services.db import Reader, Writer
 from services.events import Event, Stream, dumps
@@ -104,11 +103,6 @@ SELECT :order_id, no, :site_id, l->>'item_id', l->>'name', (l->>'quantity')::int
 FROM jsonb_array_elements(CAST(:lines AS jsonb)) WITH ORDINALITY AS t(l, no)
 """)
 _FIND = text("SELECT * FROM orders WHERE order_id = :order_id")
-_SUPPORT = text("""
-INSERT INTO tickets (site_id, order_id, kind, key, owner, data, due_at)
-VALUES (:site_id, :order_id, :kind, :key, :owner, CAST(:data AS jsonb), :due_at)
-ON CONFLICT (order_id, key) DO NOTHING
-""")
 
 
 async def find(reader: Reader, order_id: str) -> Row[Any]:
@@ -305,30 +299,6 @@ async def apply(writer: Writer, step: Step, what: Change) -> Changed:
 async def release_stock(writer: Writer, order_id: str) -> None:
     """Give back what the order still holds, exactly once (law 6)."""
     await writer.run(_RELEASE, {"order_id": order_id})
-
-
-async def ask_support(
-    writer: Writer,
-    stream: Stream,
-    *,
-    kind: str,
-    key: str,
-    due_at: Any,  # noqa: ANN401 - datetime, or SQL that makes one
-    data: Mapping[str, Any] | None = None,
-) -> None:
-    """Open a ticket for people; a repeat of `key` is one ticket."""
-    await writer.run(
-        _SUPPORT,
-        {
-            "site_id": stream.site_id,
-            "order_id": stream.order_id,
-            "kind": kind,
-            "key": key,
-            "owner": rule_of(kind).owner.value,
-            "data": dumps(data or {}),
-            "due_at": due_at,
-        },
-    )
 
 
 def has_ended(stream: Stream) -> bool:

@@ -161,6 +161,12 @@ async def unseal(reader: Reader, item: Item, sealed: bytes) -> bytes | None:
     return _unseal(data_key, sealed, *item)
 
 
+async def drop(writer: Writer, item: Item) -> None:
+    """Forget one value that nobody needs any more; repeating it changes nothing."""
+    name = (rows.c.site_id, rows.c.subject, rows.c.kind, rows.c.ref)
+    await writer.run(delete(rows).where(tuple_(*name) == tuple_(*item)))
+
+
 async def erase(writer: Writer, *, site_id: str, subject: str) -> None:
     """Destroy the subject's key and rows for ever, known or not; repeating it changes nothing."""
     await writer.run(

@@ -1,17 +1,19 @@
 """Refunds: stored under their number before any gateway hears of them, followed to an end."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from sqlalchemy import text
 
 from domain import ids
 from domain.books import journal
+from domain.channels import BankCard
 from domain.contracts.refunds import RefundState
-from domain.errors import NotFound
-from services import facts, ledger, metrics
+from domain.errors import ActionNotAllowed, NotFound
+from services import events, facts, ledger, metrics, personal
 from services.db import Reader, Writer
 from services.events import Stream, dumps
+from services.personal import Item
 from services.split_returns import bear
 
 PAYERS = {
@@ -58,6 +60,9 @@ class Refunding:
     credit_fen: int
     total_fen: int
     state: str
+    retries: int
+    """How often people have sent it on its way again."""
+    customer_id: str
     handles: dict[str, str]
     """The payment's, as its channel gave them."""
 
@@ -66,7 +71,7 @@ _ONE = text("""
 SELECT r.out_refund_no, r.site_id, r.order_id, r.out_trade_no, o.merchant_id, r.account_id,
   coalesce(c.keys_ref, '') AS keys_ref, coalesce(c.mchid, '') AS mchid,
   coalesce(c.channel, '') AS channel, r.cause, r.source, r.reason, r.amount_fen, r.credit_fen,
-  r.total_fen, r.state, coalesce(a.handles, '{}'::jsonb) AS handles
+  r.total_fen, r.state, r.retries, o.customer_id, coalesce(a.handles, '{}'::jsonb) AS handles
 FROM refunds r JOIN orders o USING (order_id)
 LEFT JOIN channel_accounts c ON c.account_id = r.account_id
 LEFT JOIN payment_attempts a ON a.out_trade_no = r.out_trade_no
@@ -103,6 +108,10 @@ _ENDED = text("""
 UPDATE refunds SET state = :state, ended_at = now()
 WHERE out_refund_no = :out_refund_no
   AND (ended_at IS NULL OR (state IN ('abnormal', 'closed') AND :state = 'success'))
+""")
+_SEND_AGAIN = text("""
+UPDATE refunds SET state = 'retrying', ended_at = NULL, retries = retries + 1
+WHERE out_refund_no = :out_refund_no AND state = 'abnormal'
 """)
 _INBOX = text("""
 INSERT INTO inbox (channel, account_id, event_id, site_id, order_id, kind, fact, body, applied_at)
@@ -275,6 +284,52 @@ async def asked(writer: Writer, out_refund_no: str, *, refund_id: str) -> None:
             "refund_id": refund_id,
         },
     )
+
+
+async def send_again(
+    writer: Writer, out_refund_no: str, card: BankCard, *, actor: str, request_id: str, reason: str
+) -> Refunding:
+    """A person sends an abnormal refund to another card of its customer; the sweep follows it.
+
+    A repeat of the request changes nothing.
+
+    Raises:
+        NotFound: there is no such refund.
+        ActionNotAllowed: it is not abnormal.
+    """
+    stored = await refunding(writer, out_refund_no)
+    await events.lock(writer, stored.order_id)
+    if not await events.note(
+        writer,
+        order_id=stored.order_id,
+        site_id=stored.site_id,
+        kind="refund_retried",
+        key=f"refund_retried:{request_id}",
+        data={"out_refund_no": out_refund_no, "reason_code": reason},
+        actor=actor,
+        request_id=request_id,
+    ):
+        return await refunding(writer, out_refund_no)
+    if not await writer.run(_SEND_AGAIN, {"out_refund_no": out_refund_no}):
+        raise ActionNotAllowed("only an abnormal refund is sent again", refund=stored.state)
+    await personal.put(writer, **_card(stored)._asdict(), value=asdict(card))
+    return await refunding(writer, out_refund_no)
+
+
+async def card_of(reader: Reader, refund: Refunding) -> BankCard | None:
+    """Where an abnormal refund is to go instead; None once its customer was erased."""
+    found = await personal.get(reader, **_card(refund)._asdict())
+    return BankCard(**found) if found else None
+
+
+async def forget_card(writer: Writer, refund: Refunding) -> None:
+    """The refund has ended: nobody needs the card any more."""
+    await personal.drop(writer, _card(refund))
+
+
+def _card(refund: Refunding) -> Item:
+    subject = f"customer:{refund.customer_id}"
+    return Item(refund.site_id, subject, "refund_card", refund.out_refund_no)
 
 
 async def ended(writer: Writer, refund: Refunding, state: RefundState) -> bool:

@@ -84,9 +84,17 @@ class Settings(BaseSettings):
         default="600/minute", description="Requests per token or address and minute at the API."
     )
     approval_limit_fen: int = Field(
-        default=20_000, description="Support refunds above this need a second person, fen."
+        default=20_000,
+        description="Support's refunds and gifts above this need a second person, fen.",
     )
-
+    gift_supporter_day_fen: int = Field(
+        default=50_000,
+        description="What one of support gives in a day; above it a second person, fen.",
+    )
+    gift_customer_day_fen: int = Field(
+        default=20_000,
+        description="What one customer is given in a day; above it a second person, fen.",
+    )
     after_sale_auto_fen: int = Field(
         default=AUTO_APPROVE_FEN,
         description="A merchant's silence agrees to after-sale refunds up to this, fen.",

@@ -8,6 +8,7 @@ from typing import Any
 from activities import (
     after_sales,
     dispatch,
+    disputes,
     orders,
     payments,
     payouts,
@@ -22,6 +23,7 @@ from services.db import Database
 from services.gateways import Gateways
 from workflows.after_sale import AfterSale
 from workflows.dispatch import Dispatch
+from workflows.dispute_answers import DisputeAnswers
 from workflows.payout import Payout
 from workflows.reconciliation import Reconciliation, Reconciliations
 from workflows.recover import Recover
@@ -64,6 +66,7 @@ def _order_acts(tools: Tools) -> list[Callable[..., Any]]:
         *orders.build(tools.database),
         *support.build(tools.database),
         *tickets.build(tools.database),
+        *disputes.build(tools.database, tools.gateways),
         *payments.build(tools.database, tools.gateways),
         *refunds.build(tools.database, tools.gateways),
         *after_sales.build(tools.database, tools.gateways.abilities),
@@ -81,7 +84,7 @@ def _finance_acts(tools: Tools) -> list[Callable[..., Any]]:
 
 ORDERS = Queue(
     name="orders",
-    workflows=(TakeawayOrder, Refund, Recover, Ticket, AfterSale),
+    workflows=(TakeawayOrder, Refund, Recover, Ticket, DisputeAnswers, AfterSale),
     activities=_order_acts,
     workflow_tasks=20,
     local_activities=50,

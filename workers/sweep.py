@@ -13,9 +13,10 @@ from domain.contracts.life import RecoverOrder
 from domain.contracts.payouts import PayoutOrder
 from domain.contracts.refunds import RefundOrder
 from domain.contracts.settlement import SettleOrder
-from domain.contracts.tickets import TicketOf
+from domain.contracts.tickets import TicketOf, TicketRef
 from domain.ids import (
     after_sale_workflow,
+    answers_workflow,
     order_workflow,
     payout_workflow,
     recover_workflow,
@@ -92,6 +93,7 @@ class Sweep:
             self.refunds,
             self.new_tickets,
             self.tickets,
+            self.answers,
             self.ticket_counts,
             self.wishes,
             self.new_settlements,
@@ -158,6 +160,17 @@ class Sweep:
             page = await tickets.unfollowed(reader)
         for ticket in page:
             await self._start_ticket(ticket)
+
+    async def answers(self) -> None:
+        """What desks have said of disputes comes as rows: here it gets its way to the channel."""
+        async with self._database.read() as reader:
+            waiting = await tickets.unanswered(reader)
+        for ticket_id in waiting:
+            workflow_id, ticket = answers_workflow(ticket_id), TicketRef(ticket_id=ticket_id)
+            if not await self._workflows.is_open(workflow_id):
+                await self._workflows.start(
+                    "DisputeAnswers", workflow_id, ticket, queue=ORDERS.name
+                )
 
     async def ticket_counts(self) -> None:
         """What waits for people, as this process's metrics show it."""

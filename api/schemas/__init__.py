@@ -4,6 +4,7 @@ from api.schemas.after_sales import (
     AfterSale,
     AfterSaleDone,
     AfterSales,
+    AfterSalesPage,
     CompensationPolicy,
     DecideAfterSale,
     FeePolicy,
@@ -54,13 +55,15 @@ from api.schemas.catalogue import (
     Window,
     WishedLine,
 )
-from api.schemas.credit import Credit, CreditGrant, Gift, NewGift
+from api.schemas.credit import Credit, CreditGrant, Gift, Gifts, NewGift
 from api.schemas.finance import (
     CloseDifference,
     Difference,
     Differences,
     Reconciliation,
     Reconciliations,
+    RefundSentAgain,
+    SendRefundAgain,
 )
 from api.schemas.orders import (
     DecideCancel,
@@ -135,6 +138,7 @@ __all__ = [
     "AfterSale",
     "AfterSaleDone",
     "AfterSales",
+    "AfterSalesPage",
     "Asked",
     "AssignTicket",
     "Attempt",
@@ -160,6 +164,7 @@ __all__ = [
     "FeePolicy",
     "Fen",
     "Gift",
+    "Gifts",
     "Id",
     "Intervention",
     "InterventionArgs",
@@ -209,10 +214,12 @@ __all__ = [
     "Reconciliations",
     "Refund",
     "RefundPolicy",
+    "RefundSentAgain",
     "RejectAfterSale",
     "RejectOrder",
     "ResolveTicket",
     "SavedCard",
+    "SendRefundAgain",
     "SetAvailability",
     "Shift",
     "ShiftDone",

@@ -21,7 +21,11 @@ class NewRefund(Asked):
     lines: list[RefundLine] = Field(default_factory=list, max_length=50)
     delivery_fee: bool = False
     reason_code: Code
-    evidence: list[Id] = Field(default_factory=list, max_length=9)
+    evidence: list[Id] = Field(
+        default_factory=list,
+        max_length=9,
+        description="Photos that the caller has shown on tickets of this order.",
+    )
 
 
 class RejectAfterSale(Asked):
@@ -78,6 +82,13 @@ class AfterSales(Told):
     """All after-sales of an order, oldest first."""
 
     items: list[AfterSale]
+
+
+class AfterSalesPage(Told):
+    """After-sales of many orders, newest first."""
+
+    items: list[AfterSale]
+    next_cursor: str | None
 
 
 class RefundReason(Told):

@@ -1,6 +1,7 @@
 """Platform credit as its customer sees it, and as support gives it."""
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import AwareDatetime, Field
 
@@ -36,9 +37,19 @@ class NewGift(Asked):
 
 
 class Gift(Told):
-    """Credit that was given."""
+    """Credit that support gives: `given` at once, or `proposed` until a second person decides."""
 
     grant_id: str
     customer_id: str
     amount_fen: int
     expires_at: datetime
+    state: Literal["given", "proposed", "declined"]
+    proposed_by: str
+    decided_by: str
+
+
+class Gifts(Told):
+    """A page of gifts, newest first."""
+
+    items: list[Gift]
+    next_cursor: str | None

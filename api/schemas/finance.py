@@ -3,7 +3,9 @@
 from datetime import datetime
 from typing import Literal
 
-from api.schemas.base import Asked, Code, Told
+from pydantic import Field
+
+from api.schemas.base import Asked, Code, Free, Told
 from domain.reconciliation import Flaw, Verdict
 
 
@@ -60,3 +62,26 @@ class CloseDifference(Asked):
     """Why a difference needs nobody any more."""
 
     reason_code: Code
+
+
+class Card(Asked):
+    """A bank card of the customer's, as the channel wants it; kept sealed until it is used."""
+
+    bank_type: str = Field(pattern=r"^[A-Z]{2,16}_(DEBIT|CREDIT)$", description="`CMB_DEBIT`…")
+    number: str = Field(pattern=r"^[0-9]{12,19}$")
+    name: Free = Field(min_length=1, max_length=64)
+
+
+class SendRefundAgain(Asked):
+    """Where an abnormal refund is to go instead, and why."""
+
+    card: Card
+    reason_code: Code
+
+
+class RefundSentAgain(Told):
+    """The refund as it is now; `retries`: how often people have sent it again."""
+
+    out_refund_no: str
+    state: str
+    retries: int

@@ -14,6 +14,9 @@ Words = Annotated[Free, Field(min_length=1, max_length=2_000)]
 """Free text, kept encrypted with the rows of whom it concerns."""
 
 
+Writer = Literal["customer", "support", "finance", "lead"]
+
+
 class NewTicket(Asked):
     """Something is wrong with an order."""
 
@@ -62,7 +65,7 @@ class Message(Told):
     """What somebody wrote; `text` is missing once it was erased."""
 
     message_id: str
-    by: Literal["customer", "support"]
+    by: Writer
     at: datetime
     text: str | None
 
@@ -71,7 +74,7 @@ class Evidence(Told):
     """A photo; its bytes have an address of their own."""
 
     evidence_id: str
-    by: Literal["customer", "support"]
+    by: Writer
     at: datetime
 
 

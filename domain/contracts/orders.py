@@ -1,10 +1,13 @@
 """Contracts of the acts that write an order's row."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from domain.contracts.act import act
 from domain.contracts.life import Order
+
+NO_DEADLINE = datetime(9999, 1, 1, tzinfo=UTC)
+"""Nobody has set one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +79,10 @@ class RefundStep(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupportStep(Step):
-    """Ask support: a ticket of `kind`, due by its own clock."""
+    """Ask support: a ticket of `kind`, due as that is, or by an earlier deadline."""
 
     kind: str
-    due_at: datetime
+    due_at: datetime = NO_DEADLINE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,8 @@ class RefundState(StrEnum):
     """退款关闭: a person must look."""
     ABNORMAL = "abnormal"
     """退款异常: the customer's card can't take it; a person must look."""
+    RETRYING = "retrying"
+    """A person has sent an abnormal one on its way again; the gateway may not have heard of it."""
 
 
 REFUND_ENDS = frozenset({RefundState.SUCCESS, RefundState.CLOSED, RefundState.ABNORMAL})

@@ -98,6 +98,22 @@ class TicketSettled:
     outcome: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketRef:
+    """The input of the `DisputeAnswers` workflow: a ticket of which a channel is to hear."""
+
+    ticket_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """How much the channel was told, and how much of it it will never take."""
+
+    told: int
+    refused: int
+
+
+TELL_CHANNEL = act("tickets.tell_channel", TicketRef, Answered)
 REMIND = act("tickets.remind", TicketStep, TicketNow)
 ESCALATE = act("tickets.escalate", TicketStep, TicketNow)
 ASSIGN = act("tickets.assign", TicketStep, TicketNow)

@@ -15,6 +15,7 @@ import httpx
 import stripe
 from stripe.params import (
     BalanceTransactionListParams,
+    DisputeUpdateParams,
     PaymentIntentCreateParams,
 )
 
@@ -46,6 +47,7 @@ from services.card.answers import (
 from services.card.calls import (
     NOT_THERE,
     PAGE_ITEMS,
+    Ask,
     call,
     find_id,
     find_intent,
@@ -69,7 +71,7 @@ class Cards:
     """
 
     name = "card"
-    ability = Ability(methods=("card",), holds=True, saves=True)
+    ability = Ability(methods=("card",), holds=True, saves=True, answers_disputes=20_000)
 
     def __init__(
         self, http: httpx.AsyncClient, now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -280,6 +282,24 @@ class Cards:
             ),
             lambda _: None,
         )
+
+    async def respond_dispute(
+        self, account: Account, *, dispute_id: str, content: str
+    ) -> Outcome[None]:
+        """Give the customer's bank our evidence as a text; it may be taken only once."""
+        params: DisputeUpdateParams = {"evidence": {"uncategorized_text": content}, "submit": True}
+        return await self._dispute(
+            account, lambda client: client.v1.disputes.update_async(dispute_id, params)
+        )
+
+    async def complete_dispute(self, account: Account, *, dispute_id: str) -> Outcome[None]:
+        """Accept that a dispute is lost."""
+        return await self._dispute(
+            account, lambda client: client.v1.disputes.close_async(dispute_id)
+        )
+
+    async def _dispute(self, account: Account, ask: Ask) -> Outcome[None]:
+        return read_answer(await call(self._wire, account, ask), lambda _: None)
 
     async def split(self, account: Account, **_: object) -> Outcome[SplitSaid]:
         """Cards are not split."""

@@ -35,6 +35,7 @@ after_sales = Table(
     at_column("changed_at", nullable=False, server_default=NOW),
     CheckConstraint("amount_fen > 0", name="amount"),
     Index(None, "order_id"),
+    Index(None, "site_id", "asked_at", "after_sale_id"),
     Index(
         "ix_after_sales_undecided",
         "changed_at",

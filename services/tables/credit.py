@@ -39,6 +39,26 @@ credit_grants = Table(
     ),
     Index("ix_credit_grants_expiring", "expires_at", postgresql_where=text("left_fen > 0")),
 )
+credit_gifts = Table(
+    "credit_gifts",
+    metadata,
+    text_column("grant_id", primary_key=True),
+    site_column(),
+    text_column("customer_id"),
+    text_column("business_day"),
+    fen_column("amount_fen"),
+    text_column("reason"),
+    at_column("expires_at", nullable=False),
+    text_column("state"),
+    text_column("proposed_by"),
+    text_column("decided_by", server_default=""),
+    at_column("proposed_at", nullable=False, server_default=NOW),
+    at_column("decided_at"),
+    CheckConstraint("amount_fen > 0", name="amount"),
+    CheckConstraint("state IN ('given', 'proposed', 'declined')", name="state"),
+    Index(None, "site_id", "business_day"),
+    Index(None, "site_id", "proposed_at", "grant_id"),
+)
 credit_holds = Table(
     "credit_holds",
     metadata,

@@ -66,6 +66,7 @@ refunds = Table(
     fen_column("total_fen"),
     text_column("state"),
     text_column("refund_id", server_default=""),
+    int_column("retries", server_default="0"),
     at_column("created_at", nullable=False, server_default=NOW),
     at_column("ended_at"),
     UniqueConstraint("order_id", "cause"),

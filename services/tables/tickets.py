@@ -62,7 +62,14 @@ ticket_entries = Table(
     text_column("actor"),
     text_column("request_id"),
     at_column("at", nullable=False, server_default=NOW),
+    # What the ticket's channel is to hear of it: waiting, then told or refused.
+    text_column("channel_heard", server_default=""),
     UniqueConstraint("ticket_id", "key"),
+    Index(
+        "ix_ticket_entries_waiting",
+        "ticket_id",
+        postgresql_where=text("channel_heard = 'waiting'"),
+    ),
 )
 ticket_evidence = Table(
     "ticket_evidence",

@@ -1,6 +1,7 @@
 """A ticket's row: opened once per key, then changed by steps, each with its line in the entries."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -28,22 +29,24 @@ class Entry(StrEnum):
     RESOLVED = "resolved"
 
 
+TO_CHANNEL = frozenset({Entry.MESSAGE, Entry.RESOLVED})
 ON_TIMELINE = frozenset({Entry.ESCALATED, Entry.RESOLVED})
 """What whoever reads the order's timeline must know of its tickets."""
 
 _OPEN = text("""
 INSERT INTO tickets (site_id, order_id, kind, key, customer_id, owner, data, due_at)
 VALUES (:site_id, :order_id, :kind, :key, :customer_id, :owner, CAST(:data AS jsonb),
-  now() + make_interval(secs => :due_seconds
-    / coalesce((SELECT speed FROM sites WHERE site_id = :site_id), 1)))
+  least(CAST(:due_at AS timestamptz), now() + make_interval(secs => :due_seconds
+    / coalesce((SELECT speed FROM sites WHERE site_id = :site_id), 1))))
 ON CONFLICT (order_id, key) DO NOTHING RETURNING ticket_id
 """)
 _BY_KEY = text("SELECT ticket_id FROM tickets WHERE order_id = :order_id AND key = :key")
 _LOCK = text("SELECT * FROM tickets WHERE ticket_id = :ticket_id FOR UPDATE")
 _SEEN = text("SELECT FROM ticket_entries WHERE ticket_id = :ticket_id AND key = :key")
 _ENTRY = text("""
-INSERT INTO ticket_entries (site_id, ticket_id, kind, key, data, actor, request_id)
-VALUES (:site_id, :ticket_id, :kind, :key, CAST(:data AS jsonb), :actor, :request_id)
+INSERT INTO ticket_entries (site_id, ticket_id, kind, key, data, actor, request_id, channel_heard)
+VALUES (:site_id, :ticket_id, :kind, :key, CAST(:data AS jsonb), :actor, :request_id,
+  :channel_heard)
 """)
 _COLUMNS = {
     Entry.ESCALATED: text("UPDATE tickets SET owner = :owner WHERE ticket_id = :ticket_id"),
@@ -72,10 +75,12 @@ async def open_ticket(
     key: str,
     customer_id: str = "",
     data: Mapping[str, Any] | None = None,
+    due_at: datetime | None = None,
 ) -> int:
     """Open a ticket, due as its kind is, in the caller's transaction; a repeat of `key` is one.
 
-    `customer_id`: who may read and write it, beside support. Gives its id.
+    `customer_id`: who may read and write it, beside support. `due_at`: a deadline that somebody
+    else has set; it may be due earlier, never later. Gives its id.
     """
     rule = tickets.rule_of(kind)
     named = {"order_id": order_id, "key": key}
@@ -89,6 +94,7 @@ async def open_ticket(
             "owner": rule.owner.value,
             "data": dumps(data or {}),
             "due_seconds": rule.due_seconds,
+            "due_at": due_at,
         },
     )
     return int(opened or await writer.scalar(_BY_KEY, named))
@@ -109,6 +115,10 @@ async def change(writer: Writer, step: TicketStep, kind: Entry) -> TicketNow:
         return _now(row)
     tickets.ensure_open(row.state)
     said = {"actor": step.actor, "request_id": step.request_id}
+    hears = kind in TO_CHANNEL and tickets.channel_hears(
+        row.kind, step.actor, step.data.get("outcome", "")
+    )
+    said["channel_heard"] = "waiting" if hears else ""
     await writer.run(
         _ENTRY,
         named | said | {"site_id": row.site_id, "kind": kind.value, "data": dumps(step.data)},

@@ -57,6 +57,11 @@ SELECT 'settled_itself' AS outcome
 FROM tickets t JOIN refunds r ON r.out_refund_no = t.data ->> 'out_refund_no'
 WHERE t.ticket_id = :ticket_id AND r.state = 'success'
 """),
+    Settles.GIFT_DECIDED: text("""
+SELECT 'settled_itself' AS outcome
+FROM tickets t JOIN credit_gifts g ON g.grant_id = t.data ->> 'grant_id'
+WHERE t.ticket_id = :ticket_id AND g.state <> 'proposed'
+"""),
 }
 
 

@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
 from domain import ids, tickets
 from domain.errors import ActionNotAllowed, Invalid, NotFound
@@ -36,8 +36,20 @@ ON CONFLICT (evidence_id) DO NOTHING
 """)
 _DROP = text("DELETE FROM ticket_evidence WHERE evidence_id = :evidence_id AND added_at IS NULL")
 _SHOW = text("""
-SELECT subject, media_type, sealed FROM ticket_evidence
+SELECT site_id, subject, media_type, sealed FROM ticket_evidence
 WHERE evidence_id = :evidence_id AND ticket_id = :ticket_id AND added_at IS NOT NULL
+""")
+
+
+_ARE_SHOWN = text("""
+SELECT count(*) FROM ticket_evidence e JOIN tickets t USING (ticket_id)
+WHERE t.order_id = :order_id AND t.customer_id = :customer_id
+AND e.evidence_id = ANY(:evidence_ids) AND e.added_at IS NOT NULL
+""")
+_OF_ORDER = text("""
+SELECT e.site_id, e.subject, e.media_type, e.sealed
+FROM ticket_evidence e JOIN tickets t USING (ticket_id)
+WHERE t.order_id = :order_id AND e.evidence_id = :evidence_id AND e.added_at IS NOT NULL
 """)
 
 
@@ -86,9 +98,29 @@ async def drop_evidence(writer: Writer, evidence_id: str) -> None:
 
 async def evidence(reader: Reader, ticket: Ticket, evidence_id: str) -> Photo:
     """One of the ticket's photos; raises NotFound, also once its person was erased."""
-    row = await reader.first(_SHOW, {"ticket_id": ticket.ticket_id, "evidence_id": evidence_id})
+    named = {"ticket_id": ticket.ticket_id, "evidence_id": evidence_id}
+    return await _photo(reader, await reader.first(_SHOW, named), evidence_id)
+
+
+async def evidence_of_order(reader: Reader, order_id: str, evidence_id: str) -> Photo:
+    """A photo of any ticket of an order; raises NotFound, also once its person was erased."""
+    named = {"order_id": order_id, "evidence_id": evidence_id}
+    return await _photo(reader, await reader.first(_OF_ORDER, named), evidence_id)
+
+
+async def ensure_shown(
+    reader: Reader, order_id: str, customer_id: str, evidence_ids: Collection[str]
+) -> None:
+    """Refuse names of what is no photo that this customer has shown of this order: Invalid."""
+    wanted = set(evidence_ids)
+    named = {"order_id": order_id, "customer_id": customer_id, "evidence_ids": list(wanted)}
+    if wanted and await reader.scalar(_ARE_SHOWN, named) < len(wanted):
+        raise Invalid("evidence names photos of the order's own tickets", field="evidence")
+
+
+async def _photo(reader: Reader, row: Row[Any] | None, evidence_id: str) -> Photo:
     if row is not None:
-        item = Item(ticket.site_id, row.subject, EVIDENCE, evidence_id)
+        item = Item(row.site_id, row.subject, EVIDENCE, evidence_id)
         content = await personal.unseal(reader, item, bytes(row.sealed))
         if content is not None:
             return Photo(row.media_type, content)

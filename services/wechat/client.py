@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import httpx
 
 from domain.channels import (
     Ability,
+    BankCard,
     Create,
     Notice,
     NoticeRefused,
@@ -37,16 +38,6 @@ SAYS_NOTHING = frozenset({"OUT_TRADE_NO_USED", "ORDERPAID"})
 """Refusals of a repeated create that tell of an earlier one of the same number: query it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UserCard:
-    """A customer's bank card, for a refund that could not go back where it came from."""
-
-    bank_type: str
-    """`CMB_DEBIT`, `ICBC_DEBIT`…"""
-    number: str = field(repr=False)
-    name: str = field(repr=False)
-
-
 class WechatPay(Sharing, Bills, Disputes, Shipping):
     """The port's channel, and what only WeChat Pay has; `Account` holds a payee's keys."""
 
@@ -67,6 +58,8 @@ class WechatPay(Sharing, Bills, Disputes, Shipping):
         refund_age=timedelta(days=365),
         refund_count=50,
         refund_gap=timedelta(minutes=1),
+        answers_disputes=200,
+        retries_refunds=True,
     )
 
     def load_account(self, folder: Path) -> Account:
@@ -198,13 +191,13 @@ class WechatPay(Sharing, Bills, Disputes, Shipping):
             read=lambda data: expect(read_refund(data), out_refund_no=out_refund_no),
         )
 
-    async def retry_abnormal_refund(
+    async def retry_refund(
         self,
         account: Account,
         *,
         out_refund_no: str,
         refund_id: str,
-        card: UserCard | None = None,
+        card: BankCard | None = None,
     ) -> Outcome[RefundSaid]:
         """Send an abnormal refund on its way again: to the customer's card, else to the payee's.
 

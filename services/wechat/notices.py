@@ -3,7 +3,14 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from domain.channels import Notice, NoticeRefused, PaymentNotice, RefundNotice, TradeState
+from domain.channels import (
+    EchoNotice,
+    Notice,
+    NoticeRefused,
+    PaymentNotice,
+    RefundNotice,
+    TradeState,
+)
 from services.channel_json import Json, read_json, section, text
 from services.wechat.accounts import Account
 from services.wechat.answers import read_refund, read_transaction
@@ -14,6 +21,8 @@ ALGORITHM = "AEAD_AES_256_GCM"
 PAYMENT_EVENT = "TRANSACTION.SUCCESS"
 REFUND_EVENTS = frozenset({"REFUND.SUCCESS", "REFUND.ABNORMAL", "REFUND.CLOSED"})
 DISPUTE_EVENTS = frozenset({"COMPLAINT.CREATE", "COMPLAINT.STATE_CHANGE"})
+ECHO_EVENT = "SECURITY_ECHO.SUCCESS"
+"""回调自检"""
 
 
 def read_notice(
@@ -32,9 +41,11 @@ def read_notice(
         sealed = section(envelope, "resource")
     except ValueError as error:
         raise _refused(Fault.WRONG_SHAPE) from error
-    if event_type not in {PAYMENT_EVENT, *REFUND_EVENTS, *DISPUTE_EVENTS}:
+    if event_type not in {PAYMENT_EVENT, ECHO_EVENT, *REFUND_EVENTS, *DISPUTE_EVENTS}:
         raise _refused(Fault.UNKNOWN_EVENT)
     resource = _open(account, sealed)
+    if event_type == ECHO_EVENT:
+        return EchoNotice(event_id=event_id)
     try:
         if event_type in DISPUTE_EVENTS:
             # It names no payee: that it opens with the payee's key is all there is.

@@ -11,12 +11,14 @@ import pytest
 from sqlalchemy import text
 
 from domain.after_sale import State
+from domain.contracts.tickets import TicketStep
 from domain.refund_rules import REASONS
-from services import after_sales
+from services import after_sales, tickets
 from services.db import Database
 from tests.api.town import Town
 from tests.sold import Sales
 
+PNG = b"\x89PNG\r\n\x1a\n"
 WANTED = {"lines": [{"line_no": 1, "quantity": 1}], "reason_code": "quality"}
 ACTS = {
     "/v1/after-sales/{}/escalate": ("customer", "ann", {}),
@@ -99,6 +101,73 @@ async def test_answers_are_given_by_those_whose_it_is(
         assert (await http.post(url, headers=stranger, json=body)).status_code == 404, path
         wrong_role = town.headers("rider", "rod")
         assert (await http.post(url, headers=wrong_role, json=body)).status_code == 403, path
+
+
+async def test_merchant_and_support_list_what_waits_for_them(
+    town: Town, http: httpx.AsyncClient, sales: Sales
+) -> None:
+    asked = [(await wish(sales)).after_sale_id for _ in range(3)]
+    merchant, sue = town.headers("merchant", town.merchant_id), town.headers("support", "sue")
+    path = "/v1/merchant/after-sales"
+    first = (await http.get(f"{path}?limit=2", headers=merchant)).json()
+    rest = await http.get(f"{path}?limit=2&cursor={first['next_cursor']}", headers=merchant)
+    found = [one["after_sale_id"] for one in first["items"] + rest.json()["items"]]
+    assert (found, rest.json()["next_cursor"]) == (asked[::-1], None)
+    stranger = await http.get(path, headers=town.headers("merchant", "stranger"))
+    assert stranger.json()["items"] == []
+    path = "/v1/support/after-sales"
+    assert (await http.get(path, headers=sue)).json()["items"] == []
+    async with sales.database.write() as writer:
+        moved = {"actor": "customer:ann", "reason_code": "unfair"}
+        await after_sales.move(writer, asked[0], State.ESCALATED, **moved)
+    [waits] = (await http.get(path, headers=sue)).json()["items"]
+    assert waits["after_sale_id"] == asked[0]
+    assert len((await http.get(f"{path}?state=asked", headers=sue)).json()["items"]) == 2
+    elsewhere = town.headers("support", "sue", site="elsewhere")
+    assert (await http.get(path, headers=elsewhere)).json()["items"] == []
+    assert (await http.get(f"{path}?state=lost", headers=sue)).status_code == 422
+
+
+async def test_only_photos_that_were_checked_are_evidence(
+    town: Town, http: httpx.AsyncClient, sales: Sales
+) -> None:
+    order_id = (ask := await wish(sales)).order_id
+    path = f"/v1/orders/{order_id}/refunds"
+    evidence_id = await shown(sales, order_id)
+    for evidence, status in (
+        (["invented"], 422),
+        ([evidence_id, "invented"], 422),
+        ([await shown(sales, await sales.order())], 422),
+        ([evidence_id, evidence_id], 503),  # Temporal is away: nothing else is in its way
+    ):
+        body = WANTED | {"evidence": evidence}
+        assert (await http.post(path, headers=keyed(town), json=body)).status_code == status
+    url = f"/v1/after-sales/{ask.after_sale_id}/evidence/{evidence_id}"
+    merchant = town.headers("merchant", town.merchant_id)
+    assert (await http.get(url, headers=merchant)).status_code == 404
+    async with sales.database.write() as writer:
+        await writer.run(
+            text(
+                "UPDATE after_sales SET evidence = to_jsonb(CAST(:ids AS text[]))"
+                " WHERE order_id = :order_id"
+            ),
+            {"ids": [evidence_id], "order_id": order_id},
+        )
+    answer = await http.get(url, headers=merchant)
+    assert (answer.content, answer.headers["content-type"]) == (PNG, "image/png")
+    assert (await http.get(url, headers=town.headers("merchant", "stranger"))).status_code == 404
+
+
+async def shown(sales: Sales, order_id: str) -> str:
+    """A photo on a ticket of Ann's about the order."""
+    async with sales.database.write() as writer:
+        about = {"site_id": sales.site_id, "order_id": order_id, "customer_id": "ann"}
+        ticket_id = await tickets.open_ticket(writer, **about, kind="customer", key="k")
+        ticket = await tickets.find(writer, tickets.Filter(site_id=sales.site_id), ticket_id)
+        evidence_id = await tickets.keep_evidence(writer, ticket, PNG)
+        step = TicketStep(ticket_id=ticket_id, key="e", data={"evidence_id": evidence_id})
+        await tickets.add_evidence(writer, step)
+    return evidence_id
 
 
 async def test_a_list_of_what_was_asked_back(

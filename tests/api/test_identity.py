@@ -26,29 +26,40 @@ PUBLIC = {
     "take_notice",
 }
 BY_TICKET = {"follow_order", "follow_merchant", "follow_rider"}
-PEOPLE = {Role.CUSTOMER, Role.MERCHANT, Role.SUPPORT, Role.OPERATIONS}
+SUPPORT = {Role.SUPPORT, Role.LEAD}
+READERS = SUPPORT | {Role.OPERATIONS}
+PEOPLE = READERS | {Role.CUSTOMER, Role.MERCHANT}
+DESKS = SUPPORT | {Role.FINANCE}
 MAY = {
     "get_order": PEOPLE,
     "list_events": PEOPLE,
     "list_refunds": PEOPLE,
-    "decide_after_sale": {Role.SUPPORT},
+    "get_after_sale_evidence": PEOPLE,
+    "decide_after_sale": SUPPORT,
     "follow_order": PEOPLE,
     "follow_merchant": {Role.MERCHANT},
     "follow_rider": {Role.RIDER},
     "make_live_ticket": set(Role),
-    "list_support_orders": {Role.SUPPORT, Role.OPERATIONS},
-    "get_timeline": {Role.SUPPORT, Role.OPERATIONS},
-    "get_money": {Role.SUPPORT, Role.OPERATIONS},
-    "intervene": {Role.SUPPORT},
-    "add_note": {Role.SUPPORT},
-    "list_support_tickets": {Role.SUPPORT, Role.OPERATIONS},
-    "get_support_ticket": {Role.SUPPORT, Role.OPERATIONS},
-    "get_support_evidence": {Role.SUPPORT, Role.OPERATIONS},
+    "list_support_orders": READERS,
+    "get_timeline": READERS,
+    "get_money": READERS,
+    "intervene": SUPPORT,
+    "add_note": SUPPORT,
+    "list_support_tickets": DESKS | READERS,
+    "get_support_ticket": DESKS | READERS,
+    "get_support_evidence": DESKS | READERS,
+    "answer_ticket": DESKS,
+    "assign_ticket": DESKS,
+    "escalate_ticket": DESKS,
+    "resolve_ticket": DESKS,
+    "list_support_after_sales": READERS,
+    "list_gifts": READERS,
+    "retry_refund": DESKS,
 }
 BY_PREFIX = {
     "/v1/merchant/": {Role.MERCHANT},
     "/v1/rider/": {Role.RIDER},
-    "/v1/support/": {Role.SUPPORT},
+    "/v1/support/": SUPPORT,
     "/v1/finance/": {Role.FINANCE},
     "/v1/": {Role.CUSTOMER},
 }

@@ -263,6 +263,17 @@ async def test_forged_and_damaged_notices_change_nothing(
     assert figure("paotui_notices_refused_total", reason=reason) == refused + 1
 
 
+async def test_a_channels_own_trial_is_answered_well_and_changes_nothing(
+    town: Town, gateway: Gateway, http: httpx.AsyncClient, database: Database
+) -> None:
+    body = gateway.notice("echo-1", "number").replace(b"TRANSACTION", b"SECURITY_ECHO")
+    path = f"/v1/notify/wechat/{town.site_id}-account"
+    answer = await http.post(path, headers=gateway.headers(body), content=body)
+    assert (answer.status_code, answer.content) == (204, b"")
+    for table in ("inbox", "quarantine"):
+        assert await count(database, town, table) == 0
+
+
 async def test_a_payee_nobody_knows(http: httpx.AsyncClient, town: Town) -> None:
     answer = await http.post(f"/v1/notify/wechat/{town.site_id}-unknown", content=b"{}")
     assert (answer.status_code, answer.json()["code"]) == (400, "FAIL")

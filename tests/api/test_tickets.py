@@ -218,6 +218,31 @@ async def test_support_finds_tickets_by_kind_state_and_owner(
         assert answer.status_code in {409, 422}
 
 
+async def test_a_ticket_is_ended_by_its_own_desk_or_the_lead(
+    town: Town, database: Database
+) -> None:
+    site_id, done = town.site_id, {"outcome": "solved"}
+    async with database.write() as writer:
+        for key in ("k1", "k2"):
+            await tickets.open_ticket(
+                writer, site_id=site_id, order_id=site_id, kind="difference", key=key
+            )
+        found = await tickets.page(writer, tickets.Filter(site_id=site_id), before=None, limit=2)
+    first, second = (f"/v1/support/tickets/{one.ticket_id}" for one in found)
+    given = {"assignee": "sue"}
+    for name, body in (("resolve", done), ("assign", given), ("message", {"text": "x"})):
+        refused = await call(town, "support:sue", "POST", f"{first}/{name}", body)
+        assert (refused.status_code, refused.json()["type"]) == (403, "/problems/forbidden")
+    up = await call(town, "support:sue", "POST", f"{first}/escalate", {"reason_code": "odd"})
+    assert up.json()["owner"] == "lead"
+    assert (await call(town, "finance:fay", "GET", first)).status_code == 200
+    for who, path in (("finance:fay", first), ("lead:lee", second)):
+        ended = await call(town, who, "POST", f"{path}/resolve", done)
+        assert ended.json()["state"] == "resolved"
+    customers = f"/v1/support{await opened(town)}/resolve"
+    assert (await call(town, "finance:fay", "POST", customers, done)).status_code == 403
+
+
 async def test_a_workflow_that_was_terminated_begins_again_with_the_next_command(
     town: Town, served: FastAPI
 ) -> None:

@@ -95,6 +95,7 @@ def test_the_names_of_workflows_are_pinned() -> None:
     assert sorted(filter(None, names)) == [
         "AfterSale",
         "Dispatch",
+        "DisputeAnswers",
         "Payout",
         "Reconciliation",
         "Reconciliations",

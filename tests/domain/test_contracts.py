@@ -30,11 +30,13 @@ COUNTS = {
     "notice_id",
     "notice_ids",
     "quantity",
+    "refused",
     "seq",
     "tableware",
     "ticket_id",
     "ticks",
     "token",
+    "told",
 }
 """Whole numbers that count or name, and so carry no unit."""
 NUMBER_UNITS = ("_fen", "_seconds")

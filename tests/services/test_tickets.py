@@ -13,7 +13,7 @@ from sqlalchemy import text
 from domain.contracts.tickets import TicketStep
 from domain.errors import ActionNotAllowed, Invalid, NotFound
 from domain.tickets import EVIDENCE_MAX, RULES, Settles
-from services import events, loose_ends, orders, personal, tickets
+from services import events, loose_ends, personal, tickets
 from services.db import Database
 from services.tickets import Entry, Filter, Ticket
 from tests.zone import City
@@ -73,20 +73,14 @@ async def test_a_key_is_one_ticket_and_due_by_its_kind_and_the_sites_speed(opene
     assert again.ticket_id == first.ticket_id
 
 
-async def test_a_ticket_of_an_act_has_the_desk_of_its_kind(city: City) -> None:
-    order_id = (await city.add_task()).order_id
-    async with city.database.write() as writer:
-        stream = await events.lock(writer, order_id)
-        assert stream is not None
-        await orders.ask_support(
-            writer, stream, kind="payment_mismatch", key="k", due_at=events.utc_now()
-        )
-        [found] = await tickets.page(writer, Filter(site_id=city.site_id), before=None, limit=2)
-    assert (found.owner, found.kind, found.subject) == (
-        "finance",
-        "payment_mismatch",
-        "customer:customer",
-    )
+async def test_a_deadline_of_somebody_else_may_only_be_nearer_than_the_kinds_own(
+    opened: Opened,
+) -> None:
+    at = events.utc_now() + timedelta(seconds=9)
+    near, far = [await opened("dispute", due_at=at + timedelta(days=days)) for days in (0, 30)]
+    assert (near.owner, near.subject) == ("finance", "customer:customer")
+    assert near.due_at == at
+    assert far.due_at - far.created_at == timedelta(seconds=RULES["dispute"].due_seconds / 10)
 
 
 async def test_steps_are_done_once_and_none_after_the_end(city: City, opened: Opened) -> None:
@@ -189,6 +183,9 @@ SO = {
     "refund_abnormal": """INSERT INTO refunds (out_refund_no, site_id, order_id, out_trade_no,
       account_id, cause, source, reason, amount_fen, total_fen, state)
       VALUES (:order_id || 'r', 's', :order_id, 't', 'a', 'c', 'held', 'r', 1, 1, 'success')""",
+    "gift": """INSERT INTO credit_gifts (grant_id, site_id, customer_id, business_day, amount_fen,
+      reason, expires_at, state, proposed_by) VALUES (:order_id || 'r', 's', 'c', 'd', 1, 'r',
+      now(), 'given', 'support:sue')""",
     "dispute": """UPDATE tickets SET data = data || '{"state": "lost"}'
       WHERE order_id = :order_id""",
 }
@@ -203,7 +200,8 @@ async def test_a_ticket_has_settled_itself_only_when_the_rows_say_so(
     city: City, opened: Opened, kind: str
 ) -> None:
     order_id = (await city.add_task()).order_id
-    ticket = await opened(kind, order_id=order_id, data={"out_refund_no": f"{order_id}r"})
+    data = {"out_refund_no": f"{order_id}r", "grant_id": f"{order_id}r"}
+    ticket = await opened(kind, order_id=order_id, data=data)
     async with city.database.write() as writer:
         await writer.run(
             text("UPDATE orders SET held = true WHERE order_id = :id"), {"id": order_id}

@@ -29,7 +29,6 @@ from workflows.kit.support import Desk
 
 MILESTONES = frozenset({Status.PREPARING, Status.DELIVERED}) | FINAL
 """Statuses at which the search attribute moves: each move is a history event."""
-TICKET_DUE = timedelta(minutes=30)
 
 StepOf = TypeVar("StepOf")
 DoneOf = TypeVar("DoneOf", bound=Done)
@@ -97,12 +96,7 @@ class OrderActing:
 
     async def ask_support(self, kind: str, key: str) -> None:
         """Open a ticket for people."""
-        step = SupportStep(
-            order_id=self.order.order_id,
-            key=key,
-            kind=kind,
-            due_at=workflow.now() + TICKET_DUE,
-        )
+        step = SupportStep(order_id=self.order.order_id, key=key, kind=kind)
         await self.act(orders.ASK_SUPPORT, step)
 
     async def note(

@@ -20,6 +20,7 @@ from domain.channels import (
     RefundNotice,
     TradeState,
 )
+from domain.outcomes import Accepted, Rejected
 from services.card.accounts import Account
 from services.card.client import Cards
 from services.card.notices import read_notice
@@ -27,6 +28,7 @@ from tests.sandbox.outside import wait_for
 from tests.services.card.conftest import Payee
 from tests.services.card.forgeries import INTENT, event_of, forgeries, signature
 
+DONE = Accepted(value=None)
 ACCOUNT = Account(
     account="acct_1",
     publishable_key="pk_test_1",
@@ -174,6 +176,30 @@ async def test_a_life_as_it_is_told(cards: Cards, payee: Payee) -> None:
         payments[TradeState.PAID].transaction.transaction_id
     }
     assert all(n.due_at is not None and n.data == {"reason": "fraudulent"} for n in disputes)
+
+
+async def test_a_dispute_is_answered_once_and_may_be_given_up(cards: Cards, payee: Payee) -> None:
+    at = datetime.now(UTC) + timedelta(minutes=15)
+    common = {"method": "card", "description": "外卖", "notify_url": "", "expires_at": at}
+    found = []
+    for _ in range(2):
+        order = Create(out_trade_no=secrets.token_hex(13), amount_fen=2999, **common)
+        await cards.create(payee.account, order)
+        payee.pay(order.out_trade_no)
+        number = {"out_trade_no": order.out_trade_no}
+        await cards.capture(payee.account, amount_fen=2999, **number)
+        found.append(payee.control("/disputes", account=payee.account.account, **number)["id"])
+    answered, given_up = found
+    said = "delivered at 12:40, the hand-over code was given"
+    assert await cards.respond_dispute(payee.account, dispute_id=answered, content=said) == DONE
+    assert await cards.complete_dispute(payee.account, dispute_id=given_up) == DONE
+    again = await cards.complete_dispute(payee.account, dispute_id=given_up)
+    assert isinstance(again, Rejected)
+    nowhere = await cards.respond_dispute(payee.account, dispute_id="dp_none", content=said)
+    assert isinstance(nowhere, Rejected)
+    heard = [one for one in await _heard(cards, payee, 8) if isinstance(one, DisputeNotice)]
+    states = {key: {one.state for one in heard if one.dispute_id == key} for key in found}
+    assert states == {answered: {"open", "under_review"}, given_up: {"open", "lost"}}
 
 
 async def test_a_webhook_for_another_is_refused(cards: Cards, payee: Payee) -> None:

@@ -124,7 +124,7 @@ FORGERIES: dict[str, tuple[Forgery, Fault]] = {
     "somebody else's seal": (_resealed, Fault.BAD_ENCRYPTION),
     "another algorithm": (_resource(algorithm="AEAD_SM4_GCM"), Fault.BAD_ENCRYPTION),
     "another context": (_resource(associated_data="other"), Fault.BAD_ENCRYPTION),
-    "another event": (_renamed("SECURITY_ECHO.SUCCESS"), Fault.UNKNOWN_EVENT),
+    "another event": (_renamed("SECURITY_ECHO.FAILED"), Fault.UNKNOWN_EVENT),
     "an event in small letters": (_renamed("transaction.success"), Fault.UNKNOWN_EVENT),
 }
 

@@ -98,7 +98,7 @@ def test_events_and_resources_that_do_not_belong_together_are_refused(platform: 
         ("TRANSACTION.SUCCESS", {"out_trade_no": "a\x00b"}, Fault.WRONG_SHAPE),
         ("TRANSACTION.SUCCESS", {"out_trade_no": "a" * 1000}, Fault.WRONG_SHAPE),
         ("TRANSACTION.SUCCESS", {"success_time": "2026-11-23T12:05:05"}, Fault.WRONG_SHAPE),
-        ("SECURITY_ECHO.SUCCESS", {}, Fault.UNKNOWN_EVENT),
+        ("SECURITY_ECHO.FAILED", {}, Fault.UNKNOWN_EVENT),
     ],
 )
 def test_signed_nonsense_is_refused(

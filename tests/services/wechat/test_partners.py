@@ -5,10 +5,10 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from domain.channels import BillKind, PaymentNotice, RefundNotice, TradeState
+from domain.channels import BankCard, BillKind, PaymentNotice, RefundNotice, TradeState
 from domain.outcomes import Accepted, Refusal, Rejected
 from services.wechat.accounts import Account
-from services.wechat.client import UserCard, WechatPay
+from services.wechat.client import WechatPay
 from tests.services.wechat.gateway import Gateway, NoticeEar
 from tests.services.wechat.steps import (
     ended_refund,
@@ -95,10 +95,10 @@ async def test_a_page_outside_wechat_pays(
 
 
 @pytest.mark.parametrize(
-    "card", [None, UserCard(bank_type="CMB_DEBIT", number="6225880000000000", name="李四")]
+    "card", [None, BankCard(bank_type="CMB_DEBIT", number="6225880000000000", name="李四")]
 )
 async def test_an_abnormal_refund_is_sent_on_its_way_again(
-    *, gateway: Gateway, pay: WechatPay, account: Account, ear: NoticeEar, card: UserCard | None
+    *, gateway: Gateway, pay: WechatPay, account: Account, ear: NoticeEar, card: BankCard | None
 ) -> None:
     gateway.habits(account, refund_outcome="ABNORMAL")
     out_trade_no, out_refund_no = await paid_order(gateway, pay, account, ear), new_number("R")
@@ -107,12 +107,12 @@ async def test_an_abnormal_refund_is_sent_on_its_way_again(
     numbers = {"out_refund_no": out_refund_no, "refund_id": asked.value.refund_id}
     assert (await ended_refund(pay, account, out_trade_no, out_refund_no)).state == "abnormal"
     await ear.next()
-    again = await pay.retry_abnormal_refund(account, **numbers, card=card)
+    again = await pay.retry_refund(account, **numbers, card=card)
     assert isinstance(again, Accepted)
     assert again.value.state == "processing"
     assert (await ended_refund(pay, account, out_trade_no, out_refund_no)).state == "success"
     await ear.next()
-    refused = await pay.retry_abnormal_refund(account, **numbers, card=card)
+    refused = await pay.retry_refund(account, **numbers, card=card)
     assert isinstance(refused, Rejected)
     assert card is None or card.number not in repr(card)
 

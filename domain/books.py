@@ -33,6 +33,14 @@ CHART: Mapping[str, Chart] = {
         # The payee may have withdrawn before the channel pays a refund.
         may_go_negative=True,
     ),
+    "fees": Chart(
+        code="psp:{channel}:{mchid}:fees",
+        name="渠道已扣手续费",
+        meaning="what a channel has kept as its fees: it holds its clearing less this for a payee",
+        normal=Side.CREDIT,
+        # A refund's bill may be read before its payment's.
+        may_go_negative=True,
+    ),
     "held": Chart(
         code="order:{site_id}:held",
         name="订单待结算",
@@ -45,6 +53,13 @@ CHART: Mapping[str, Chart] = {
         meaning="what a merchant has earned and not received",
         normal=Side.CREDIT,
         keeping=Keeping.LOCKED,
+    ),
+    "channel_fees": Chart(
+        code="merchant:{merchant_id}:channel_fees",
+        name="商家承担的渠道手续费",
+        meaning="what channels have kept of a merchant's payments, out of their account there",
+        normal=Side.DEBIT,
+        may_go_negative=True,
     ),
     "rider": Chart(
         code="rider:{rider_id}:payable",
@@ -166,6 +181,17 @@ RULES: Mapping[str, Rule] = {
         key="refund/{out_refund_no}/ended",
         meaning="the channel says the customer has the money",
         legs=(("in_flight", "clearing", "amount_fen"),),
+    ),
+    "channel_fee": Rule(
+        # A later version of the bill may have another fee: one more journal, of the difference.
+        key="{about}/{number}/fee/{times}",
+        meaning="the channel's bill has a fee, which the payee bears",
+        legs=(("channel_fees", "fees", "amount_fen"),),
+    ),
+    "channel_fee_returned": Rule(
+        key="{about}/{number}/fee/{times}",
+        meaning="the channel's bill gives a fee back, with a refund or corrected",
+        legs=(("fees", "channel_fees", "amount_fen"),),
     ),
     "merchant_paid_by_platform": Rule(
         key="order/{order_id}/merchant_paid",

@@ -168,6 +168,13 @@ def compare(known: Day) -> list[Finding]:
     return sorted(all_found, key=lambda one: (one.kind, one.number, one.flaw or ""))
 
 
+def fees(known: Day, findings: Iterable[Finding]) -> dict[Key, int]:
+    """The fee in fen of every payment and refund in a day's bill that matches and has ended."""
+    matches = {(one.kind, one.number) for one in findings if one.verdict is Verdict.MATCH}
+    rows = {key: _surest(rows) for key, rows in _by_key(known.bill).items() if key in matches}
+    return {key: row.fee_fen for key, row in rows.items() if row.state == "success"}
+
+
 def key_of(row: BillRow) -> Key:
     """The kind of a row and our number of it."""
     return row.kind, row.out_refund_no if row.kind == "refund" else row.out_trade_no

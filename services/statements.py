@@ -109,7 +109,8 @@ _KEEP = text(
     "WITH found AS ("
     + _FIGURES.format(more=", m.sha256, a.code")
     + """
-  AND (a.code LIKE 'merchant\\:%' OR a.code LIKE 'rider\\:%') AND m.lines > 0
+  AND (a.code LIKE 'merchant\\:%\\:payable' OR a.code LIKE 'rider\\:%\\:payable')
+  AND m.lines > 0
 )
 INSERT INTO statements (site_id, party, party_id, day, opening_fen, in_fen, out_fen, closing_fen,
   lines, sha256)

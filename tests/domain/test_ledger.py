@@ -52,6 +52,8 @@ def book(event: str, **given: str | int) -> Journal:
         "out_refund_no": "r01",
         "reference": "r01",
         "line_id": "l01",
+        "about": "payment",
+        "number": "p01",
         "customer_id": "c",
         "grant_id": "g01",
         "hold_id": "h01",

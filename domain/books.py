@@ -105,6 +105,7 @@ CHART: Mapping[str, Chart] = {
         name="应收商家",
         meaning="the platform's share that no split has brought: the merchant has it and owes it",
         normal=Side.DEBIT,
+        keeping=Keeping.LOCKED,
     ),
     "bank": Chart(
         code="platform:{site_id}:bank",
@@ -283,6 +284,11 @@ RULES: Mapping[str, Rule] = {
         meaning="the bank was told to pay a rider",
         legs=(("rider", "payout", "amount_fen"),),
     ),
+    "merchant_payout_sent": Rule(
+        key="payout/{line_id}/sent",
+        meaning="the bank was told to pay a merchant; what they owe was set off first (抵扣)",
+        legs=(("merchant", "payout", "amount_fen"), ("merchant", "owed", "set_off_fen")),
+    ),
     "payout_settled": Rule(
         key="payout/{line_id}/ended",
         meaning="the bank says the payee has the money",
@@ -292,6 +298,11 @@ RULES: Mapping[str, Rule] = {
         key="payout/{line_id}/ended",
         meaning="the bank could not pay: the rider is owed again",
         legs=(("payout", "rider", "amount_fen"),),
+    ),
+    "merchant_payout_failed": Rule(
+        key="payout/{line_id}/ended",
+        meaning="the bank could not pay: the merchant is owed again",
+        legs=(("payout", "merchant", "amount_fen"),),
     ),
 }
 

@@ -101,7 +101,7 @@ LAWS: Mapping[str, str] = {
           AND e.account = 'platform:' || j.site_id || '\:receivable'
         WHERE {j_site} GROUP BY j.order_id
         HAVING sum(CASE e.side WHEN 'D' THEN e.amount_fen ELSE -e.amount_fen END) < 0""",
-    "1 what is on its way to riders is what their open payouts say": """
+    "1 what is on its way from the bank is what open payouts say": """
         SELECT site_id, sum(fen)::bigint AS fen FROM (
           SELECT e.site_id, CASE e.side WHEN 'C' THEN e.amount_fen ELSE -e.amount_fen END AS fen
           FROM ledger_entries e WHERE e.account = 'payout\\:' || e.site_id || '\\:in_flight'

@@ -19,6 +19,8 @@ PAYEES = {
 """Channels, and how the numbers of their payees begin."""
 SPLITTING = ("wechat", "alipay", "bank")
 """Channels at which the platform has an account, to be given its shares."""
+REVENUE_FEN = 1_000_000
+"""On the site's own account at the bank, to pay out from."""
 
 SIZE = {
     "option_id": "size",
@@ -69,7 +71,7 @@ def demo_city() -> dict[str, Any]:
         },
         "zones": [{"zone_id": "westlake"}],
         "merchants": [
-            *({"merchant_id": f"demo-{name}", "name": name} for name in names),
+            *({"merchant_id": f"demo-{name}", "name": name, "payee": {}} for name in names),
             {"merchant_id": PLATFORM, "name": "跑腿平台有限公司"},
         ],
         "contracts": [{"commission_bp": 1_000, "delivered_by": "platform"}],
@@ -83,6 +85,13 @@ def demo_city() -> dict[str, Any]:
                 }
                 for channel in SPLITTING
             ),
+            {
+                "account_id": "demo-bank",
+                "merchant_id": "",
+                "channel": "bank",
+                "mchid": f"{PAYEES['bank']}9",
+                "fund_fen": REVENUE_FEN,
+            },
             *(
                 {
                     "account_id": f"demo-{name}-{channel}",
@@ -112,7 +121,9 @@ def demo_city() -> dict[str, Any]:
             },
             {"customer_id": "customer-2", "openid": None},
         ],
-        "riders": [{"rider_id": f"rider-{n}", "zone_id": "westlake"} for n in range(1, 7)],
+        "riders": [
+            {"rider_id": f"rider-{n}", "zone_id": "westlake", "payee": {}} for n in range(1, 7)
+        ],
     }
 
 

@@ -1,5 +1,6 @@
 """An order's money as people read it: its journals, and the gateways' own account beside ours."""
 
+from collections import Counter
 from typing import Any
 
 import httpx
@@ -57,7 +58,26 @@ async def _beside(
         f" oracle paid {theirs[0]} refunded {theirs[1]} fen"
         f"{'' if ours == theirs else '  DIFFERENT'}"
     )
-    return ours == theirs
+    if "split_fen" not in moved:
+        return ours == theirs
+    split = moved["split_fen"] - moved.get("returned_fen", 0)
+    shares = _shares(money["journals"]) if attempt["state"] == "paid" else {}
+    told = ", ".join(f"{fen} to {receiver}" for receiver, fen in shares.items()) or "nothing"
+    same = sum(shares.values()) == split
+    report.say(f"    split: ledger {told}, oracle {split} fen{'' if same else '  DIFFERENT'}")
+    return ours == theirs and same
+
+
+def _shares(journals: list[dict[str, Any]]) -> dict[str, int]:
+    """What each receiver has of an order's split and has not returned, by their account."""
+    shares: Counter[str] = Counter()
+    for journal in journals:
+        if journal["key"].startswith("split/"):
+            for entry in journal["entries"]:
+                if not entry["account"].startswith("psp:"):
+                    sign = 1 if entry["side"] == "D" else -1
+                    shares[entry["account"]] += sign * entry["amount_fen"]
+    return shares
 
 
 def _total(entries: list[dict[str, Any]]) -> int:

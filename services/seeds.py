@@ -4,8 +4,8 @@
 rows by the names of their columns, `site_id` left out. A customer may carry an `openid` (WeChat's
 name of them) and `payers` (other channels'), an account `keys` and `fund_fen`; an account without
 a `channel` is WeChat Pay's. The merchant `platform` is the platform itself: its accounts receive
-its shares. A `payee` that is no text is a wish that nobody has answered. A contract without a `merchant_id` is the site's, without `valid_from` it holds from
-ever.
+its shares. A `payee` that is no text is a wish that nobody has answered. A contract without a
+`merchant_id` is the site's, without `valid_from` it holds from ever.
 """
 
 import os

@@ -58,14 +58,27 @@ async def _beside(
         f" oracle paid {theirs[0]} refunded {theirs[1]} fen"
         f"{'' if ours == theirs else '  DIFFERENT'}"
     )
-    if "split_fen" not in moved:
-        return ours == theirs
-    split = moved["split_fen"] - moved.get("returned_fen", 0)
-    shares = _shares(money["journals"]) if attempt["state"] == "paid" else {}
-    told = ", ".join(f"{fen} to {receiver}" for receiver, fen in shares.items()) or "nothing"
-    same = sum(shares.values()) == split
-    report.say(f"    split: ledger {told}, oracle {split} fen{'' if same else '  DIFFERENT'}")
-    return ours == theirs and same
+    return _split_beside(report, money, attempt, moved["orders"]) and ours == theirs
+
+
+def _split_beside(
+    report: Report, money: dict[str, Any], attempt: dict[str, Any], moved: list[dict[str, Any]]
+) -> bool:
+    """Print who has what of a payment beside the oracle, where it tells; whether they agree."""
+    told = [one for one in moved if "split_fen" in one]
+    if not told:
+        return True
+    split: int = sum(one["split_fen"] - one.get("returned_fen", 0) for one in told)
+    kept = attempt["state"] == "paid"
+    for one in money["splits"] if kept else []:
+        what = f"{one['amount_fen']} fen for {one['receiver']}" if one["amount_fen"] else "the rest"
+        ended = f"{one['state']} {one['reason']}".rstrip()
+        report.say(f"    {one['kind']} {one['out_order_no']}: {what}, {ended}")
+    shares = _shares(money["journals"]) if kept else {}
+    ours = ", ".join(f"{fen} fen to {account}" for account, fen in shares.items()) or "nothing"
+    same: bool = sum(shares.values()) == split
+    report.say(f"    split: ledger {ours}, oracle {split} fen{'' if same else '  DIFFERENT'}")
+    return same
 
 
 def _shares(journals: list[dict[str, Any]]) -> dict[str, int]:

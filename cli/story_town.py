@@ -25,7 +25,7 @@ AREA = [[30.16, 120.04], [30.16, 120.24], [30.36, 120.24], [30.36, 120.04]]
 MERCHANT, PLATFORM, OWN_BANK = "18", "19", "16"
 """How the numbers at channels begin: the merchant's, the platform's, the account it pays from."""
 CUSTOMER, RIDER, SUPPORT = "customer-1", "rider-1", "support-1"
-TIMERS = {"notice_seconds": 2, "poll_seconds": [1], "refund_poll_seconds": [1, 2]}
+TIMERS: Json = {"notice_seconds": 2, "poll_seconds": [1], "refund_poll_seconds": [1, 2]}
 GATEWAY_HABITS = {"refund_seconds": 60, "speed": 60}
 """WeChat wants a minute between refunds of one payment; stories don't."""
 SHOWN = {"alipay": "qr_code", "card": "client_secret", "bank": "code_url"}

@@ -1,4 +1,4 @@
-"""Finance: merchants are paid out too, and what they owe is a locked balance that is set off."""
+"""Finance: merchants are paid out too and what they owe is set off; splits' gateway numbers."""
 
 from alembic import op
 
@@ -29,7 +29,12 @@ UPDATE ledger_accounts a SET keeping = 'locked', balance_fen = coalesce((
 WHERE a.code LIKE 'merchant\\:%\\:owes' AND a.keeping = 'derived';
 """
 
+NUMBERS = """
+ALTER TABLE splits ADD COLUMN gateway_number text NOT NULL DEFAULT '';
+ALTER TABLE split_returns ADD COLUMN gateway_number text NOT NULL DEFAULT '';
+"""
+
 
 def upgrade() -> None:
-    for statement in (PAYOUTS, OWES):
+    for statement in (PAYOUTS, OWES, NUMBERS):
         op.execute(statement)

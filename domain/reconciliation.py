@@ -16,7 +16,7 @@ OTHER_BUSINESS = frozenset(
     {
         *("提现", "充值", "转账", "分账", "分账回退", "交易分账", "交易分账退回"),
         *("payout", "payout_failed", "transfer", "deposit", "top_up"),
-        *("split", "split_failed", "split_return", "unfreeze"),
+        *("split", "split_failed", "split_return", "freeze", "unfreeze"),
     }
 )
 """Channels' words for funds that move without a payment or refund: no bill of trades has them."""

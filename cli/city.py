@@ -85,7 +85,6 @@ def city_of(
     """A day as a site: each restaurant a shop with its own merchant, each order a customer."""
     plane = plane_of(instance)
     names = sorted(instance.restaurants)
-    area = plane.area()
     numbers = _numbers(site_id, [*names, PLATFORM, f"{PLATFORM}-bank"])
     platform = platform_of(
         site_id,
@@ -121,18 +120,7 @@ def city_of(
                 for channel in channels
             ),
         ],
-        "shops": [
-            {
-                "shop_id": of(site_id, name),
-                "merchant_id": of(site_id, name),
-                "zone_id": ZONE_ID,
-                "name": name,
-                "delivery_area": area,
-                "prep_minutes": _prep_minutes(instance, name),
-                **plane.place(instance.restaurants[name]),
-            }
-            for name in names
-        ],
+        "shops": _shops(instance, site_id, plane),
         "items": [
             {
                 "shop_id": of(site_id, name),
@@ -153,6 +141,23 @@ def city_of(
             for courier in instance.couriers
         ],
     }
+
+
+def _shops(instance: Instance, site_id: str, plane: Plane) -> list[dict[str, Any]]:
+    """Each restaurant as a shop that delivers everywhere."""
+    area = plane.area()
+    return [
+        {
+            "shop_id": of(site_id, name),
+            "merchant_id": of(site_id, name),
+            "zone_id": ZONE_ID,
+            "name": name,
+            "delivery_area": area,
+            "prep_minutes": _prep_minutes(instance, name),
+            **plane.place(instance.restaurants[name]),
+        }
+        for name in sorted(instance.restaurants)
+    ]
 
 
 def platform_of(site_id: str, numbers: Mapping[str, str], bank: str) -> dict[str, Any]:

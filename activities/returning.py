@@ -45,10 +45,10 @@ async def take_back(
                 await events.lock(writer, wanted.order_id)
                 await split_returns.again(writer, wanted)
         raise GatewayUnavailable("the share was not given back")
-    state, reason = await _result(channel, account, wanted)
+    state, reason, name = await _result(channel, account, wanted)
     async with database.write() as writer:
         await events.lock(writer, wanted.order_id)
-        fresh = await split_returns.mark(writer, wanted.out_return_no, state, reason)
+        fresh = await split_returns.mark(writer, wanted.out_return_no, state, reason, name=name)
         if fresh and state is SplitState.SUCCESS:
             await split_returns.book(writer, wanted, channel=refund.channel, mchid=refund.mchid)
         if fresh and state is SplitState.CLOSED:
@@ -68,7 +68,7 @@ async def _result(
     channel: Channel[Any],
     account: Any,  # noqa: ANN401 - each channel's own
     wanted: Row[Any],
-) -> tuple[SplitState, str]:
+) -> tuple[SplitState, str, str]:
     """Query first: it may have been asked for before, and never is under another number.
 
     Raises GatewayUnavailable while the channel's answer is in doubt, or may still change.
@@ -83,8 +83,8 @@ async def _result(
         if isinstance(known, Rejected) and (
             known.kind is Refusal.NEVER or activity.info().attempt >= PATIENT_ATTEMPTS
         ):
-            return SplitState.CLOSED, known.code
+            return SplitState.CLOSED, known.code, ""
     if not isinstance(known, Accepted):
         raise GatewayUnavailable("the payment channel gave no certain answer about a share")
     result = known.value.results[0]
-    return STATES[result.state], result.reason
+    return STATES[result.state], result.reason, known.value.name

@@ -191,14 +191,14 @@ class SettlementActs:
                 account, transaction_id=of.transaction_id, out_order_no=number.out_order_no
             )
             if isinstance(known, Accepted):
-                await self._mark(number, SplitState.ASKED)
+                await self._mark(number, SplitState.ASKED, name=known.value.name)
                 return now
             if not (isinstance(known, Rejected) and known.kind is Refusal.NOT_FOUND):
                 raise GatewayUnavailable("the payment channel gave no certain answer")
         outcome: Outcome[Said] = await ask()
         match outcome:
-            case Accepted():
-                await self._mark(number, SplitState.ASKED)
+            case Accepted(value=said):
+                await self._mark(number, SplitState.ASKED, name=said.name)
                 return now
             case Rejected(code=code, kind=kind):
                 if kind is not Refusal.NEVER and attempt < PATIENT_ATTEMPTS:
@@ -208,9 +208,11 @@ class SettlementActs:
             case Unknown():
                 raise GatewayUnavailable("the payment channel gave no certain answer")
 
-    async def _mark(self, number: Row[Any], state: SplitState, reason: str = "") -> None:
+    async def _mark(
+        self, number: Row[Any], state: SplitState, reason: str = "", *, name: str = ""
+    ) -> None:
         async with self.database.write() as writer:
-            await settlement.mark(writer, number.out_order_no, state, reason)
+            await settlement.mark(writer, number.out_order_no, state, reason, name=name)
 
     async def _heard(self, of: Settling, out_order_no: str, said: Said) -> SplitNow | None:
         """Write and book a number's own result; None while there is none."""
@@ -222,7 +224,7 @@ class SettlementActs:
                 state, reason = _result(number, said)
                 if state is None:
                     return None
-                await settlement.mark(writer, out_order_no, state, reason)
+                await settlement.mark(writer, out_order_no, state, reason, name=said.name)
                 if state is SplitState.SUCCESS:
                     await settlement.book_share(writer, of, number)
             else:

@@ -1,4 +1,4 @@
-"""Payouts to riders: one of finance proposes a batch, another decides; a workflow does the rest."""
+"""Payouts: one of finance proposes a batch, another decides; a workflow does the rest."""
 
 from typing import Annotated, Any, Literal
 
@@ -26,7 +26,10 @@ State = Annotated[Literal["proposed", "declined", "approved", "sent", "finished"
 async def propose_payouts(
     parts: Held, who: Finance, wanted: schemas.ProposePayouts, idempotency_key: NeededKey
 ) -> Response:
-    """Propose to pay riders all they are owed; who has no payee token at the bank is left out."""
+    """Propose to pay all that is owed; who has no payee token at the bank is left out.
+
+    Merchants are owed here what no channel brings them; what they owe is set off first.
+    """
     batch_id = ids.payout_batch(who.site_id, who.actor, idempotency_key)
 
     async def propose(_: bool) -> Response:  # noqa: FBT001 - a callback's one word
@@ -64,7 +67,7 @@ async def list_payouts(
 
 @router.get("/{batch_id}", response_model=schemas.PayoutDetails)
 async def read_payouts(parts: Held, who: Finance, batch_id: Id) -> Response:
-    """A batch with each rider's line."""
+    """A batch with each payee's line."""
     async with parts.database.read() as reader:
         batch = await payouts.read(reader, who.site_id, batch_id)
         lines = [dict(row._mapping) for row in await payouts.lines(reader, batch_id)]  # noqa: SLF001

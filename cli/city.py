@@ -64,6 +64,12 @@ def plane_of(instance: Instance) -> Plane:
     )
 
 
+PLATFORM = "platform"
+COMMISSION_BP = 1_000
+SPLITTING = ("wechat", "alipay", "bank")
+"""Channels at which the platform has an account, to be given its shares."""
+REVENUE_FEN = 100_000_000
+"""On a site's own account at the bank, to pay out from."""
 PAYEES = {"wechat": "17", "alipay": "20880017", "card": "acct_17", "bank": "17"}
 """Channels, and how the numbers of a day's merchants begin there."""
 
@@ -79,7 +85,12 @@ def city_of(
     """A day as a site: each restaurant a shop with its own merchant, each order a customer."""
     plane = plane_of(instance)
     names = sorted(instance.restaurants)
-    area = plane.area()
+    numbers = _numbers(site_id, [*names, PLATFORM, f"{PLATFORM}-bank"])
+    platform = platform_of(
+        site_id,
+        {channel: PAYEES[channel] + numbers[PLATFORM] for channel in channels},
+        PAYEES["bank"] + numbers[f"{PLATFORM}-bank"],
+    )
     return {
         "site": {
             "site_id": site_id,
@@ -91,29 +102,25 @@ def city_of(
             "timers": dict(timers or {}),
         },
         "zones": [{"zone_id": ZONE_ID}],
-        "merchants": [{"merchant_id": of(site_id, name), "name": name} for name in names],
+        "merchants": [
+            *platform["merchants"],
+            *({"merchant_id": of(site_id, name), "name": name, "payee": {}} for name in names),
+        ],
+        "contracts": platform["contracts"],
         "channel_accounts": [
-            {
-                "account_id": account_of(site_id, name, channel),
-                "merchant_id": of(site_id, name),
-                "channel": channel,
-                "mchid": PAYEES[channel] + number,
-            }
-            for name, number in _numbers(site_id, names).items()
-            for channel in channels
+            *platform["channel_accounts"],
+            *(
+                {
+                    "account_id": account_of(site_id, name, channel),
+                    "merchant_id": of(site_id, name),
+                    "channel": channel,
+                    "mchid": PAYEES[channel] + numbers[name],
+                }
+                for name in names
+                for channel in channels
+            ),
         ],
-        "shops": [
-            {
-                "shop_id": of(site_id, name),
-                "merchant_id": of(site_id, name),
-                "zone_id": ZONE_ID,
-                "name": name,
-                "delivery_area": area,
-                "prep_minutes": _prep_minutes(instance, name),
-                **plane.place(instance.restaurants[name]),
-            }
-            for name in names
-        ],
+        "shops": _shops(instance, site_id, plane),
         "items": [
             {
                 "shop_id": of(site_id, name),
@@ -129,7 +136,52 @@ def city_of(
             {"customer_id": order.name, "openid": _openid(site_id, order.name)}
             for order in instance.orders
         ],
-        "riders": [{"rider_id": courier.name, "zone_id": ZONE_ID} for courier in instance.couriers],
+        "riders": [
+            {"rider_id": courier.name, "zone_id": ZONE_ID, "payee": {}}
+            for courier in instance.couriers
+        ],
+    }
+
+
+def _shops(instance: Instance, site_id: str, plane: Plane) -> list[dict[str, Any]]:
+    """Each restaurant as a shop that delivers everywhere."""
+    area = plane.area()
+    return [
+        {
+            "shop_id": of(site_id, name),
+            "merchant_id": of(site_id, name),
+            "zone_id": ZONE_ID,
+            "name": name,
+            "delivery_area": area,
+            "prep_minutes": _prep_minutes(instance, name),
+            **plane.place(instance.restaurants[name]),
+        }
+        for name in sorted(instance.restaurants)
+    ]
+
+
+def platform_of(site_id: str, numbers: Mapping[str, str], bank: str) -> dict[str, Any]:
+    """The platform's side of a site: its number at each channel, a contract with all merchants.
+
+    `bank` is the number of the account that it pays out from.
+    """
+    own = {"account_id": f"{site_id}-bank-own", "merchant_id": "", "channel": "bank"}
+    return {
+        "merchants": [{"merchant_id": PLATFORM, "name": "跑腿平台有限公司"}],
+        "contracts": [{"commission_bp": COMMISSION_BP, "delivered_by": "platform"}],
+        "channel_accounts": [
+            own | {"mchid": bank, "fund_fen": REVENUE_FEN},
+            *(
+                {
+                    "account_id": f"{site_id}-{PLATFORM}-{channel}",
+                    "merchant_id": PLATFORM,
+                    "channel": channel,
+                    "mchid": number,
+                }
+                for channel, number in numbers.items()
+                if channel in SPLITTING
+            ),
+        ],
     }
 
 

@@ -1,5 +1,6 @@
 """An order's money as people read it: its journals, and the gateways' own account beside ours."""
 
+from collections import Counter
 from typing import Any
 
 import httpx
@@ -57,7 +58,39 @@ async def _beside(
         f" oracle paid {theirs[0]} refunded {theirs[1]} fen"
         f"{'' if ours == theirs else '  DIFFERENT'}"
     )
-    return ours == theirs
+    return _split_beside(report, money, attempt, moved["orders"]) and ours == theirs
+
+
+def _split_beside(
+    report: Report, money: dict[str, Any], attempt: dict[str, Any], moved: list[dict[str, Any]]
+) -> bool:
+    """Print who has what of a payment beside the oracle, where it tells; whether they agree."""
+    told = [one for one in moved if "split_fen" in one]
+    if not told:
+        return True
+    split: int = sum(one["split_fen"] - one.get("returned_fen", 0) for one in told)
+    kept = attempt["state"] == "paid"
+    for one in money["splits"] if kept else []:
+        what = f"{one['amount_fen']} fen for {one['receiver']}" if one["amount_fen"] else "the rest"
+        ended = f"{one['state']} {one['reason']}".rstrip()
+        report.say(f"    {one['kind']} {one['out_order_no']}: {what}, {ended}")
+    shares = _shares(money["journals"]) if kept else {}
+    ours = ", ".join(f"{fen} fen to {account}" for account, fen in shares.items()) or "nothing"
+    same: bool = sum(shares.values()) == split
+    report.say(f"    split: ledger {ours}, oracle {split} fen{'' if same else '  DIFFERENT'}")
+    return same
+
+
+def _shares(journals: list[dict[str, Any]]) -> dict[str, int]:
+    """What each receiver has of an order's split and has not returned, by their account."""
+    shares: Counter[str] = Counter()
+    for journal in journals:
+        if journal["key"].startswith("split/"):
+            for entry in journal["entries"]:
+                if not entry["account"].startswith("psp:"):
+                    sign = 1 if entry["side"] == "D" else -1
+                    shares[entry["account"]] += sign * entry["amount_fen"]
+    return shares
 
 
 def _total(entries: list[dict[str, Any]]) -> int:

@@ -98,18 +98,31 @@ async def merchant_silent(town: Town) -> Json:
     return order
 
 
+async def split_fails(town: Town) -> Json:
+    """The platform's account takes no share: new numbers, then the merchant has all and owes it."""
+    broken = {"account": town.platform("wechat"), "fail_reason": "ACCOUNT_ABNORMAL"}
+    await town.ask("PUT", "/receivers", broken)
+    order = await _delivered(town)
+    await town.until(order, lambda view: view["status"] == "completed")
+    await town.ticket("split_failed")
+    return order
+
+
 @dataclass(frozen=True, slots=True)
 class Story:
     """What happens, and which silences of the city are shorter for it (seconds)."""
 
     tell: Callable[[Town], Awaitable[Json]]
     timers: Mapping[str, float] = field(default_factory=dict)
+    speed: float = 1
+    """Of the city, for what no timer of the order shortens."""
 
 
 STORIES = {
     "refund-line": Story(refund_line),
     "late-money": Story(late_money, {"payment_seconds": 3}),
     "two-channels": Story(two_channels),
+    "split-fails": Story(split_fails, {"after_sale_seconds": 1}, speed=30),
     "abnormal-refund": Story(abnormal_refund),
     "dispute": Story(dispute),
     "merchant-silent": Story(
@@ -126,7 +139,7 @@ async def tell_story(known: Settings, report: Report, name: str) -> None:
     story = STORIES[name]
     site_id = f"story-{uuid.uuid4().hex[:10]}"
     report.say(f"{name}: {' '.join((story.tell.__doc__ or '').split())}")
-    report.say(await city.seed(city_of(site_id, dict(story.timers))))
+    report.say(await city.seed(city_of(site_id, dict(story.timers), story.speed)))
     async with (
         httpx.AsyncClient(
             base_url=known.api_url, timeout=CALL_TIMEOUT_SECONDS, trust_env=False

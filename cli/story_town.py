@@ -10,7 +10,7 @@ from typing import Any
 import click
 import httpx
 
-from cli import people
+from cli import city, people
 from cli.people import People
 from cli.report import Report
 from services.settings import Settings
@@ -22,8 +22,10 @@ LOOK_SECONDS = 0.1
 PLACE = {"lat": 30.26, "lng": 120.14}
 DOOR = {"lat": 30.265, "lng": 120.14}
 AREA = [[30.16, 120.04], [30.16, 120.24], [30.36, 120.24], [30.36, 120.04]]
+MERCHANT, PLATFORM, OWN_BANK = "18", "19", "16"
+"""How the numbers at channels begin: the merchant's, the platform's, the account it pays from."""
 CUSTOMER, RIDER, SUPPORT = "customer-1", "rider-1", "support-1"
-TIMERS = {"notice_seconds": 2, "poll_seconds": [1], "refund_poll_seconds": [1, 2]}
+TIMERS: Json = {"notice_seconds": 2, "poll_seconds": [1], "refund_poll_seconds": [1, 2]}
 GATEWAY_HABITS = {"refund_seconds": 60, "speed": 60}
 """WeChat wants a minute between refunds of one payment; stories don't."""
 SHOWN = {"alipay": "qr_code", "card": "client_secret", "bank": "code_url"}
@@ -59,6 +61,10 @@ class Town:
     def payee(self, channel: str) -> str:
         """The merchant's number at a channel."""
         return numbers_of(self.site_id)[channel]
+
+    def platform(self, channel: str) -> str:
+        """The platform's number at a channel."""
+        return numbers_of(self.site_id, PLATFORM)[channel]
 
     async def tap(
         self, role: str, subject: str, method: str, path: str, body: Json | None = None
@@ -169,33 +175,43 @@ async def wait_for(look: Callable[[], Awaitable[Json | None]]) -> Json:
     return found
 
 
-def numbers_of(site_id: str) -> dict[str, str]:
-    """Channels, and the merchant's numbers there."""
+def numbers_of(site_id: str, whose: str = MERCHANT) -> dict[str, str]:
+    """Channels, and the numbers there of the merchant, or of whom else."""
     own = f"{int(site_id.rpartition('-')[2], 16) % 10**8:08d}"
     return {
-        "wechat": f"18{own}",
-        "alipay": f"20880018{own}",
-        "card": f"acct_18{own}",
-        "bank": f"18{own}",
+        "wechat": f"{whose}{own}",
+        "alipay": f"208800{whose}{own}",
+        "card": f"acct_{whose}{own}",
+        "bank": f"{whose}{own}",
     }
 
 
-def city_of(site_id: str, timers: Json) -> Json:
-    """The city's rows, as `workers.seed` plants them."""
+def city_of(site_id: str, timers: Json, speed: float) -> Json:
+    """The city's rows, as `workers.seed` plants them; `timers` in seconds of real time."""
     named = {"merchant_id": f"{site_id}-merchant"}
+    bank = numbers_of(site_id, OWN_BANK)["bank"]
+    platform = city.platform_of(site_id, numbers_of(site_id, PLATFORM), bank)
     return {
         "site": {
             "site_id": site_id,
             "name": "故事",
             "time_zone": "Asia/Shanghai",
             "always_open": True,
-            "timers": TIMERS | timers,
+            "speed": speed,
+            "timers": {
+                name: [one * speed for one in wait] if isinstance(wait, list) else wait * speed
+                for name, wait in (TIMERS | timers).items()
+            },
         },
         "zones": [{"zone_id": "z"}],
-        "merchants": [named | {"name": "故事面馆"}],
+        "merchants": [*platform["merchants"], named | {"name": "故事面馆", "payee": {}}],
+        "contracts": platform["contracts"],
         "channel_accounts": [
-            named | {"account_id": f"{site_id}-{channel}", "channel": channel, "mchid": number}
-            for channel, number in numbers_of(site_id).items()
+            *platform["channel_accounts"],
+            *(
+                named | {"account_id": f"{site_id}-{channel}", "channel": channel, "mchid": number}
+                for channel, number in numbers_of(site_id).items()
+            ),
         ],
         "shops": [
             named
@@ -218,5 +234,5 @@ def city_of(site_id: str, timers: Json) -> Json:
             }
         ],
         "customers": [{"customer_id": CUSTOMER, "openid": f"oStory{site_id[-8:]}"}],
-        "riders": [{"rider_id": RIDER, "zone_id": "z"}],
+        "riders": [{"rider_id": RIDER, "zone_id": "z", "payee": {}}],
     }

@@ -33,6 +33,14 @@ CHART: Mapping[str, Chart] = {
         # The payee may have withdrawn before the channel pays a refund.
         may_go_negative=True,
     ),
+    "fees": Chart(
+        code="psp:{channel}:{mchid}:fees",
+        name="渠道已扣手续费",
+        meaning="what a channel has kept as its fees: it holds its clearing less this for a payee",
+        normal=Side.CREDIT,
+        # A refund's bill may be read before its payment's.
+        may_go_negative=True,
+    ),
     "held": Chart(
         code="order:{site_id}:held",
         name="订单待结算",
@@ -45,6 +53,13 @@ CHART: Mapping[str, Chart] = {
         meaning="what a merchant has earned and not received",
         normal=Side.CREDIT,
         keeping=Keeping.LOCKED,
+    ),
+    "channel_fees": Chart(
+        code="merchant:{merchant_id}:channel_fees",
+        name="商家承担的渠道手续费",
+        meaning="what channels have kept of a merchant's payments, out of their account there",
+        normal=Side.DEBIT,
+        may_go_negative=True,
     ),
     "rider": Chart(
         code="rider:{rider_id}:payable",
@@ -90,6 +105,7 @@ CHART: Mapping[str, Chart] = {
         name="应收商家",
         meaning="the platform's share that no split has brought: the merchant has it and owes it",
         normal=Side.DEBIT,
+        keeping=Keeping.LOCKED,
     ),
     "bank": Chart(
         code="platform:{site_id}:bank",
@@ -166,6 +182,17 @@ RULES: Mapping[str, Rule] = {
         key="refund/{out_refund_no}/ended",
         meaning="the channel says the customer has the money",
         legs=(("in_flight", "clearing", "amount_fen"),),
+    ),
+    "channel_fee": Rule(
+        # A later version of the bill may have another fee: one more journal, of the difference.
+        key="{about}/{number}/fee/{times}",
+        meaning="the channel's bill has a fee, which the payee bears",
+        legs=(("channel_fees", "fees", "amount_fen"),),
+    ),
+    "channel_fee_returned": Rule(
+        key="{about}/{number}/fee/{times}",
+        meaning="the channel's bill gives a fee back, with a refund or corrected",
+        legs=(("fees", "channel_fees", "amount_fen"),),
     ),
     "merchant_paid_by_platform": Rule(
         key="order/{order_id}/merchant_paid",
@@ -257,6 +284,11 @@ RULES: Mapping[str, Rule] = {
         meaning="the bank was told to pay a rider",
         legs=(("rider", "payout", "amount_fen"),),
     ),
+    "merchant_payout_sent": Rule(
+        key="payout/{line_id}/sent",
+        meaning="the bank was told to pay a merchant; what they owe was set off first (抵扣)",
+        legs=(("merchant", "payout", "amount_fen"), ("merchant", "owed", "set_off_fen")),
+    ),
     "payout_settled": Rule(
         key="payout/{line_id}/ended",
         meaning="the bank says the payee has the money",
@@ -266,6 +298,11 @@ RULES: Mapping[str, Rule] = {
         key="payout/{line_id}/ended",
         meaning="the bank could not pay: the rider is owed again",
         legs=(("payout", "rider", "amount_fen"),),
+    ),
+    "merchant_payout_failed": Rule(
+        key="payout/{line_id}/ended",
+        meaning="the bank could not pay: the merchant is owed again",
+        legs=(("payout", "merchant", "amount_fen"),),
     ),
 }
 

@@ -206,6 +206,8 @@ class SplitSaid:
     out_order_no: str
     finished: bool
     results: tuple[ShareResult, ...]
+    name: str = ""
+    """The channel's number of it, where it tells one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,9 +94,9 @@ def payout_batch(site_id: str, actor: str, idempotency_key: str) -> str:
     return derive("payout", site_id, actor, idempotency_key)
 
 
-def payout_line(batch: str, rider_id: str) -> str:
-    """Our number of one payout at the bank."""
-    return derive("payout_line", batch, rider_id)
+def payout_line(batch: str, party: str, party_id: str) -> str:
+    """Our number of one payout at the bank, to a rider or merchant."""
+    return derive("payout_line", batch, party, party_id)
 
 
 def answers_workflow(ticket_id: int) -> str:

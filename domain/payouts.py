@@ -1,4 +1,4 @@
-"""代付: what riders are owed, paid out from the platform's own revenue; two persons a batch."""
+"""代付: what is owed, paid out of the platform's own revenue; two persons a batch."""
 
 from enum import StrEnum
 
@@ -30,18 +30,18 @@ class BatchState(StrEnum):
 
 
 class LineState(StrEnum):
-    """Where one rider's payout is."""
+    """Where one payee's payout is."""
 
     PROPOSED = "proposed"
     """待付: nothing was moved yet."""
     DROPPED = "dropped"
-    """未付: the batch was declined, or the rider is no longer owed as much."""
+    """未付: the batch was declined, or its payee is no longer owed as much."""
     SENT = "sent"
     """付款中: on its way, or in doubt."""
     SUCCESS = "success"
     """已到账"""
     FAILED = "failed"
-    """付款失败: for certain; the rider is owed again."""
+    """付款失败: for certain; the payee is owed again."""
 
 
 def decided(*, state: str, proposed_by: str, decided_by: str, actor: str, approve: bool) -> bool:

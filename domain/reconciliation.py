@@ -16,7 +16,7 @@ OTHER_BUSINESS = frozenset(
     {
         *("提现", "充值", "转账", "分账", "分账回退", "交易分账", "交易分账退回"),
         *("payout", "payout_failed", "transfer", "deposit", "top_up"),
-        *("split", "split_failed", "split_return", "unfreeze"),
+        *("split", "split_failed", "split_return", "freeze", "unfreeze"),
     }
 )
 """Channels' words for funds that move without a payment or refund: no bill of trades has them."""
@@ -166,6 +166,13 @@ def compare(known: Day) -> list[Finding]:
     ]
     all_found = [*matches, *extra, *(one for found in findings.values() for one in found)]
     return sorted(all_found, key=lambda one: (one.kind, one.number, one.flaw or ""))
+
+
+def fees(known: Day, findings: Iterable[Finding]) -> dict[Key, int]:
+    """The fee in fen of every payment and refund in a day's bill that matches and has ended."""
+    matches = {(one.kind, one.number) for one in findings if one.verdict is Verdict.MATCH}
+    rows = {key: _surest(rows) for key, rows in _by_key(known.bill).items() if key in matches}
+    return {key: row.fee_fen for key, row in rows.items() if row.state == "success"}
 
 
 def key_of(row: BillRow) -> Key:

@@ -88,6 +88,10 @@ SELECT out_refund_no, out_trade_no, cause, source, reason, amount_fen, credit_fe
   created_at, ended_at
 FROM refunds WHERE order_id = :order_id ORDER BY created_at, out_refund_no
 """)
+_SPLITS = text("""
+SELECT out_order_no, kind, receiver, amount_fen, state, reason, created_at, ended_at
+FROM splits WHERE order_id = :order_id ORDER BY number
+""")
 _JOURNALS = text("""
 SELECT j.key, j.event, j.outcome, j.posted_at, coalesce(jsonb_agg(jsonb_build_object(
     'account', e.account, 'side', e.side, 'amount_fen', e.amount_fen) ORDER BY e.line)
@@ -166,9 +170,14 @@ async def merchant_open(reader: Reader, site_id: str, merchant_id: str) -> list[
 
 
 async def money(reader: Reader, site_id: str, order_id: str) -> dict[str, list[dict[str, Any]]]:
-    """An order's money: its `attempts`, `refunds` and `journals` with their entries, as booked."""
+    """An order's money: `attempts`, `refunds`, `splits`, and `journals` with their entries."""
     asked = {"site_id": site_id, "order_id": order_id}
-    found = {"attempts": _ATTEMPTS, "refunds": _REFUNDS, "journals": _JOURNALS}
+    found = {
+        "attempts": _ATTEMPTS,
+        "refunds": _REFUNDS,
+        "splits": _SPLITS,
+        "journals": _JOURNALS,
+    }
     return {
         name: [dict(row._mapping) for row in await reader.all(statement, asked)]  # noqa: SLF001
         for name, statement in found.items()

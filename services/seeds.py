@@ -2,9 +2,10 @@
 
 {site, zones, merchants, contracts, channel_accounts, shops, items, customers, riders}: lists of
 rows by the names of their columns, `site_id` left out. A customer may carry an `openid` (WeChat's
-name of them) and `payers` (other channels'), an account `keys`; an account without a `channel` is
-WeChat Pay's. The merchant `platform` is the platform itself: its accounts receive its shares. A
-contract without a `merchant_id` is the site's, without `valid_from` it holds from ever.
+name of them) and `payers` (other channels'), an account `keys` and `fund_fen`; an account without
+a `channel` is WeChat Pay's. The merchant `platform` is the platform itself: its accounts receive
+its shares. A `payee` that is no text is a wish that nobody has answered. A contract without a
+`merchant_id` is the site's, without `valid_from` it holds from ever.
 """
 
 import os
@@ -126,6 +127,8 @@ def _write(path: Path, content: bytes) -> None:
 
 def _row(section: str, row: Row, site_id: str) -> dict[str, Any]:
     out = {"site_id": site_id, **row}
+    if not isinstance(out.get("payee", ""), str):
+        del out["payee"]
     if section == "customers":
         out.pop("openid", None)
         out.pop("payers", None)
@@ -133,6 +136,7 @@ def _row(section: str, row: Row, site_id: str) -> dict[str, Any]:
         out = {"merchant_id": "", "kind": "takeaway", "valid_from": EVER} | out
     elif section == "channel_accounts":
         out.pop("keys", None)
+        out.pop("fund_fen", None)
         out.setdefault("channel", WECHAT)
         out.setdefault("appid", "")
         out["keys_ref"] = str(keys_ref(out["channel"], str(row["mchid"])))

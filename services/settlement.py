@@ -77,6 +77,7 @@ VALUES (:out_order_no, :site_id, :order_id, :number, :kind, :receiver, :amount_f
 """)
 _MARK = text("""
 UPDATE splits SET state = :state, reason = :reason,
+  gateway_number = coalesce(nullif(:name, ''), gateway_number),
   ended_at = CASE WHEN :state IN ('success', 'closed') THEN now() END
 WHERE out_order_no = :number AND state IN ('created', 'asked')
 """)
@@ -214,9 +215,11 @@ async def new_split(
     )
 
 
-async def mark(writer: Writer, out_order_no: str, state: SplitState, reason: str = "") -> bool:
-    """Write where a number is; False if it had ended."""
-    said = {"number": out_order_no, "state": state, "reason": reason}
+async def mark(
+    writer: Writer, out_order_no: str, state: SplitState, reason: str = "", *, name: str = ""
+) -> bool:
+    """Write where a number is, and the channel's `name` of it, if told; False if it had ended."""
+    said = {"number": out_order_no, "state": state, "reason": reason, "name": name}
     return bool(await writer.run(_MARK, said))
 
 

@@ -43,6 +43,7 @@ WHERE b.out_refund_no = :out_refund_no ORDER BY b.number DESC LIMIT 1
 _COUNT = text("SELECT count(*) FROM split_returns WHERE order_id = :order_id")
 _MARK = text("""
 UPDATE split_returns SET state = :state, reason = :reason,
+  gateway_number = coalesce(nullif(:name, ''), gateway_number),
   ended_at = CASE WHEN :state IN ('success', 'closed') THEN now() END
 WHERE out_return_no = :number AND state IN ('created', 'asked')
 """)
@@ -88,9 +89,11 @@ async def again(writer: Writer, closed: Row[Any]) -> None:
     await _store(writer, closed, closed.amount_fen, number=count + 1)
 
 
-async def mark(writer: Writer, out_return_no: str, state: SplitState, reason: str = "") -> bool:
-    """Write where a return is; False if it had ended."""
-    said = {"number": out_return_no, "state": state, "reason": reason}
+async def mark(
+    writer: Writer, out_return_no: str, state: SplitState, reason: str = "", *, name: str = ""
+) -> bool:
+    """Write where a return is, and the channel's `name` of it, if told; False if it had ended."""
+    said = {"number": out_return_no, "state": state, "reason": reason, "name": name}
     return bool(await writer.run(_MARK, said))
 
 

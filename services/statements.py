@@ -83,7 +83,8 @@ _LINES = text("""
 SELECT e.posted_at AS at, e.journal_id, e.line, j.event, j.key, j.order_id,
   CASE WHEN e.side = a.normal_side THEN e.amount_fen ELSE 0 END AS in_fen,
   CASE WHEN e.side = a.normal_side THEN 0 ELSE e.amount_fen END AS out_fen,
-  coalesce(p.transaction_id, r.refund_id, l.transfer_id, kept.transaction_id, '')
+  coalesce(p.transaction_id, r.refund_id, l.transfer_id, nullif(s.gateway_number, ''),
+    s.out_order_no, nullif(b.gateway_number, ''), b.out_return_no, kept.transaction_id, '')
     AS gateway_number
 FROM (
   SELECT * FROM ledger_entries
@@ -100,6 +101,10 @@ LEFT JOIN refunds r
   ON split_part(j.key, '/', 1) = 'refund' AND r.out_refund_no = split_part(j.key, '/', 2)
 LEFT JOIN payout_lines l
   ON split_part(j.key, '/', 1) = 'payout' AND l.line_id = split_part(j.key, '/', 2)
+LEFT JOIN splits s
+  ON split_part(j.key, '/', 1) = 'split' AND s.out_order_no = split_part(j.key, '/', 2)
+LEFT JOIN split_returns b
+  ON split_part(j.key, '/', 1) = 'split' AND b.out_return_no = split_part(j.key, '/', 2)
 LEFT JOIN LATERAL (SELECT transaction_id FROM payment_attempts k
   WHERE j.order_id <> '' AND k.order_id = j.order_id AND k.state = 'paid' LIMIT 1) kept ON true
 ORDER BY e.posted_at, e.journal_id, e.line
@@ -109,7 +114,8 @@ _KEEP = text(
     "WITH found AS ("
     + _FIGURES.format(more=", m.sha256, a.code")
     + """
-  AND (a.code LIKE 'merchant\\:%' OR a.code LIKE 'rider\\:%') AND m.lines > 0
+  AND (a.code LIKE 'merchant\\:%\\:payable' OR a.code LIKE 'rider\\:%\\:payable')
+  AND m.lines > 0
 )
 INSERT INTO statements (site_id, party, party_id, day, opening_fen, in_fen, out_fen, closing_fen,
   lines, sha256)
@@ -164,7 +170,8 @@ async def lines(
     """A page of a time's lines, oldest first.
 
     Each with time, event, journal, order, the gateway's number (of what the journal is about, else
-    of the payment its order kept; empty where no gateway was), in and out.
+    of the payment its order kept; ours of a share where the gateway gives none; empty where no
+    gateway was), in and out.
     """
     at, journal_id, line = max(after, (since, 0, 0)) if after else (since, 0, 0)
     page = {"at": at, "journal_id": journal_id, "line": line, "limit": limit}

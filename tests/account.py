@@ -19,10 +19,11 @@ async def open_account(database: Database, site_id: str) -> Payee:
         channel="wechat",
         mchid=f"m{site_id}",
         keys_ref="keys",
+        merchant_id="m",
     )
     row = {name: getattr(who, name) for name in Payee.__slots__}
     async with database.write() as writer:
-        await writer.run(insert(tables.channel_accounts).values(**row, merchant_id="m", appid="a"))
+        await writer.run(insert(tables.channel_accounts).values(**row, appid="a"))
     return who
 
 

@@ -19,6 +19,8 @@ PAYEES = {
 """Channels, and how the numbers of their payees begin."""
 SPLITTING = ("wechat", "alipay", "bank")
 """Channels at which the platform has an account, to be given its shares."""
+REVENUE_FEN = 1_000_000
+"""On the site's own account at the bank, to pay out from."""
 
 SIZE = {
     "option_id": "size",
@@ -69,31 +71,11 @@ def demo_city() -> dict[str, Any]:
         },
         "zones": [{"zone_id": "westlake"}],
         "merchants": [
-            *({"merchant_id": f"demo-{name}", "name": name} for name in names),
+            *({"merchant_id": f"demo-{name}", "name": name, "payee": {}} for name in names),
             {"merchant_id": PLATFORM, "name": "跑腿平台有限公司"},
         ],
         "contracts": [{"commission_bp": 1_000, "delivered_by": "platform"}],
-        "channel_accounts": [
-            *(
-                {
-                    "account_id": f"demo-{PLATFORM}-{channel}",
-                    "merchant_id": PLATFORM,
-                    "channel": channel,
-                    "mchid": f"{PAYEES[channel]}0",
-                }
-                for channel in SPLITTING
-            ),
-            *(
-                {
-                    "account_id": f"demo-{name}-{channel}",
-                    "merchant_id": f"demo-{name}",
-                    "channel": channel,
-                    "mchid": f"{numbers}{number}",
-                }
-                for number, name in enumerate(names, 1)
-                for channel, numbers in PAYEES.items()
-            ),
-        ],
+        "channel_accounts": _accounts(names),
         "shops": shops,
         "items": [
             _item("demo-congee", "pork-congee", "皮蛋瘦肉粥", 1_800, options=[SIZE]),
@@ -112,8 +94,42 @@ def demo_city() -> dict[str, Any]:
             },
             {"customer_id": "customer-2", "openid": None},
         ],
-        "riders": [{"rider_id": f"rider-{n}", "zone_id": "westlake"} for n in range(1, 7)],
+        "riders": [
+            {"rider_id": f"rider-{n}", "zone_id": "westlake", "payee": {}} for n in range(1, 7)
+        ],
     }
+
+
+def _accounts(names: list[str]) -> list[dict[str, Any]]:
+    """The platform's at each channel, the site's own at the bank, each merchant's everywhere."""
+    return [
+        *(
+            {
+                "account_id": f"demo-{PLATFORM}-{channel}",
+                "merchant_id": PLATFORM,
+                "channel": channel,
+                "mchid": f"{PAYEES[channel]}0",
+            }
+            for channel in SPLITTING
+        ),
+        {
+            "account_id": "demo-bank",
+            "merchant_id": "",
+            "channel": "bank",
+            "mchid": f"{PAYEES['bank']}9",
+            "fund_fen": REVENUE_FEN,
+        },
+        *(
+            {
+                "account_id": f"demo-{name}-{channel}",
+                "merchant_id": f"demo-{name}",
+                "channel": channel,
+                "mchid": f"{numbers}{number}",
+            }
+            for number, name in enumerate(names, 1)
+            for channel, numbers in PAYEES.items()
+        ),
+    ]
 
 
 def _shop(

@@ -1,6 +1,8 @@
 """`python -m workers.seed [FILE|-]`: a city as JSON into the database; without one, the demo city.
 
-Payees without `keys` are enrolled at the sandbox, which makes them.
+Payees without `keys` are enrolled at the sandbox, which makes them; the `fund_fen` of one at the
+bank is brought onto their account there. A rider's or merchant's `payee` may be a wish, an object
+as `POST /control/bank/payees` takes one: the sandbox answers it with a token to pay them by.
 """
 
 import argparse
@@ -21,6 +23,7 @@ from workers.demo_city import demo_city
 
 ENROL_AT_ONCE = 8
 ENROL_TIMEOUT_SECONDS = 60
+PAID_OUT = ("riders", "merchants")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,14 @@ async def seed(city: dict[str, Any], known: Settings) -> str:
         else:
             left_out = "; payees left out: PAOTUI_SANDBOX_URL names no sandbox to make their keys"
             city = city | {"channel_accounts": [one for one in accounts if "keys" in one]}
+    wishes = [
+        one
+        for section in PAID_OUT
+        for one in city.get(section, [])
+        if not isinstance(one.get("payee", ""), str)
+    ]
+    if known.sandbox_url:
+        await _fund(accounts, wishes, known)
     for account in city.get("channel_accounts", []):
         keep_keys(known.home, account)
     database = Database(known.database_url, pool_size=1)
@@ -90,6 +101,32 @@ async def _enrol(accounts: list[dict[str, Any]], known: Settings, speed: float) 
                     habits.raise_for_status()
 
         await asyncio.gather(*(enrol(account) for account in accounts if "keys" not in account))
+
+
+async def _fund(
+    accounts: list[dict[str, Any]], wishes: list[dict[str, Any]], known: Settings
+) -> None:
+    """Bring accounts at the bank up to their `fund_fen`; have it name those who are paid out."""
+    gate = asyncio.Semaphore(ENROL_AT_ONCE)
+    async with httpx.AsyncClient(
+        base_url=f"{known.sandbox_url}/control/bank",
+        timeout=ENROL_TIMEOUT_SECONDS,
+        trust_env=False,
+    ) as bank:
+
+        async def name(one: dict[str, Any]) -> None:
+            async with gate:
+                made = await bank.post("/payees", json=one["payee"])
+            one["payee"] = made.raise_for_status().json()["payee"]
+
+        await asyncio.gather(*(name(one) for one in wishes))
+        for account in accounts:
+            if wanted_fen := account.get("fund_fen"):
+                there = await bank.get(f"/balances/{account['mchid']}")
+                more_fen = wanted_fen - there.raise_for_status().json()["balance_fen"]
+                if more_fen > 0:
+                    money = {"account": account["mchid"], "amount_fen": more_fen}
+                    (await bank.post("/fund", json=money)).raise_for_status()
 
 
 def main() -> int:

@@ -99,7 +99,7 @@ class PeriodTotals(Told):
 
 
 class ProposePayouts(Asked):
-    """Riders who are owed less are left out."""
+    """Riders and merchants who are owed less are left out."""
 
     minimum_fen: Annotated[int, Field(ge=1, le=10**11)]
 
@@ -126,11 +126,13 @@ class PayoutBatches(Told):
 
 
 class PayoutLine(Told):
-    """One rider's payout; `transfer_id` is the bank's number, `reason` why nothing was paid."""
+    """A rider's or merchant's payout; `transfer_id` is the bank's, `reason` why it failed."""
 
     line_id: str
     rider_id: str
+    merchant_id: str = Field(default="", description="Empty where a rider is paid.")
     amount_fen: int
+    set_off_fen: int = Field(default=0, description="Of what a merchant owes, taken first.")
     state: LineState
     transfer_id: str
     reason: str
@@ -138,6 +140,6 @@ class PayoutLine(Told):
 
 
 class PayoutDetails(PayoutBatch):
-    """A batch with its lines, by rider."""
+    """A batch with its lines, riders first."""
 
     items: list[PayoutLine]

@@ -12,6 +12,7 @@ from api.schemas.base import (
     Id,
     Told,
 )
+from domain.settlement import SplitState
 
 
 class InterventionArgs(Asked):
@@ -97,6 +98,19 @@ class Refund(Told):
     ended_at: datetime | None
 
 
+class Split(Told):
+    """A number of a settlement: a share asked for, or the rest unfrozen (`amount_fen` 0)."""
+
+    out_order_no: str
+    kind: Literal["split", "unfreeze"]
+    receiver: str
+    amount_fen: int
+    state: SplitState
+    reason: str = Field(description="The channel's code, where it was closed.")
+    created_at: datetime
+    ended_at: datetime | None
+
+
 class Entry(Told):
     """A leg of a journal; `side` is D (借) or C (贷)."""
 
@@ -120,6 +134,7 @@ class Money(Told):
 
     attempts: list[Attempt]
     refunds: list[Refund]
+    splits: list[Split] = Field(default_factory=list)
     journals: list[Journal]
 
 

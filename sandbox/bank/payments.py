@@ -161,16 +161,17 @@ class Payments:
     def take_out(self, row: sqlite3.Row, kind: str, business_no: str, amount_fen: int) -> int:
         """Take money of a payment from what is frozen, then from its payee; how much was frozen."""
         frozen_fen = min(amount_fen, int(row["frozen_fen"]))
-        self._accounts.move(row["account"], kind, business_no, frozen_fen - amount_fen)
+        self._accounts.move(row["account"], "freeze", business_no, frozen_fen)
+        self._accounts.move(row["account"], kind, business_no, -amount_fen)
         self._set(row, "frozen_fen = frozen_fen - :fen", fen=frozen_fen)
         return frozen_fen
 
     def give_back(self, row: sqlite3.Row, kind: str, business_no: str, amount_fen: int) -> None:
         """Put money back where `take_out` found it frozen, or to the payee if that has ended."""
         now = self._existing(row["account"], row["out_trade_no"])
-        if now["finished"]:
-            self._accounts.move(row["account"], kind, business_no, amount_fen)
-        else:
+        self._accounts.move(row["account"], kind, business_no, amount_fen)
+        if not now["finished"]:
+            self._accounts.move(row["account"], "freeze", business_no, -amount_fen)
             self._set(row, "frozen_fen = frozen_fen + :fen", fen=amount_fen)
 
     def finish(self, row: sqlite3.Row, business_no: str) -> None:
@@ -223,8 +224,9 @@ class Payments:
         transaction_id = number("62", now, 28)
         if row["method"] == "wallet":
             self._accounts.move(wallet, "payment", transaction_id, -paid_fen)
-        if not row["split"]:
-            self._accounts.move(row["account"], "payment", transaction_id, paid_fen)
+        self._accounts.move(row["account"], "payment", transaction_id, paid_fen)
+        if row["split"]:
+            self._accounts.move(row["account"], "freeze", transaction_id, -paid_fen)
         wants_consent = row["save"] and row["method"] == "wallet"
         self._set(
             row,

@@ -265,7 +265,12 @@ class Alipay:
 
         def read(fields: Fields) -> SplitSaid:
             _require(fields, trade_no=transaction_id)
-            return SplitSaid(out_order_no=out_order_no, finished=False, results=())
+            return SplitSaid(
+                out_order_no=out_order_no,
+                finished=False,
+                results=(),
+                name=text(fields, "settle_no"),
+            )
 
         return await self._ask(account, "alipay.trade.order.settle", content, read=read)
 

@@ -3,7 +3,7 @@
 All that changes an account's days runs in one transaction under the account's own lock.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -13,7 +13,7 @@ from sqlalchemy import Row, insert, text
 from domain import books
 from domain.channels import Bill, BillKind, BillRow, FundRow
 from domain.errors import Invalid, NotFound
-from domain.reconciliation import GRACE, Day, Record, span
+from domain.reconciliation import GRACE, Day, Key, Record, span
 from services import tables
 from services.db import Reader, Writer
 
@@ -33,6 +33,7 @@ class Payee:
     channel: str
     mchid: str
     keys_ref: str
+    merchant_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,8 @@ class Kept:
     fresh: bool
 
 
-_PAYEE = "SELECT account_id, site_id, channel, mchid, keys_ref FROM channel_accounts WHERE "
+_PAYEE = """
+SELECT account_id, site_id, channel, mchid, keys_ref, merchant_id FROM channel_accounts WHERE """
 _ONE_PAYEE = text(_PAYEE + "account_id = :account_id")
 _PAYEES = text(
     _PAYEE
@@ -104,7 +106,7 @@ SELECT split_part(j.key, '/', 1) AS kind, split_part(j.key, '/', 2) AS number,
   array_agg(CASE e.side WHEN 'D' THEN e.amount_fen ELSE -e.amount_fen END) AS fen
 FROM ledger_journals j JOIN ledger_entries e ON e.journal_id = j.id
 WHERE j.site_id = :site_id AND j.order_id = ANY(:orders) AND j.outcome = 'applied'
-  AND e.account = :clearing
+  AND e.account = :account
 GROUP BY 1, 2
 """)
 
@@ -225,14 +227,7 @@ async def known(reader: Reader, who: Payee, day: date, current: dict[str, Row[An
     ]
     if funds is not None:
         near_funds += _fund_rows(await reader.all(_SHARED_FUNDS, shared))
-    booked = await reader.all(
-        _BOOKED,
-        {
-            "site_id": who.site_id,
-            "orders": sorted({row.order_id for row in records}),
-            "clearing": books.account("clearing", channel=who.channel, mchid=who.mchid).code,
-        },
-    )
+    booked = await booked_at(reader, who, "clearing", {row.order_id for row in records})
     return Day(
         day=day,
         bill=bill,
@@ -241,9 +236,22 @@ async def known(reader: Reader, who: Payee, day: date, current: dict[str, Row[An
         funds=funds,
         near_funds=near_funds,
         records=tuple(_record(row) for row in records),
-        booked={(row.kind, row.number): tuple(int(fen) for fen in row.fen) for row in booked},
+        booked=booked,
         first="trade" not in await current_bills(reader, who, before),
     )
+
+
+async def booked_at(
+    reader: Reader, who: Payee, kind: str, orders: Collection[str]
+) -> dict[Key, tuple[int, ...]]:
+    """An account of the payee's, of a kind of the chart: its entries per number of these orders.
+
+    Fen, debits positive.
+    """
+    code = books.account(kind, channel=who.channel, mchid=who.mchid).code
+    asked = {"site_id": who.site_id, "orders": sorted(orders), "account": code}
+    rows = await reader.all(_BOOKED, asked)
+    return {(row.kind, row.number): tuple(int(fen) for fen in row.fen) for row in rows}
 
 
 def _record(row: Row[Any]) -> Record:

@@ -13,6 +13,7 @@ from domain.reconciliation import Finding, Verdict
 from services.db import Reader, Writer
 from services.events import dumps
 from services.reconciliation.bills import LOCK, ROWS_MAX, Payee, current_bills, known, names_of
+from services.reconciliation.fees import book_fees
 
 GONE = "gone"
 """Why a difference is closed that a later comparison no longer finds; it may come back."""
@@ -207,7 +208,9 @@ async def _compare_one(writer: Writer, who: Payee, day: date) -> Summary:
     current = await current_bills(writer, who, day)
     if "trade" not in current:
         raise NotFound("there is no bill of this day")
-    findings = reconciliation.compare(await known(writer, who, day, current))
+    all_known = await known(writer, who, day, current)
+    findings = reconciliation.compare(all_known)
+    await book_fees(writer, who, reconciliation.fees(all_known, findings))
     flawed = [_finding(one) for one in findings if one.flaw is not None]
     where = names_of(who, day)
     named = where | {"findings": dumps(flawed), "gone": GONE}

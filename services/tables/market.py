@@ -46,6 +46,7 @@ merchants = Table(
     text_column("site_id", primary_key=True),
     text_column("merchant_id", primary_key=True),
     text_column("name"),
+    text_column("payee", server_default=""),
 )
 channel_accounts = Table(
     "channel_accounts",

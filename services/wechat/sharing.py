@@ -165,6 +165,7 @@ def _read_split(account: Account, data: Json, out_order_no: str) -> SplitSaid:
             for item in (sections(data, "receivers") if data.get("receivers") else ())
             if item.get("account") != account.payee
         ),
+        name=text(data, "order_id"),
     )
     return expect(said, out_order_no=out_order_no)
 
@@ -183,5 +184,6 @@ def _read_return(data: Json, out_return_no: str) -> SplitSaid:
         out_order_no=text(data, "out_return_no"),
         finished=returned.state is not ShareState.PENDING,
         results=(returned,),
+        name=text(data, "return_id"),
     )
     return expect(said, out_order_no=out_return_no)

@@ -52,6 +52,8 @@ def book(event: str, **given: str | int) -> Journal:
         "out_refund_no": "r01",
         "reference": "r01",
         "line_id": "l01",
+        "about": "payment",
+        "number": "p01",
         "customer_id": "c",
         "grant_id": "g01",
         "hold_id": "h01",
@@ -157,7 +159,7 @@ def test_late_money_that_went_home_leaves_nothing() -> None:
 
 def test_people_and_merchants_keep_a_locked_balance() -> None:
     locked = {kind for kind, row in CHART.items() if row.keeping is Keeping.LOCKED}
-    assert locked == {"credit", "merchant", "rider"}
+    assert locked == {"credit", "merchant", "owed", "rider"}
     assert not any(CHART[kind].may_go_negative for kind in locked)
 
 

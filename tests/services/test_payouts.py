@@ -177,3 +177,102 @@ async def test_a_rider_who_is_no_longer_owed_as_much_is_dropped(
 async def test_a_site_without_a_bank_account_pays_nobody(database: Database, site_id: str) -> None:
     with pytest.raises(ActionNotAllowed, match="bank account"):
         await propose(database, site_id)
+
+
+async def shop(database: Database, site_id: str, *, free_fen: int, coming_fen: int) -> None:
+    """A merchant with a token: subsidies of two orders, one of them with its settlement open."""
+    orders = {f"{site_id}-free": free_fen, f"{site_id}-open": coming_fen}
+    async with database.write() as writer:
+        await writer.run(
+            text("""INSERT INTO merchants (site_id, merchant_id, name, payee)
+            VALUES (:s, 'mo', '', 'payee-mo')"""),
+            {"s": site_id},
+        )
+        for order_id, fen in orders.items():
+            paid = journal(
+                "merchant_paid_by_platform",
+                site_id=site_id,
+                order_id=order_id,
+                merchant_id="mo",
+                amount_fen=fen,
+            )
+            await ledger.post(writer, paid)
+        await writer.run(
+            text("""INSERT INTO settlements (order_id, site_id, merchant_id, out_trade_no,
+              account_id, merchant_fen, commission_fen, delivery_fen)
+            VALUES (:o, :s, 'mo', '', '', 0, 0, 0)"""),
+            {"s": site_id, "o": f"{site_id}-open"},
+        )
+
+
+async def owe(database: Database, site_id: str, fen: int) -> None:
+    """The merchant keeps a share that no split has brought."""
+    owes = journal(
+        "share_owed",
+        site_id=site_id,
+        order_id=f"{site_id}-owed",
+        merchant_id="mo",
+        channel="card",
+        mchid="m",
+        amount_fen=fen,
+    )
+    async with database.write() as writer:
+        await ledger.post(writer, owes)
+
+
+async def merchant(database: Database, site_id: str) -> tuple[int, int]:
+    """What they are owed, and what they owe."""
+    balances = await balances_of(database, site_id)
+    return balances["merchant:mo:payable"], balances.get("merchant:mo:owes", 0)
+
+
+async def balances_of(database: Database, site_id: str) -> dict[str, int]:
+    async with database.read() as reader:
+        assert await ledger.check(reader) == []
+        return {one.code: one.balance_fen for one in await ledger.balances(reader, site_id)}
+
+
+async def test_merchants_are_paid_beyond_open_settlements_and_less_what_they_owe(
+    database: Database, site_id: str
+) -> None:
+    await town(database, site_id, amy=5_000)
+    await shop(database, site_id, free_fen=900, coming_fen=400)
+    await owe(database, site_id, 250)
+    batch = await propose(database, site_id)
+    assert (batch.lines, batch.amount_fen) == (2, 5_650)
+    await decide(database, site_id, batch.batch_id)
+    assert await book(database, batch.batch_id) == "sent"
+    assert await merchant(database, site_id) == (400, 0)
+    async with database.read() as reader:
+        rows = {row.merchant_id: row for row in await payouts.lines(reader, batch.batch_id)}
+    line = rows["mo"]
+    assert (line.amount_fen, line.set_off_fen, line.state) == (650, 250, "sent")
+    failed = [End(line_id=line.line_id, paid=False, reason="ACCOUNT_CLOSED")]
+    async with database.write() as writer:
+        await payouts.end(writer, batch.batch_id, failed)
+    assert await merchant(database, site_id) == (1_050, 0)
+    again = await propose(database, site_id)
+    assert (again.lines, again.amount_fen) == (1, 650)
+
+
+async def test_a_merchants_line_never_takes_what_a_settlement_is_to_bring(
+    database: Database, site_id: str
+) -> None:
+    await town(database, site_id)
+    await shop(database, site_id, free_fen=900, coming_fen=400)
+    batch = await propose(database, site_id)
+    await decide(database, site_id, batch.batch_id)
+    taken = journal(
+        "refund_opened",
+        site_id=site_id,
+        order_id=f"{site_id}-free",
+        payer="merchant",
+        merchant_id="mo",
+        channel="wechat",
+        out_refund_no=f"{site_id}-r01",
+        amount_fen=1,
+    )
+    async with database.write() as writer:
+        assert (await ledger.post(writer, taken)).status == "applied"
+    assert await book(database, batch.batch_id) == "finished"
+    assert await merchant(database, site_id) == (1_299, 0)

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 import pytest
 from sqlalchemy import text
 
+from domain import books
 from domain.channels import Bill, BillKind, BillRow, FundRow
 from domain.errors import ActionNotAllowed, Invalid, NotFound
 from domain.reconciliation import key_of
@@ -110,6 +111,43 @@ async def test_the_same_bill_again_changes_nothing_and_another_is_a_new_version(
     _, back = await reconcile(database, payee, DAY, bill)
     assert back == found
     assert await tickets(database, payee) == {("difference", "finance", "open"): 1}
+
+
+async def fees(database: Database, who: Payee) -> tuple[int, int, int]:
+    """What the channel has kept, what the merchant bears, and how many journals say so."""
+    async with database.read() as reader:
+        assert await ledger.check(reader) == []
+        found = {one.code: one.balance_fen for one in await ledger.balances(reader, who.site_id)}
+        journals = await reader.scalar(
+            text("""SELECT count(*) FROM ledger_journals
+            WHERE site_id = :site AND event LIKE 'channel_fee%'"""),
+            {"site": who.site_id},
+        )
+    kept = books.account("fees", channel=who.channel, mchid=who.mchid).code
+    borne = books.account("channel_fees", merchant_id=who.merchant_id).code
+    return found.get(kept, 0), found.get(borne, 0), journals
+
+
+async def test_a_matched_rows_fee_is_booked_once_and_corrected_by_a_later_bill(
+    database: Database, payee: Payee
+) -> None:
+    made = town(13, 40, prefix=payee.site_id)
+    plant(made, ["unbooked"])
+    unmatched = next(key_of(row) for row in made.bill if key_of(row) not in made.booked)
+    await live(database, payee, made)
+    rows = [row for row in made.bill if key_of(row) != unmatched and row.fee_fen]
+    fen = sum(row.fee_fen for row in rows)
+    for _ in range(2):
+        await reconcile(database, payee, DAY, trade_bill(made.bill))
+        assert await fees(database, payee) == (fen, fen, len(rows))
+    key = next(key for key in made.plain if key[0] == "payment" and key != unmatched)
+    row = made.row(key)
+    for times, fee_fen in enumerate((row.fee_fen + 3, row.fee_fen - 2, row.fee_fen), 1):
+        made.put_row(key, replace(row, fee_fen=fee_fen))
+        for _ in range(2):
+            await reconcile(database, payee, DAY, trade_bill(made.bill, sha256=str(times)))
+            more = fee_fen - row.fee_fen
+            assert await fees(database, payee) == (fen + more, fen + more, len(rows) + times)
 
 
 async def versions(database: Database, who: Payee) -> list[tuple[int, str, int]]:

@@ -43,7 +43,7 @@ async def test_a_city_becomes_rows_and_again_changes_nothing_that_people_changed
         "zones": 1,
         "merchants": 4,
         "contracts": 1,
-        "channel_accounts": 15,
+        "channel_accounts": 16,
         "shops": 3,
         "items": 7,
         "customers": 2,
@@ -66,7 +66,9 @@ async def test_a_city_becomes_rows_and_again_changes_nothing_that_people_changed
         )
     assert {row.keys_ref for row in accounts} == {
         f"keys/{channel}/{numbers}{n}" for channel, numbers in PAYEES.items() for n in (1, 2, 3)
-    } | {f"keys/{channel}/{PAYEES[channel]}0" for channel in SPLITTING}
+    } | {f"keys/{channel}/{PAYEES[channel]}0" for channel in SPLITTING} | {
+        f"keys/bank/{PAYEES['bank']}9"
+    }
 
 
 @pytest.mark.usefixtures("personal_key")

@@ -10,7 +10,8 @@ from sqlalchemy.exc import IntegrityError
 from domain.books import journal
 from domain.ledger import Journal
 from domain.reconciliation import span
-from services import laws, ledger, statements
+from domain.settlement import SplitState
+from services import laws, ledger, settlement, statements
 from services.db import Database
 from services.statements import Party, Statement, Whose
 from tests.ledger import post_at
@@ -125,6 +126,40 @@ async def test_a_line_names_the_gateways_number(database: Database, site_id: str
             who = await statements.whose(reader, site_id, Party.ACCOUNT, code)
             [line] = await statements.lines(reader, who, now - LATE, now + LATE, limit=9)
             assert (line.gateway_number, line.in_fen) == (number, line.in_fen or None)
+
+
+async def test_a_line_of_a_share_names_the_gateways_number_of_it(
+    database: Database, site_id: str
+) -> None:
+    order = f"{site_id}-o8"
+    now = datetime.now(UTC)
+    async with database.write() as writer:
+        for number in ("s01", "s02"):
+            await ledger.post(
+                writer,
+                journal(
+                    "platform_share_split",
+                    site_id=site_id,
+                    order_id=order,
+                    channel="wechat",
+                    mchid="m1",
+                    out_order_no=order + number,
+                    amount_fen=7,
+                ),
+            )
+            await writer.run(
+                text("""INSERT INTO splits (out_order_no, site_id, order_id, number, kind, receiver,
+                  amount_fen, state) VALUES (:o || :n, :s, :o, substr(:n, 2)::int, 'split', 'r', 7,
+                  'asked')"""),
+                {"o": order, "n": number, "s": site_id},
+            )
+        await settlement.mark(writer, f"{order}s01", SplitState.ASKED, name="3008")
+        await settlement.mark(writer, f"{order}s01", SplitState.SUCCESS)
+    async with database.read() as reader:
+        code = f"platform:{site_id}:receivable"
+        who = await statements.whose(reader, site_id, Party.ACCOUNT, code)
+        found = await statements.lines(reader, who, now - LATE, now + LATE, limit=9)
+    assert [line.gateway_number for line in found] == ["3008", f"{order}s02"]
 
 
 async def test_a_days_figures_are_kept_once_and_never_change(

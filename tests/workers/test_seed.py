@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from services import tables
 from services.db import Database
 from services.gateways import Gateways
 from services.settings import Settings
 from tests.sandbox.outside import SandboxProcess, free_ports
-from workers.demo_city import PAYEES, SPLITTING
+from workers.demo_city import PAYEES, REVENUE_FEN, SPLITTING
 from workers.seed import ENROLMENTS
 
 SEED_SECONDS = 60
@@ -75,9 +75,17 @@ async def test_the_demo_city_is_seeded_twice_with_the_same_keys(
                 tables.channel_accounts.c.site_id == "hangzhou-demo"
             )
         )
+        tokens = await reader.all(
+            text("""SELECT payee FROM riders WHERE site_id = 'hangzhou-demo'
+            UNION ALL SELECT payee FROM merchants
+            WHERE site_id = 'hangzhou-demo' AND merchant_id <> 'platform'""")
+        )
     assert Counter(row.channel for row in accounts) == {
-        channel: 4 if channel in SPLITTING else 3 for channel in PAYEES
+        channel: 3 + (channel in SPLITTING) + (channel == "bank") for channel in PAYEES
     }
+    assert len({row.payee for row in tokens} - {""}) == len(tokens) == 9
+    own = next(row.mchid for row in accounts if row.merchant_id == "")
+    assert sandbox.call("GET", f"/bank/balances/{own}")["balance_fen"] == REVENUE_FEN
     gateways = Gateways(Settings(home=tmp_path))
     for row in accounts:
         account = gateways.account(row.channel, row.keys_ref)

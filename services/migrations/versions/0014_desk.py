@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0014_desk"
-down_revision = "0012_figures"
+down_revision = "0013_finance"
 
 
 def upgrade() -> None:

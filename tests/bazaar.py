@@ -205,10 +205,9 @@ class Bazaar:
     def pay(self, attempt: Any, **more: Any) -> None:
         """The customer pays an attempt, if the channel lets them."""
         channel, handles = attempt.channel, attempt.handles
-        named = {
-            NAMES[channel]: self.payees["shop", channel]["mchid"],
-            "out_trade_no": attempt.out_trade_no,
-        }
+        payee = "mchid" if channel == "bank" else NAMES[channel]
+        mchid = self.payees["shop", channel]["mchid"]
+        named = {payee: mchid, "out_trade_no": attempt.out_trade_no}
         if "qr_code" in handles:
             named = {"qr_code": handles["qr_code"]}
         answer = self.sandbox.control.post(f"/control{PATHS[channel]}/pay", json=named | more)

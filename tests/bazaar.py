@@ -157,7 +157,7 @@ class Bazaar:
         """An order by a quote of its own, not placed yet; its customer has the credit for it."""
         quote_id = uuid.uuid4().hex
         total_fen = GOODS_FEN + PACKING_FEN + DELIVERY_FEN - discount_fen
-        who = {"site_id": self.site_id, "customer_id": CUSTOMER}
+        who: dict[str, Any] = {"site_id": self.site_id, "customer_id": CUSTOMER}
         quote = {
             **who,
             "quote_id": quote_id,
@@ -263,6 +263,18 @@ class Bazaar:
             for one in self.sandbox.oracle(PATHS[channel], mchid=payee["mchid"])["orders"]
         ]
 
+    async def left(self, order_id: str) -> dict[str, int]:
+        """What of an order is not home: held, disputed, in suspense, in flight, or a share."""
+        rows = await self.all(
+            r"""SELECT e.account,
+              sum(CASE e.side WHEN 'D' THEN e.amount_fen ELSE -e.amount_fen END)::bigint AS fen
+            FROM ledger_journals j JOIN ledger_entries e ON e.journal_id = j.id
+            WHERE j.site_id = :site AND j.order_id = :order_id AND e.account SIMILAR TO
+              '(suspense|refund|order)\:%|platform\:%\:receivable' GROUP BY e.account""",
+            order_id=order_id,
+        )
+        return {row.account.rpartition(":")[2]: row.fen for row in rows if row.fen}
+
     async def broken(self) -> list[laws.Verdict]:
         """Laws that do not hold; a ticket's or settlement's follower is a workflow's concern."""
         async with self.database.snapshot() as reader:
@@ -277,7 +289,7 @@ class Bazaar:
 
 def accepting(order_id: str) -> AcceptStep:
     """The shop takes the order."""
-    soon = datetime.now(UTC) + LATER
+    soon: Any = datetime.now(UTC) + LATER
     moments = ("promised_at", "food_ready_at", "search_from", "support_at", "give_up_at")
     return AcceptStep(
         order_id=order_id,

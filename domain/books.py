@@ -239,6 +239,16 @@ RULES: Mapping[str, Rule] = {
         meaning="the dispute was decided for us: the money is back",
         legs=(("clearing", "disputed", "amount_fen"),),
     ),
+    "dispute_received": Rule(
+        key="dispute/{dispute_id}/received",
+        meaning="what a won dispute brought back after settling is the merchant's to withdraw",
+        legs=(("merchant", "clearing", "amount_fen"),),
+    ),
+    "dispute_owed": Rule(
+        key="dispute/{dispute_id}/owed",
+        meaning="it came back to a merchant whom the platform had paid meanwhile",
+        legs=(("owed", "clearing", "amount_fen"),),
+    ),
     "dispute_lost": Rule(
         key="dispute/{dispute_id}/decided",
         meaning="the dispute was decided against us: the platform bears it",

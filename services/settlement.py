@@ -59,7 +59,12 @@ SELECT s.order_id, s.site_id, s.merchant_id, s.merchant_fen, s.commission_fen, s
   a.amount_fen AS paid_fen, c.keys_ref, c.mchid, o.customer_id, o.number,
   shop.name AS shop_name,
   a.amount_fen - (SELECT coalesce(sum(amount_fen), 0) FROM refunds r
-    WHERE r.out_trade_no = a.out_trade_no)::bigint AS left_fen,
+    WHERE r.out_trade_no = a.out_trade_no)::bigint
+  - (SELECT coalesce(sum(CASE j.event WHEN 'dispute_opened' THEN e.amount_fen
+      ELSE -e.amount_fen END), 0) FROM ledger_journals j JOIN ledger_entries e
+    ON e.journal_id = j.id AND e.side = 'D' WHERE j.site_id = s.site_id
+      AND j.order_id = s.order_id AND j.event IN ('dispute_opened', 'dispute_won'))::bigint
+    AS left_fen,
   coalesce(p.mchid, '') AS receiver, coalesce(m.name, '') AS receiver_name
 FROM settlements s JOIN orders o USING (order_id)
 JOIN payment_attempts a ON a.out_trade_no = s.out_trade_no
@@ -123,7 +128,7 @@ class Settling:
     """The money waits at the channel to be shared out."""
     paid_fen: int
     left_fen: int
-    """Paid and not promised back: with the payee or already split."""
+    """Paid, not promised back and not with the customer's bank: the payee's, or split."""
     merchant_fen: int
     commission_fen: int
     delivery_fen: int

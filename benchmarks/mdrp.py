@@ -1,74 +1,137 @@
-"""x"""
-import sys, time, math, json
+"""`python -m benchmarks.mdrp`: published days under the planner and two plain rules, strictly checked.
+
+Every figure but the decision time is the checker's, from the solution that was written.
+"""
+
+import argparse
+import importlib.util
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from collections import defaultdict
-import numpy as np
-from benchmarks.mdrp_days import *
-from domain.planning.model import Job, Rider, Rules
-from domain.planning.arrays import Prices
-from domain.planning.tick import decide, Zone
+from typing import Any
+
+from benchmarks.mdrp_days import days_in, live, read_day, write
+from benchmarks.mdrp_policies import POLICIES
+from benchmarks.pace import percentile
 from services.dispatch import kernel
 
-HORIZON=45
+FIGURES: Mapping[str, tuple[str, int]] = {
+    "undelivered_pct": ("undelivered %", 3),
+    "ctd": ("click-to-door", 2),
+    "ctd90": ("p90", 2),
+    "overage": ("overage", 2),
+    "rtp": ("ready-to-pickup", 2),
+    "cost_per_order": ("cost/order", 2),
+    "orders_per_bundle": ("orders/bundle", 3),
+}
+"""The checker's figures that are shown: name and digits."""
+TIMES = ("decision p50 ms", "p99", "max", "wall p99")
 
-def run(day, rounds=150, seed=1, prices=Prices(), opts={}):
-    lives={c.courier_id: Life(c,c.place,"0",c.on_at) for c in day.couriers}
-    log=Log(); byid={o.order_id:o for o in day.orders}
-    arrivals=sorted(day.orders,key=lambda o:o.placed_at); nxt=0
-    waiting={}; routes={}; times=[]
-    rules=Rules(pickup_half=day.pickup_half,dropoff_half=day.dropoff_half,promise=day.promise,bearable=day.bearable,**{k:v for k,v in opts.items() if k in ('horizon','standby_left','standby_busy')})
-    def drives(places):
-        p=np.array(places); d=np.ceil(np.hypot(p[:,None,0]-p[None,:,0],p[:,None,1]-p[None,:,1])/day.metres_per_minute)
-        return d.ravel()
-    zone=Zone(day.shops,drives,rules,prices,rounds,kernel.ENGINE)
-    end=max(max(o.ready_at for o in day.orders), max(c.off_at for c in day.couriers))+1
-    t=min(o.placed_at for o in day.orders)
-    seen={}; half=opts.get('half_life',200.)
-    while t<=end:
-        while nxt<len(arrivals) and arrivals[nxt].placed_at<=t:
-            o=arrivals[nxt]; nxt+=1
-            waiting[o.order_id]=Job(order_id=o.order_id,shop_id=o.shop_id,place=o.place,placed_at=o.placed_at,ready_at=o.ready_at)
-            seen[o.shop_id]=seen.get(o.shop_id,0)+2**(t/half)
-        c0=time.thread_time()
-        riders=[]
-        for c in day.couriers:
-            l=lives[c.courier_id]
-            if c.off_at<t and not l.bound_for: continue
-            G=day.pay_per_hour/day.pay_per_order*(c.off_at-c.on_at)/60
-            riders.append(Rider(rider_id=c.courier_id,place=l.place,free_at=l.free_at,off_at=c.off_at,bound_for=l.bound_for,standing_by=l.standby,owed=G-l.done))
-        demand=None
-        if t%int(opts.get('every',2))==0: demand={k:v*2**(-t/half) for k,v in seen.items()}
-        if waiting or demand:
-            d=decide(t,riders,list(waiting.values()),routes,zone=zone,seed=seed*7919+t,demand=demand)
-            routes=d.routes
-            times.append(time.thread_time()-c0)
-            for who,oid in d.leave.items():
-                l=lives[who]; go(day,log,l,t,byid[oid].shop_id); l.bound_for=oid
-            for one in d.collect:
-                l=lives[one.rider_id]; deliver(day,log,l,t,one.pickup_at,[byid[o] for o in one.order_ids])
-                for o in one.order_ids: del waiting[o]
-            for who,shop in d.standby.items():
-                l=lives[who]
-                go(day,log,l,t,shop); l.standby=True
-        t+=1
-    return log,times
 
-if __name__=='__main__':
-    import argparse
-    sys.path.insert(0,'/work/shared/tools')
-    from mdrp_check import check
-    ap=argparse.ArgumentParser(); ap.add_argument('names',nargs='*'); ap.add_argument('--rounds',type=int,default=150); ap.add_argument('-p',action='append',default=[]); ap.add_argument('-o',action='append',default=[]); ap.add_argument('-q',action='store_true')
-    a=ap.parse_args()
-    pr=Prices(**{k:float(v) for k,v in (x.split('=') for x in a.p)}); op={k:float(v) for k,v in (x.split('=') for x in a.o)}
-    root=Path('/tmp/mdrp-days'); rows=[]; T=[]
-    for n in a.names or sorted(x.name for x in root.iterdir()):
-        w=time.time()
-        day=read_day(root/n); log,times=run(day,a.rounds,prices=pr,opts=op)
-        write(log,Path('/tmp/mdrp-sol')/n)
-        r=check(str(root/n),str(Path('/tmp/mdrp-sol')/n),True)
-        rows.append(r); T+=times
-        ts=sorted(times)
-        if not a.q or r['errors']: print(f"{n:18s} {r['errors']:3d} und {r['undelivered_pct']:.3f} ctd {r['ctd']:.2f} p90 {r['ctd90']:.1f} rtp {r['rtp']:.2f} cost {r['cost_per_order']:.2f} opb {r['orders_per_bundle']:.2f} late90 {r['late90_pct']:.2f} p99 {ts[int(.99*len(ts))]*1e3:.0f}ms max {ts[-1]*1e3:.0f} wall {time.time()-w:.1f}",r['first'] if r['errors'] else '',flush=True)
-    m=lambda k: sum(r[k] for r in rows)/len(rows)
-    T.sort()
-    print(f"MEAN {len(rows)} err {sum(r['errors'] for r in rows)} und {m('undelivered_pct'):.3f} ctd {m('ctd'):.3f} p90 {m('ctd90'):.2f} rtp {m('rtp'):.3f} cost {m('cost_per_order'):.3f} opb {m('orders_per_bundle'):.3f} p99 {T[int(.99*len(T))]*1e3:.0f}ms sum {sum(T):.0f}s", a.p,a.o,a.rounds)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One day under one policy."""
+
+    day: str
+    policy: str
+    figures: Mapping[str, Any]
+    """As the checker gives them."""
+    decided: Sequence[tuple[float, float]]
+    """Processor and wall seconds of each decision."""
+
+
+def run(folder: Path, policy: str, solutions: Path, checker: Path) -> Result:
+    """Live one day, write its solution, have it checked."""
+    kernel.warm_up()
+    day = read_day(folder)
+    lived = live(day, POLICIES[policy](day))
+    solution = solutions / policy / day.name
+    write(lived, solution)
+    check = _checker(checker)
+    figures = check(str(folder), str(solution), prepos=True)
+    return Result(day=day.name, policy=policy, figures=figures, decided=lived.decided)
+
+
+def _checker(path: Path) -> Callable[..., dict[str, Any]]:
+    spec = importlib.util.spec_from_file_location("mdrp_check", path)
+    assert spec and spec.loader, f"no checker at {path}"
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    check: Callable[..., dict[str, Any]] = module.check
+    return check
+
+
+def row(name: str, results: Sequence[Result]) -> str:
+    """One line of the table: means over the days, times over all their decisions."""
+    cells = [name]
+    for figure, (_, digits) in FIGURES.items():
+        mean = sum(result.figures[figure] for result in results) / len(results)
+        cells.append(f"{mean:.{digits}f}")
+    processor, wall = zip(*(pair for result in results for pair in result.decided), strict=True)
+    cells += [f"{percentile([*processor], share) * 1_000:.1f}" for share in (0.5, 0.99, 1.0)]
+    cells.append(f"{percentile([*wall], 0.99) * 1_000:.1f}")
+    return "| " + " | ".join(cells) + " |"
+
+
+def head() -> str:
+    """The table's first two lines."""
+    cells = ["day, policy", *(title for title, _ in FIGURES.values()), *TIMES]
+    return "| " + " | ".join(cells) + " |\n" + "|---" * len(cells) + "|"
+
+
+def main() -> int:
+    """Print the table; 0 if the checker accepts every solution."""
+    wish = _arguments()
+    if not wish.days.is_dir() or not wish.checker.is_file():
+        print(f"skipped: needs days in {wish.days} and the checker {wish.checker}")
+        return 0
+    began = time.perf_counter()
+    with (
+        days_in(wish.days) as folders,
+        tempfile.TemporaryDirectory() as scratch,
+        ProcessPoolExecutor(wish.jobs) as pool,
+    ):
+        solutions = wish.solutions or Path(scratch)
+        chosen = [one for one in folders if not wish.only or one.name.startswith(tuple(wish.only))]
+        futures = [
+            pool.submit(run, folder, policy, solutions, wish.checker)
+            for folder in chosen
+            for policy in wish.policy
+        ]
+        print(head(), flush=True)
+        results = []
+        for future in futures:
+            results.append(future.result())
+            print(row(f"{results[-1].day}, {results[-1].policy}", results[-1:]), flush=True)
+    for policy in wish.policy:
+        of_policy = [result for result in results if result.policy == policy]
+        if of_policy:
+            print(row(f"**all {len(of_policy)}, {policy}**", of_policy))
+    wrong = [result for result in results if result.figures["errors"]]
+    for result in wrong:
+        print(f"refused: {result.day}, {result.policy}: {result.figures['first']}")
+    print(f"{len(results)} solutions, {len(wrong)} refused; {time.perf_counter() - began:.0f} s")
+    return 1 if wrong else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    shared = Path("../shared")
+    days = Path(os.environ.get("PAOTUI_MDRP_DAYS", shared / "data/mdrp"))
+    checker = Path(os.environ.get("PAOTUI_MDRP_CHECKER", shared / "tools/mdrp_check.py"))
+    parser.add_argument("--days", type=Path, default=days, help="folder of days or archives")
+    parser.add_argument("--checker", type=Path, default=checker)
+    parser.add_argument("--only", nargs="*", default=[], help="beginnings of days' names")
+    parser.add_argument("--policy", nargs="*", choices=POLICIES, default=[*POLICIES])
+    parser.add_argument("--solutions", type=Path, help="keep the solutions here")
+    parser.add_argument("--jobs", type=int, default=1)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,15 +1,30 @@
-"""The published days of the MDRP: reading them, living them minute by minute, writing solutions."""
+"""Published days of the meal delivery routing problem (MDRP): read, lived minute by minute, written.
 
+Rules: MDRPInstances.pdf §1 of grubhub/mdrplib and Reyes et al. 2018 §2.1, with both variants of
+theirs: couriers may wait at a shop without an order, and what a courier takes is settled there.
+Times are minutes, places metres.
+"""
+
+import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
-Place = tuple[float, float]
+from domain.planning.model import Place
+
+ON_LOCATION = "0"
+"""Where a courier's day begins, in the solution's words."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
+    """One order; nobody knows it before `placed_at`."""
+
     order_id: str
     place: Place
     placed_at: int
@@ -17,19 +32,14 @@ class Order:
     ready_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Courier:
-    courier_id: str
-    place: Place
-    on_at: int
-    off_at: int
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Day:
+    """One instance."""
+
     name: str
-    orders: Sequence[Order]
-    couriers: Sequence[Courier]
+    orders: Mapping[str, Order]
+    couriers: Mapping[str, tuple[Place, int, int]]
+    """Where each begins, when, and the end of the shift."""
     shops: Mapping[str, Place]
     metres_per_minute: float
     pickup_half: float
@@ -39,26 +49,93 @@ class Day:
     pay_per_order: float
     pay_per_hour: float
 
-    def minutes(self, a: Place, b: Place) -> int:
-        return math.ceil(math.hypot(a[0] - b[0], a[1] - b[1]) / self.metres_per_minute)
+    def minutes(self, origin: Place, goal: Place) -> int:
+        """Travel time, rounded up as the rules want."""
+        return math.ceil(math.dist(origin, goal) / self.metres_per_minute)
+
+
+@dataclass(slots=True, kw_only=True)
+class Courier:
+    """A courier as the day goes on."""
+
+    courier_id: str
+    place: Place
+    at: str
+    """The same place, as the solution names it."""
+    free_at: float
+    off_at: float
+    guaranteed: float
+    """Orders that earn what the shift is guaranteed."""
+    bound_for: str = ""
+    standing_by: bool = False
+    done: int = 0
+
+
+@dataclass(slots=True)
+class Acts:
+    """What a policy does in one minute, by courier."""
+
+    leave: Mapping[str, str] = field(default_factory=dict)
+    """For the shop of an order, which the courier will take with whatever else."""
+    take: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """These orders as soon as they can be had, wherever the courier is."""
+    standby: Mapping[str, str] = field(default_factory=dict)
+    """To a shop, without any order."""
+
+
+class Policy(Protocol):
+    """Decides once a minute, from what is known then."""
+
+    def __call__(
+        self, now: int, couriers: Sequence[Courier], waiting: Mapping[str, Order]
+    ) -> Acts:
+        """What is done now."""
+
+
+@dataclass(slots=True)
+class Lived:
+    """What has happened, as the solution's files tell it, and how long deciding took."""
+
+    assignments: list[str] = field(default_factory=list)
+    moves: list[str] = field(default_factory=list)
+    orders: list[str] = field(default_factory=list)
+    decided: list[tuple[float, float]] = field(default_factory=list)
+    """Processor and wall seconds per decision."""
+
+
+@contextlib.contextmanager
+def days_in(path: Path) -> Iterator[list[Path]]:
+    """The instances of a folder; its archives are unpacked to a temporary place meanwhile."""
+    with tempfile.TemporaryDirectory() as folder:
+        for archive in sorted(path.glob("*.tar.xz")):
+            with tarfile.open(archive) as tar:
+                tar.extractall(folder, filter="data")
+        found = [*path.glob("*/orders.txt"), *Path(folder).glob("*/orders.txt")]
+        yield sorted(orders.parent for orders in found)
 
 
 def read_day(folder: Path) -> Day:
-    speed, pickup, dropoff, promise, bearable, per_order, per_hour = map(
-        float, (folder / "instance_parameters.txt").read_text().split("\n")[1].split("\t")
+    """One instance from its four files."""
+    ((speed, pickup, dropoff, promise, bearable, per_order, per_hour),) = (
+        map(float, row) for row in _rows(folder / "instance_parameters.txt")
     )
-    shops = {one: (float(x), float(y)) for one, x, y in _rows(folder / "restaurants.txt")}
     return Day(
         name=folder.name,
-        orders=[
-            Order(one, (float(x), float(y)), int(placed), shop, int(ready))
+        orders={
+            one: Order(
+                order_id=one,
+                place=(float(x), float(y)),
+                placed_at=int(placed),
+                shop_id=shop,
+                ready_at=int(ready),
+            )
             for one, x, y, placed, shop, ready in _rows(folder / "orders.txt")
-        ],
-        couriers=[
-            Courier(one, (float(x), float(y)), int(on), int(off))
+        },
+        couriers={
+            one: ((float(x), float(y)), int(on), int(off))
             for one, x, y, on, off in _rows(folder / "couriers.txt")
-        ],
-        shops=shops,
+        },
+        shops={one: (float(x), float(y)) for one, x, y in _rows(folder / "restaurants.txt")},
         metres_per_minute=speed,
         pickup_half=pickup / 2,
         dropoff_half=dropoff / 2,
@@ -70,67 +147,83 @@ def read_day(folder: Path) -> Day:
 
 
 def _rows(path: Path) -> list[list[str]]:
-    return [line.split("\t") for line in path.read_text().split("\n")[1:] if line.strip()]
+    return [line.split("\t") for line in path.read_text().splitlines()[1:] if line.strip()]
 
 
-@dataclass(slots=True)
-class Life:
-    """A courier during the day."""
-
-    courier: Courier
-    place: Place
-    at: str
-    """The name of the place, as the solution writes it."""
-    free_at: float
-    bound_for: str = ""
-    standby: bool = False
-    done: int = 0
-
-
-@dataclass(slots=True)
-class Log:
-    """What happened, in the solution's words."""
-
-    moves: list[tuple[str, float, str, str]] = field(default_factory=list)
-    pickups: list[tuple[float, float, str, tuple[str, ...]]] = field(default_factory=list)
-    orders: dict[str, tuple[float, float]] = field(default_factory=dict)
-
-
-def write(log: Log, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = [f"{at:g} {pickup:g} {who} {' '.join(orders)}" for at, pickup, who, orders in log.pickups]
-    _write(folder / "solution_info_assignments.txt", "assignment_time pickup_time courier orders", lines)
-    lines = [f"{who} {at:g} {a} {b}" for who, at, a, b in log.moves]
-    _write(folder / "solution_info_couriers.txt", "courier departure_time from to", lines)
-    lines = [f"{order} {pickup:g} {drop:g}" for order, (pickup, drop) in log.orders.items()]
-    _write(folder / "solution_info_orders.txt", "order pickup_time dropoff_time", lines)
+def live(day: Day, policy: Policy) -> Lived:
+    """The whole day under a policy, which sees an order only from its placement on."""
+    lived = Lived()
+    couriers = {one: _begin(day, one) for one in day.couriers}
+    coming = sorted(day.orders.values(), key=lambda order: order.placed_at, reverse=True)
+    waiting: dict[str, Order] = {}
+    end = max(courier.off_at for courier in couriers.values())
+    for now in range(coming[-1].placed_at, int(end) + 1):
+        while coming and coming[-1].placed_at <= now:
+            order = coming.pop()
+            waiting[order.order_id] = order
+        here = [one for one in couriers.values() if one.off_at >= now or one.bound_for]
+        processor, wall = time.thread_time(), time.perf_counter()
+        acts = policy(now, here, waiting)
+        lived.decided.append((time.thread_time() - processor, time.perf_counter() - wall))
+        for courier_id, order_id in acts.leave.items():
+            _go(day, lived, couriers[courier_id], now, waiting[order_id].shop_id)
+            couriers[courier_id].bound_for = order_id
+        for courier_id, order_ids in acts.take.items():
+            taken = [waiting.pop(order_id) for order_id in order_ids]
+            _take(day, lived, couriers[courier_id], now, taken)
+        for courier_id, shop_id in acts.standby.items():
+            _go(day, lived, couriers[courier_id], now, shop_id)
+            couriers[courier_id].standing_by = True
+    return lived
 
 
-def _write(path: Path, head: str, lines: Sequence[str]) -> None:
-    path.write_text("\n".join([head, *lines]) + "\n")
+def _begin(day: Day, courier_id: str) -> Courier:
+    place, on_at, off_at = day.couriers[courier_id]
+    return Courier(
+        courier_id=courier_id,
+        place=place,
+        at=ON_LOCATION,
+        free_at=on_at,
+        off_at=off_at,
+        guaranteed=day.pay_per_hour * (off_at - on_at) / 60 / day.pay_per_order,
+    )
 
 
-def go(day: Day, log: Log, life: Life, now: float, shop_id: str) -> None:
-    """The courier leaves for a shop."""
-    if life.at == shop_id:
-        return
-    log.moves.append((life.courier.courier_id, now, life.at, shop_id))
-    life.free_at = now + day.minutes(life.place, day.shops[shop_id])
-    life.place, life.at = day.shops[shop_id], shop_id
+def _go(day: Day, lived: Lived, courier: Courier, now: float, shop_id: str) -> None:
+    """The courier leaves for a shop; one who is there stays."""
+    if courier.at != shop_id:
+        lived.moves.append(f"{courier.courier_id} {now:g} {courier.at} {shop_id}")
+        courier.free_at = now + day.minutes(courier.place, day.shops[shop_id])
+        courier.place, courier.at = day.shops[shop_id], shop_id
 
 
-def deliver(day: Day, log: Log, life: Life, now: float, pickup_at: float, orders: Sequence[Order]) -> None:
+def _take(day: Day, lived: Lived, courier: Courier, now: float, orders: Sequence[Order]) -> None:
     """The courier takes a bundle and hands it over, stop by stop."""
-    who = life.courier.courier_id
-    log.pickups.append((now, pickup_at, who, tuple(order.order_id for order in orders)))
+    _go(day, lived, courier, now, orders[0].shop_id)
+    served = max(courier.free_at, now) + day.pickup_half
+    pickup_at = max(served, *(order.ready_at for order in orders))
+    names = " ".join(order.order_id for order in orders)
+    lived.assignments.append(f"{now:g} {pickup_at:g} {courier.courier_id} {names}")
     clock = pickup_at + day.pickup_half
     for order in orders:
-        log.moves.append((who, clock, life.at, order.order_id))
-        clock += day.minutes(life.place, order.place) + day.dropoff_half
-        log.orders[order.order_id] = (pickup_at, clock)
+        lived.moves.append(f"{courier.courier_id} {clock:g} {courier.at} {order.order_id}")
+        clock += day.minutes(courier.place, order.place) + day.dropoff_half
+        lived.orders.append(f"{order.order_id} {pickup_at:g} {clock:g}")
         clock += day.dropoff_half
-        life.place, life.at = order.place, order.order_id
-    life.free_at = clock
-    life.done += len(orders)
-    life.bound_for = ""
-    life.standby = False
+        courier.place, courier.at = order.place, order.order_id
+    courier.free_at = clock
+    courier.done += len(orders)
+    courier.bound_for = ""
+    courier.standing_by = False
+
+
+def write(lived: Lived, folder: Path) -> None:
+    """The solution, in the three files of the published evaluator."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, head, lines in (
+        ("assignments", "assignment_time pickup_time courier orders", lived.assignments),
+        ("couriers", "courier departure_time origin destination", lived.moves),
+        ("orders", "order pickup_time dropoff_time", lived.orders),
+    ):
+        text = "\n".join([head, *lines]) + "\n"
+        (folder / f"solution_info_{name}.txt").write_text(text, encoding="utf-8")

@@ -30,6 +30,9 @@ class Prices(NamedTuple):
     """Per minute of waiting at a shop between two bundles."""
     left: float = 300.0
     """For an order that is in nobody's plan."""
+    heat: float = 0.0
+    blink: float = 0.0
+    soon: float = 0.0
     earned: float = 0.0
     """For an order to a rider who has the guaranteed earnings already."""
 

@@ -198,6 +198,8 @@ def insert(world: World, plan: Plan, scratch: Scratch, order: int) -> None:
         rider = scratch.near[order * NEAR_MAX + k]
         if rider < 0 or scratch.bound[order * NEAR_MAX + k] >= best:
             break
+        if world.prices.blink > 0.0 and roll(scratch, 1000) < world.prices.blink:
+            continue
         if plan.count[rider] < STOPS_MAX - 1:
             best = best_with(world, plan, scratch, rider, order, best)
     rider = scratch.spot[0]
@@ -380,7 +382,8 @@ def improve(world: World, plan: Plan, scratch: Scratch, rounds: int) -> None:
     for k in range(free):
         insert(world, plan, scratch, scratch.pool[k])
     forget(scratch)
-    for _ in range(rounds):
+    for n in range(rounds):
+        heat = world.prices.heat * (1.0 - (n + 1) / rounds)
         taken = draw(world, plan, scratch, 2 + roll(scratch, 8))
         if taken == 0:
             return
@@ -393,7 +396,7 @@ def improve(world: World, plan: Plan, scratch: Scratch, rounds: int) -> None:
         sort_pool(world, scratch, taken, roll(scratch, 3))
         for k in range(taken):
             insert(world, plan, scratch, scratch.pool[k])
-        if change(world, plan, scratch, taken, left) > 1e-9:
+        if change(world, plan, scratch, taken, left) > 1e-9 + heat * roll(scratch, 1000) / 1000:
             go_back(world, plan, scratch, taken)
         else:
             forget(scratch)

@@ -2,35 +2,42 @@
 
 import hashlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import numba
 import numpy as np
 
 from domain.planning import arrays, search, standby
-from domain.planning.arrays import Plan, Scratch, World
+from domain.planning.arrays import Plan, Prices, Scratch, World
+from domain.planning.layout import make_cover, make_ground, make_plan, make_scratch, make_world
+from domain.planning.model import Place, Rules
 from domain.planning.standby import Cover, Ground
 from domain.planning.tick import Engine
 
 
 def _cache() -> str:
     """Compiled code is kept outside the tree; another text has another folder."""
-    texts = b"".join(Path(str(one.__file__)).read_bytes() for one in (arrays, search, standby))
-    digest = hashlib.sha256(texts).hexdigest()[:16]
+    files = (__file__, arrays.__file__, search.__file__, standby.__file__)
+    digest = hashlib.sha256(b"".join(Path(str(one)).read_bytes() for one in files)).hexdigest()[:16]
     return str(Path(tempfile.gettempdir()) / "paotui-kernel" / digest)
 
 
 def _compiled(module: ModuleType, entry: str) -> Callable[..., None]:
-    """The module's function `entry`, with all it calls there."""
+    """The module's function `entry`, with all it calls there.
+
+    Nothing in it allocates, so arrays need no counting of references (`_nrt`), which would take
+    twenty times as long as the search itself.
+    """
     numba.config.CACHE_DIR = _cache()
     names = dict(vars(module)) | {"__name__": __name__}
     for name, member in vars(module).items():
         if isinstance(member, FunctionType):
             same = FunctionType(member.__code__, names, name, member.__defaults__)
-            names[name] = numba.njit(cache=name == entry)(same)
+            names[name] = numba.njit(cache=name == entry, _nrt=False, nogil=True)(same)
     compiled: Callable[..., None] = names[entry]
     return compiled
 
@@ -56,10 +63,22 @@ def send(ground: Ground, cover: Cover) -> None:
 ENGINE = Engine(improve, send)
 
 
+def warm_up() -> None:
+    """Compile, or load what was compiled before: up to half a minute that no tick should pay."""
+    world = make_world(0.0, (), (), {}, _nowhere, rules=Rules(), prices=Prices())
+    improve(world, make_plan((), (), {}), make_scratch(world, 0), 0)
+    ground = make_ground(0.0, (), (), {}, {}, {}, _nowhere, rules=Rules())
+    send(ground, make_cover(ground))
+
+
+def _nowhere(_: Sequence[Place]) -> Sequence[float]:
+    return ()
+
+
 def _as_arrays(fields: Any) -> Any:
     """The same named tuple with an array for each list, of the type that its annotation says."""
     kind = type(fields)
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     return kind(
         *(
             _as_array(value, hints[name])
@@ -68,10 +87,15 @@ def _as_arrays(fields: Any) -> Any:
     )
 
 
+@lru_cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
 def _as_array(value: Any, hint: Any) -> Any:
-    if isinstance(value, int | float | tuple):
+    if not get_args(hint):
         return value
-    return np.asarray(value, dtype=np.float64 if float in hint.__args__ else np.int64)
+    return np.asarray(value, dtype=np.float64 if float in get_args(hint) else np.int64)
 
 
 def _write_back(mine: Any, theirs: Any) -> None:

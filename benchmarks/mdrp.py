@@ -1,4 +1,4 @@
-"""`python -m benchmarks.mdrp`: published days under the planner and two plain rules, strictly checked.
+"""`python -m benchmarks.mdrp`: published days under the planner and two plain rules, checked.
 
 Every figure but the decision time is the checker's, from the solution that was written.
 """
@@ -59,7 +59,8 @@ def run(folder: Path, policy: str, solutions: Path, checker: Path) -> Result:
 
 def _checker(path: Path) -> Callable[..., dict[str, Any]]:
     spec = importlib.util.spec_from_file_location("mdrp_check", path)
-    assert spec and spec.loader, f"no checker at {path}"
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     check: Callable[..., dict[str, Any]] = module.check

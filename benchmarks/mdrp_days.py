@@ -1,4 +1,4 @@
-"""Published days of the meal delivery routing problem (MDRP): read, lived minute by minute, written.
+"""Published days of the meal delivery routing problem (MDRP): read, lived and written.
 
 Rules: MDRPInstances.pdf §1 of grubhub/mdrplib and Reyes et al. 2018 §2.1, with both variants of
 theirs: couriers may wait at a shop without an order, and what a courier takes is settled there.
@@ -86,9 +86,7 @@ class Acts:
 class Policy(Protocol):
     """Decides once a minute, from what is known then."""
 
-    def __call__(
-        self, now: int, couriers: Sequence[Courier], waiting: Mapping[str, Order]
-    ) -> Acts:
+    def __call__(self, now: int, couriers: Sequence[Courier], waiting: Mapping[str, Order]) -> Acts:
         """What is done now."""
 
 

@@ -1,4 +1,4 @@
-"""Who decides on a published day: the platform's planner, and two plain rules to compare it with."""
+"""Who decides on a published day: the platform's planner, or a plain rule to compare it with."""
 
 from collections.abc import Callable, Mapping, Sequence
 

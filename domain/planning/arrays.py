@@ -30,10 +30,7 @@ class Prices(NamedTuple):
     """Per minute of waiting at a shop between two bundles."""
     left: float = 300.0
     """For an order that is in nobody's plan."""
-    heat: float = 0.0
-    blink: float = 0.0
-    soon: float = 0.0
-    earned: float = 0.0
+    earned: float = 1.0
     """For an order to a rider who has the guaranteed earnings already."""
 
 
@@ -78,7 +75,8 @@ class Plan(NamedTuple):
     """At a bundle's last stop: when the rider is free again."""
     spent: MutableSequence[float]
     """At a bundle's last stop: what the route costs up to it."""
-    count: MutableSequence[int]
+    size: MutableSequence[int]
+    """Per rider, how many."""
     cost: MutableSequence[float]
     rider: MutableSequence[int]
     """Per order, whose it is; -1: nobody's."""
@@ -95,7 +93,7 @@ class Scratch(NamedTuple):
     joins: MutableSequence[int]
     old_stops: MutableSequence[int]
     old_joins: MutableSequence[int]
-    old_count: MutableSequence[int]
+    old_size: MutableSequence[int]
     old_cost: MutableSequence[float]
     touched: MutableSequence[int]
     is_touched: MutableSequence[int]

@@ -16,8 +16,8 @@ def make_world(
     riders: Sequence[Rider],
     jobs: Sequence[Job],
     shops: Mapping[str, Place],
-    drives: Drives,
     *,
+    drives: Drives,
     rules: Rules,
     prices: Prices,
 ) -> World:
@@ -67,19 +67,34 @@ def _not_before(earliest: Sequence[float], jobs: Sequence[Job], limit: float) ->
 
 
 def make_plan(riders: Sequence[Rider], jobs: Sequence[Job], routes: Routes) -> Plan:
-    """The last tick's routes, as far as their orders still wait; uncosted."""
+    """The last tick's routes, as far as their orders still wait, uncosted.
+
+    Who is bound for a shop has his order there first, whatever the routes say.
+    """
     index = {job.order_id: n for n, job in enumerate(jobs)}
     stops = [0] * (STOPS_MAX * len(riders))
     joins = [0] * (STOPS_MAX * len(riders))
-    count = [0] * len(riders)
+    size = [0] * len(riders)
     owner = [-1] * len(jobs)
+    bound = {rider.bound_for: rider.rider_id for rider in riders}
     for r, rider in enumerate(riders):
-        for bundle in routes.get(rider.rider_id, ()):
-            known = [index[order_id] for order_id in bundle if order_id in index]
-            for k, order in enumerate(known):
-                spot = r * STOPS_MAX + count[r]
+        bundles = routes.get(rider.rider_id, ())
+        if rider.bound_for in index and rider.bound_for not in {
+            one for b in bundles[:1] for one in b
+        }:
+            bundles = ((rider.bound_for,), *bundles)
+        for bundle in bundles:
+            known = [
+                index[order_id]
+                for order_id in bundle
+                if order_id in index
+                and owner[index[order_id]] < 0
+                and bound.get(order_id, rider.rider_id) == rider.rider_id
+            ]
+            for k, order in enumerate(known[: STOPS_MAX - 1 - size[r]]):
+                spot = r * STOPS_MAX + size[r]
                 stops[spot], joins[spot] = order, int(k > 0)
-                count[r] += 1
+                size[r] += 1
                 owner[order] = r
     return Plan(
         stops=stops,
@@ -87,7 +102,7 @@ def make_plan(riders: Sequence[Rider], jobs: Sequence[Job], routes: Routes) -> P
         way=[0.0] * len(stops),
         clock=[0.0] * len(stops),
         spent=[0.0] * len(stops),
-        count=count,
+        size=size,
         cost=[0.0] * len(riders),
         rider=owner,
     )
@@ -102,7 +117,7 @@ def make_scratch(world: World, seed: int) -> Scratch:
         joins=[0] * STOPS_MAX,
         old_stops=[0] * (STOPS_MAX * world.riders),
         old_joins=[0] * (STOPS_MAX * world.riders),
-        old_count=[0] * world.riders,
+        old_size=[0] * world.riders,
         old_cost=[0.0] * world.riders,
         touched=[0] * (world.riders + 1),
         is_touched=[0] * world.riders,
@@ -117,7 +132,7 @@ def bundles_of(plan: Plan, rider: int) -> list[list[int]]:
     """A rider's plan, cut into bundles."""
     base = rider * STOPS_MAX
     bundles: list[list[int]] = []
-    for k in range(base, base + plan.count[rider]):
+    for k in range(base, base + plan.size[rider]):
         if plan.joins[k] == 1:
             bundles[-1].append(plan.stops[k])
         else:
@@ -129,11 +144,11 @@ def make_ground(
     now: float,
     idle: Sequence[Rider],
     others: Sequence[Rider],
+    *,
     routes: Routes,
     shops: Mapping[str, Place],
     demand: Mapping[str, float],
     drives: Drives,
-    *,
     rules: Rules,
 ) -> Ground:
     """Who may be sent, who only counts, and what each shop expects."""

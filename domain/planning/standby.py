@@ -1,7 +1,7 @@
-"""Where riders without work wait: near the shops from which an order is likely and nobody is close.
+"""Where riders without work wait: near shops that expect orders and have nobody close.
 
-On flat arrays as `search`, and compiled with it. A rider's *reach* of a shop is the minutes until he
-could be there, `REACH_MAX` at most.
+On flat arrays as `search`, and compiled as it is. A rider's *reach* of a shop is the minutes until
+he could be there, `REACH_MAX` at most.
 """
 
 from collections.abc import MutableSequence, Sequence

@@ -55,8 +55,15 @@ def decide(
     arguments give the same decision.
     """
     known = [rider for rider in riders if rider.free_at <= now + zone.rules.horizon]
-    rules, drives = zone.rules, zone.drives
-    world = make_world(now, known, jobs, zone.shops, drives, rules=rules, prices=zone.prices)
+    world = make_world(
+        now,
+        known,
+        jobs,
+        zone.shops,
+        drives=zone.drives,
+        rules=zone.rules,
+        prices=zone.prices,
+    )
     plan = make_plan(known, jobs, routes)
     zone.engine.improve(world, plan, make_scratch(world, seed), zone.rounds)
     leave, collect = {}, []
@@ -67,7 +74,7 @@ def decide(
             continue
         if rider.free_at <= now:
             first = tuple(jobs[order].order_id for order in bundles[0])
-            pickup_at, last_moment = _timing(world, r, bundles[0], rules)
+            pickup_at, last_moment = _timing(world, r, bundles[0], zone.rules)
             if last_moment and rider.bound_for:
                 collect.append(
                     Collect(rider_id=rider.rider_id, order_ids=first, pickup_at=pickup_at)
@@ -113,7 +120,14 @@ def _stand_by(
     chosen = {rider.rider_id for rider in idle}
     others = [rider for rider in near if rider.rider_id not in chosen]
     ground = make_ground(
-        now, idle, others, routes, zone.shops, demand, zone.drives, rules=zone.rules
+        now,
+        idle,
+        others,
+        routes=routes,
+        shops=zone.shops,
+        demand=demand,
+        drives=zone.drives,
+        rules=zone.rules,
     )
     cover = make_cover(ground)
     zone.engine.send(ground, cover)

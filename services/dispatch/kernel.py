@@ -2,8 +2,8 @@
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Hashable, Sequence
+from functools import cache
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, get_args, get_type_hints
@@ -18,6 +18,10 @@ from domain.planning.model import Place, Rules
 from domain.planning.standby import Cover, Ground
 from domain.planning.tick import Engine
 
+OPTIONS: dict[str, Any] = {"nogil": True, "_nrt": False}
+"""A search runs beside the event loop's thread. Nothing in it allocates, so arrays need no counting
+of references (`_nrt`), which took twenty times as long as the search itself."""
+
 
 def _cache() -> str:
     """Compiled code is kept outside the tree; another text has another folder."""
@@ -27,17 +31,13 @@ def _cache() -> str:
 
 
 def _compiled(module: ModuleType, entry: str) -> Callable[..., None]:
-    """The module's function `entry`, with all it calls there.
-
-    Nothing in it allocates, so arrays need no counting of references (`_nrt`), which would take
-    twenty times as long as the search itself.
-    """
-    numba.config.CACHE_DIR = _cache()
+    """The module's function `entry`, with all it calls there."""
+    numba.config.CACHE_DIR = _cache()  # type: ignore[attr-defined]
     names = dict(vars(module)) | {"__name__": __name__}
     for name, member in vars(module).items():
         if isinstance(member, FunctionType):
             same = FunctionType(member.__code__, names, name, member.__defaults__)
-            names[name] = numba.njit(cache=name == entry, _nrt=False, nogil=True)(same)
+            names[name] = numba.njit(cache=name == entry, **OPTIONS)(same)
     compiled: Callable[..., None] = names[entry]
     return compiled
 
@@ -65,9 +65,11 @@ ENGINE = Engine(improve, send)
 
 def warm_up() -> None:
     """Compile, or load what was compiled before: up to half a minute that no tick should pay."""
-    world = make_world(0.0, (), (), {}, _nowhere, rules=Rules(), prices=Prices())
+    world = make_world(0.0, (), (), {}, drives=_nowhere, rules=Rules(), prices=Prices())
     improve(world, make_plan((), (), {}), make_scratch(world, 0), 0)
-    ground = make_ground(0.0, (), (), {}, {}, {}, _nowhere, rules=Rules())
+    ground = make_ground(
+        0.0, (), (), routes={}, shops={}, demand={}, drives=_nowhere, rules=Rules()
+    )
     send(ground, make_cover(ground))
 
 
@@ -75,29 +77,26 @@ def _nowhere(_: Sequence[Place]) -> Sequence[float]:
     return ()
 
 
-def _as_arrays(fields: Any) -> Any:
+def _as_arrays(fields: Any) -> Any:  # noqa: ANN401 - any of the named tuples
     """The same named tuple with an array for each list, of the type that its annotation says."""
-    kind = type(fields)
+    kind: Any = type(fields)
     hints = _hints(kind)
     return kind(
-        *(
-            _as_array(value, hints[name])
-            for name, value in zip(kind._fields, fields, strict=True)
-        )
+        *(_as_array(value, hints[name]) for name, value in zip(kind._fields, fields, strict=True))
     )
 
 
-@lru_cache
-def _hints(kind: type) -> dict[str, Any]:
+@cache
+def _hints(kind: Hashable) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
-def _as_array(value: Any, hint: Any) -> Any:
+def _as_array(value: object, hint: object) -> object:
     if not get_args(hint):
         return value
     return np.asarray(value, dtype=np.float64 if float in get_args(hint) else np.int64)
 
 
-def _write_back(mine: Any, theirs: Any) -> None:
+def _write_back(mine: Any, theirs: Any) -> None:  # noqa: ANN401 - same
     for array, values in zip(mine, theirs, strict=True):
         values[:] = array.tolist()

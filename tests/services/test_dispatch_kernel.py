@@ -11,7 +11,7 @@ from tests.domain.planning.days import NOW, drives, moment
 def test_plans_are_equal_to_the_last_bit() -> None:
     for seed, (jobs, riders, shops) in enumerate([(0, 3, 2), (5, 0, 2), (12, 4, 3), (30, 9, 6)]):
         crew, waiting, where = moment(seed, jobs=jobs, riders=riders, shops=max(1, shops))
-        world = make_world(NOW, crew, waiting, where, drives, rules=Rules(), prices=Prices())
+        world = make_world(NOW, crew, waiting, where, drives=drives, rules=Rules(), prices=Prices())
         plain, compiled = (make_plan(crew, waiting, {}) for _ in range(2))
         PLAIN.improve(world, plain, make_scratch(world, seed), 40)
         ENGINE.improve(world, compiled, make_scratch(world, seed), 40)

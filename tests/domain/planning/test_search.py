@@ -17,7 +17,7 @@ def planned(
     seed: int, *, jobs: int, riders: int, shops: int, rounds: int
 ) -> tuple[World, Plan, float]:
     crew, waiting, where = moment(seed, jobs=jobs, riders=riders, shops=shops)
-    world = make_world(NOW, crew, waiting, where, drives, rules=RULES, prices=PRICES)
+    world = make_world(NOW, crew, waiting, where, drives=drives, rules=RULES, prices=PRICES)
     plan = make_plan(crew, waiting, {})
     improve(world, plan, make_scratch(world, seed), rounds)
     left = sum(rider < 0 for rider in plan.rider)
@@ -105,7 +105,7 @@ def test_ruin_and_recreate_pays_and_the_same_seed_gives_the_same_plan() -> None:
 
 def test_an_order_that_nobody_reaches_in_his_shift_is_left() -> None:
     crew, waiting, where = moment(1, jobs=3, riders=2, shops=1)
-    world = make_world(NOW, crew, waiting, where, drives, rules=RULES, prices=PRICES)
+    world = make_world(NOW, crew, waiting, where, drives=drives, rules=RULES, prices=PRICES)
     late = world._replace(ready=[world.ready[0], 2 * NOW, world.ready[2]])
     plan = make_plan(crew, waiting, {})
     improve(late, plan, make_scratch(late, 1), 20)
@@ -115,10 +115,10 @@ def test_an_order_that_nobody_reaches_in_his_shift_is_left() -> None:
 
 def test_a_route_costs_at_least_the_limit_once_it_reaches_it() -> None:
     world, plan, _ = planned(2, jobs=12, riders=3, shops=3, rounds=20)
-    rider = max(range(3), key=lambda one: plan.count[one])
+    rider = max(range(3), key=lambda one: plan.size[one])
     stops, joins = plan.stops, plan.joins
     first = rider * (len(stops) // 3)
-    last = first + plan.count[rider]
+    last = first + plan.size[rider]
     whole = (world, rider, stops, joins, first, last, world.start[rider], world.orders + rider, 0.0)
     assert abs(route_cost(*whole, FORBIDDEN) - plan.cost[rider]) < 1e-6
     assert route_cost(*whole, plan.cost[rider] / 2) >= plan.cost[rider] / 2

@@ -32,7 +32,7 @@ def test_at_the_shop_orders_may_still_join_until_the_hand_over_begins() -> None:
     here = replace(RIDER, place=SHOPS["near"], free_at=28, bound_for="x")
     first = at(27, [here], [job("x", ready_at=30)])
     assert not first.collect
-    second = at(28, [here], [job("x", ready_at=30), job("y", ready_at=30)], first)
+    second = at(28, [here], [job("x", ready_at=30), job("y", ready_at=29)], first)
     assert [(one.rider_id, sorted(one.order_ids), one.pickup_at) for one in second.collect] == [
         ("a", ["x", "y"], 30)
     ]
@@ -43,8 +43,7 @@ def test_who_is_bound_for_a_shop_keeps_that_order_whoever_comes_closer() -> None
     bound = replace(RIDER, place=SHOPS["near"], free_at=30, bound_for="x")
     closer = Rider(rider_id="b", place=SHOPS["near"], free_at=0, off_at=500)
     jobs = [job("x", ready_at=20)]
-    kept = at(21, [bound, closer], jobs, Decision({"a": (("x",),)}, {}, [], {}))
-    assert kept.routes["a"] == (("x",),)
+    assert at(21, [bound, closer], jobs).routes == {"a": (("x",),)}
 
 
 def test_a_rider_who_comes_on_shift_later_is_planned_but_sent_nowhere() -> None:

@@ -17,6 +17,8 @@ STANDBY_EVERY = 2
 PAIR_MINUTES = 5.0
 """The plain assignment takes two orders of a shop together if neither ready time nor detour differ
 by more."""
+AHEAD_MINUTES = 20.0
+"""It matches what is ready within this time, and what has waited longest before all else."""
 IMPOSSIBLE = 1e6
 
 
@@ -124,7 +126,7 @@ def _pickup(day: Day, now: float, courier: Courier, order: Order) -> float:
 
 
 def hungarian(day: Day) -> Policy:
-    """Each minute the least sum of waiting and driving, pairs bundled; who leaves may not wait."""
+    """Each minute the least sum of lateness and driving; pairs bundled, departures at the last moment."""
 
     def act(now: int, couriers: Sequence[Courier], waiting: Mapping[str, Order]) -> Acts:
         free = [one for one in couriers if one.free_at <= now]
@@ -136,7 +138,8 @@ def hungarian(day: Day) -> Policy:
         leg = _minutes(day, [one.place for one in free], shops)
         served = now + leg + day.pickup_half
         too_late = np.maximum(served, ready) > np.array([[one.off_at] for one in free])
-        cost = np.maximum(served - ready, 0.0) + 0.1 * leg + IMPOSSIBLE * too_late
+        waited = np.maximum(now + AHEAD_MINUTES - ready, 0.0)
+        cost = np.maximum(served - ready, 0.0) + 0.1 * leg - waited + IMPOSSIBLE * too_late
         take = {}
         for courier, bundle in zip(*linear_sum_assignment(cost), strict=True):
             if not too_late[courier, bundle] and served[courier, bundle] + 1 > ready[bundle]:

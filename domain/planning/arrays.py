@@ -30,7 +30,7 @@ class Prices(NamedTuple):
     """Per minute of waiting at a shop between two bundles."""
     left: float = 300.0
     """For an order that is in nobody's plan."""
-    earned: float = 1.0
+    earned: float = 0.3
     """For an order to a rider who has the guaranteed earnings already."""
 
 

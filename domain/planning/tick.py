@@ -34,7 +34,7 @@ class Zone(NamedTuple):
     drives: Drives
     rules: Rules = Rules()
     prices: Prices = Prices()
-    rounds: int = 150
+    rounds: int = 250
     """Of ruin and recreate at each tick."""
     engine: Engine = PLAIN
 

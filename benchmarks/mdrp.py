@@ -18,7 +18,6 @@ from typing import Any
 from benchmarks.mdrp_days import days_in, live, read_day, write
 from benchmarks.mdrp_policies import POLICIES
 from benchmarks.pace import percentile
-from services.dispatch import kernel
 
 FIGURES: Mapping[str, tuple[str, int]] = {
     "undelivered_pct": ("undelivered %", 3),
@@ -47,7 +46,6 @@ class Result:
 
 def run(folder: Path, policy: str, solutions: Path, checker: Path) -> Result:
     """Live one day, write its solution, have it checked."""
-    kernel.warm_up()
     day = read_day(folder)
     lived = live(day, POLICIES[policy](day))
     solution = solutions / policy / day.name

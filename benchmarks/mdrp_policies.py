@@ -24,6 +24,7 @@ IMPOSSIBLE = 1e6
 
 def planner(day: Day) -> Policy:
     """`domain.planning` with the compiled kernel, as in production."""
+    kernel.warm_up()
     rules = Rules(
         pickup_half=day.pickup_half,
         dropoff_half=day.dropoff_half,
@@ -126,7 +127,7 @@ def _pickup(day: Day, now: float, courier: Courier, order: Order) -> float:
 
 
 def hungarian(day: Day) -> Policy:
-    """Each minute the least sum of lateness and driving; pairs bundled, departures at the last moment."""
+    """Each minute the least sum of lateness and driving; pairs bundled, leaving as late as safe."""
 
     def act(now: int, couriers: Sequence[Courier], waiting: Mapping[str, Order]) -> Acts:
         free = [one for one in couriers if one.free_at <= now]

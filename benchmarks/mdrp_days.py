@@ -67,7 +67,6 @@ class Courier:
     guaranteed: float
     """Orders that earn what the shift is guaranteed."""
     bound_for: str = ""
-    standing_by: bool = False
     done: int = 0
 
 
@@ -171,7 +170,6 @@ def live(day: Day, policy: Policy) -> Lived:
             _take(day, lived, couriers[courier_id], now, taken)
         for courier_id, shop_id in acts.standby.items():
             _go(day, lived, couriers[courier_id], now, shop_id)
-            couriers[courier_id].standing_by = True
     return lived
 
 
@@ -212,7 +210,6 @@ def _take(day: Day, lived: Lived, courier: Courier, now: float, orders: Sequence
     courier.free_at = clock
     courier.done += len(orders)
     courier.bound_for = ""
-    courier.standing_by = False
 
 
 def write(lived: Lived, folder: Path) -> None:

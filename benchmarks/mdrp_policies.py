@@ -95,7 +95,6 @@ def _rider(courier: Courier) -> Rider:
         free_at=courier.free_at,
         off_at=courier.off_at,
         bound_for=courier.bound_for,
-        standing_by=courier.standing_by,
         owed=courier.guaranteed - courier.done,
     )
 

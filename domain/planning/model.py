@@ -36,8 +36,6 @@ class Rider:
     """No pick-up after it."""
     bound_for: str = ""
     """The order whose shop the rider is on the way to or stands at; `place` is that shop."""
-    standing_by: bool = False
-    """Has been sent somewhere to wait since the last order."""
     owed: float = 0.0
     """Orders still missing for the guaranteed earnings of the shift."""
 

@@ -111,9 +111,7 @@ def _stand_by(
     idle = [
         rider
         for rider in near
-        if rider.rider_id not in routes
-        and rider.free_at <= now
-        and not (rider.bound_for or rider.standing_by)
+        if rider.rider_id not in routes and rider.free_at <= now and not rider.bound_for
     ]
     if not idle:
         return {}

@@ -68,8 +68,6 @@ def test_idle_riders_wait_where_orders_are_expected_but_not_where_somebody_is() 
     assert [*sent.values()] == ["near"]
     there = replace(RIDER, rider_id="c", place=SHOPS["near"])
     assert decide(0, [RIDER, there], [], {}, zone=ZONE, seed=1, demand=demand).standby == {}
-    resting = [replace(one, standing_by=True) for one in crew]
-    assert decide(0, resting, [], {}, zone=ZONE, seed=1, demand=demand).standby == {}
 
 
 def test_nobody_is_sent_to_wait_at_the_end_of_a_shift() -> None:

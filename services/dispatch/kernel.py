@@ -1,7 +1,6 @@
 """`domain.planning`'s searches, compiled: the very same text, on numpy arrays instead of lists."""
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Hashable, Sequence
 from functools import cache
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, get_args, get_type_hints
 import numba
 import numpy as np
 
-from domain.planning import arrays, search, standby
+from domain.planning import arrays, routes, search, standby
 from domain.planning.arrays import Plan, Prices, Scratch, World
 from domain.planning.layout import make_cover, make_ground, make_plan, make_scratch, make_world
 from domain.planning.model import Place, Rules
@@ -24,17 +23,19 @@ of references (`_nrt`), which took twenty times as long as the search itself."""
 
 
 def _cache() -> str:
-    """Compiled code is kept outside the tree; another text has another folder."""
-    files = (__file__, arrays.__file__, search.__file__, standby.__file__)
+    """Compiled code is kept outside the tree, where only its user writes; by the text's digest."""
+    modules = (arrays, routes, search, standby)
+    files = (__file__, *(one.__file__ for one in modules))
     digest = hashlib.sha256(b"".join(Path(str(one)).read_bytes() for one in files)).hexdigest()[:16]
-    return str(Path(tempfile.gettempdir()) / "paotui-kernel" / digest)
+    return str(Path.home() / ".cache" / "paotui" / f"kernel-{digest}")
 
 
-def _compiled(module: ModuleType, entry: str) -> Callable[..., None]:
-    """The module's function `entry`, with all it calls there."""
+def _compiled(entry: str, *modules: ModuleType) -> Callable[..., None]:
+    """The function `entry` with all it calls in these modules, whose names don't clash."""
     numba.config.CACHE_DIR = _cache()  # type: ignore[attr-defined]
-    names = dict(vars(module)) | {"__name__": __name__}
-    for name, member in vars(module).items():
+    names = {name: member for module in modules for name, member in vars(module).items()}
+    names["__name__"] = __name__
+    for name, member in list(names.items()):
         if isinstance(member, FunctionType):
             same = FunctionType(member.__code__, names, name, member.__defaults__)
             names[name] = numba.njit(cache=name == entry, **OPTIONS)(same)
@@ -42,8 +43,8 @@ def _compiled(module: ModuleType, entry: str) -> Callable[..., None]:
     return compiled
 
 
-_IMPROVE = _compiled(search, "improve")
-_SEND = _compiled(standby, "send")
+_IMPROVE = _compiled("improve", routes, search)
+_SEND = _compiled("send", standby)
 
 
 def improve(world: World, plan: Plan, scratch: Scratch, rounds: int) -> None:

@@ -6,7 +6,8 @@ from itertools import permutations, product
 from domain.planning.arrays import Plan, Prices, World
 from domain.planning.layout import bundles_of, make_plan, make_scratch, make_world
 from domain.planning.model import Rules
-from domain.planning.search import FORBIDDEN, improve, route_cost
+from domain.planning.routes import FORBIDDEN, route_cost
+from domain.planning.search import improve
 from tests.domain.planning.days import NOW, drives, moment
 
 RULES = Rules()

@@ -1,0 +1,194 @@
+"""How long an order takes, as a window with its reasons: the plain formula, and the words for it.
+
+The formula answers where no model was trained; its factors are guesses that a model replaces.
+Unknown weather or traffic counts as the usual one.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+FORMULA = "formula"
+"""The version of a window that no model answered for."""
+ASSIGNMENT_MINUTES = 2.0
+HAND_OVER_MINUTES = 3.0
+SLACK_MINUTES = 5
+"""From what is likely to what is promised."""
+EARLY_SHARE = 0.8
+KITCHEN_AT_EASE = 4
+"""Orders that a kitchen cooks side by side without anyone noticing."""
+KITCHEN_MINUTES_PER_ORDER = 1.0
+WAIT_MINUTES_PER_TASK = 3.0
+"""For each waiting task beyond one for every free rider, shared among the riders."""
+QUEUE_MINUTES_MAX = 30.0
+WORTH_TELLING_MINUTES = 1.0
+HINTS_MAX = 3
+
+
+class Vehicle(StrEnum):
+    """What a rider rides."""
+
+    BICYCLE = "bicycle"
+    """自行车"""
+    E_BIKE = "e_bike"
+    """电动车: what is meant where nothing is known."""
+    MOTORCYCLE = "motorcycle"
+    """摩托车"""
+    CAR = "car"
+    """汽车"""
+
+
+class Weather(StrEnum):
+    """What the sky does to a ride."""
+
+    CLEAR = "clear"
+    """晴"""
+    FOG = "fog"
+    """雾"""
+    RAIN = "rain"
+    """雨"""
+    STORM = "storm"
+    """暴雨"""
+    SNOW = "snow"
+    """雪"""
+
+
+class Traffic(StrEnum):
+    """How full the streets are."""
+
+    FREE = "free"
+    """畅通"""
+    SLOW = "slow"
+    """缓行"""
+    JAM = "jam"
+    """拥堵"""
+
+
+METERS_PER_MINUTE: Mapping[Vehicle, float] = {
+    Vehicle.BICYCLE: 200,
+    Vehicle.E_BIKE: 250,
+    Vehicle.MOTORCYCLE: 350,
+    Vehicle.CAR: 350,
+}
+"""Along the straight line, stops included."""
+WEATHER_FACTOR: Mapping[Weather, float] = {
+    Weather.CLEAR: 1.0,
+    Weather.FOG: 1.15,
+    Weather.RAIN: 1.3,
+    Weather.SNOW: 1.5,
+    Weather.STORM: 1.6,
+}
+TRAFFIC_FACTOR: Mapping[Traffic, float] = {
+    Traffic.FREE: 1.0,
+    Traffic.SLOW: 1.2,
+    Traffic.JAM: 1.5,
+}
+FULL_STREETS: Mapping[Vehicle, float] = {Vehicle.CAR: 1.0, Vehicle.MOTORCYCLE: 0.5}
+"""How much of a jam a vehicle feels; the others pass by it at half."""
+PASSES_BY = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is known when an order is promised; nothing of it is a person's."""
+
+    shop_id: str
+    prep_minutes: int
+    meters: int
+    hour: int
+    """On the site's clock."""
+    weekday: int
+    """ISO: Monday is 1."""
+    cooking: int = 0
+    """Orders that the shop's kitchen has in hand."""
+    waiting: int = 0
+    """Tasks of the zone that look for a rider."""
+    riders: int = 0
+    """Free riders of the zone; 0 with nothing waiting: unknown."""
+    vehicle: Vehicle = Vehicle.E_BIKE
+    weather: Weather | None = None
+    traffic: Traffic | None = None
+
+    def features(self) -> dict[str, Any]:
+        """As they are stored with the quote, and learnt from."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What makes this order longer or shorter than others, minutes."""
+
+    cause: str
+    minutes: float
+
+    def words(self) -> str:
+        """For the customer: `rain: +4 min`."""
+        return f"{self.cause.replace('_', ' ')}: {round(self.minutes):+d} min"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Minutes from the shop's acceptance to the customer's door."""
+
+    low: float
+    middle: float
+    high: float
+    hints: tuple[Hint, ...] = ()
+    """The most telling first."""
+    version: str = field(default=FORMULA)
+
+    @property
+    def promise_minutes(self) -> int:
+        """What the order is late against."""
+        return math.ceil(self.high)
+
+
+def travel_minutes(
+    meters: float,
+    vehicle: Vehicle = Vehicle.E_BIKE,
+    weather: Weather | None = None,
+    traffic: Traffic | None = None,
+) -> float:
+    """The ride alone."""
+    felt = FULL_STREETS.get(vehicle, PASSES_BY)
+    jam = 1 + (TRAFFIC_FACTOR[traffic or Traffic.FREE] - 1) * felt
+    return meters / METERS_PER_MINUTE[vehicle] * WEATHER_FACTOR[weather or Weather.CLEAR] * jam
+
+
+def formula(known: Known) -> Window:
+    """Kitchen, wait for a rider, ride and hand-over, with what the moment adds to each."""
+    busy = _bounded(KITCHEN_MINUTES_PER_ORDER * (known.cooking - KITCHEN_AT_EASE))
+    short = _bounded(WAIT_MINUTES_PER_TASK * (known.waiting - known.riders) / max(1, known.riders))
+    ride = math.ceil(travel_minutes(known.meters, known.vehicle))
+    wet = travel_minutes(known.meters, known.vehicle, known.weather) - travel_minutes(
+        known.meters, known.vehicle
+    )
+    slow = travel_minutes(
+        known.meters, known.vehicle, known.weather, known.traffic
+    ) - travel_minutes(known.meters, known.vehicle, known.weather)
+    extra = (
+        Hint("busy_kitchen", busy),
+        Hint("few_riders", short),
+        Hint(str(known.weather), wet),
+        Hint("traffic", slow),
+    )
+    usual = known.prep_minutes + ASSIGNMENT_MINUTES + ride + HAND_OVER_MINUTES
+    middle = usual + sum(hint.minutes for hint in extra)
+    return Window(
+        low=usual * EARLY_SHARE,
+        middle=middle,
+        high=middle + SLACK_MINUTES,
+        hints=telling(extra),
+    )
+
+
+def telling(hints: tuple[Hint, ...]) -> tuple[Hint, ...]:
+    """The few worth a customer's attention, the largest first."""
+    worth = [hint for hint in hints if abs(hint.minutes) >= WORTH_TELLING_MINUTES]
+    return tuple(sorted(worth, key=lambda hint: -abs(hint.minutes))[:HINTS_MAX])
+
+
+def _bounded(minutes: float) -> float:
+    return min(QUEUE_MINUTES_MAX, max(0.0, minutes))

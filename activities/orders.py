@@ -24,6 +24,7 @@ from domain.contracts.orders import (
 )
 from domain.contracts.payments import StoreAttempt
 from domain.errors import ActionNotAllowed
+from domain.eta import promised_from
 from domain.orders import (
     ACCEPTED,
     FINAL,
@@ -122,6 +123,9 @@ class OrderActs:
                 "status": Status.PREPARING,
                 "kitchen": Kitchen.PREPARING,
                 "delivery": Delivery.SEARCHING,
+                "promised_from": promised_from(
+                    stream.view.get("promise"), step.promised_at, row.timers["promise_seconds"]
+                ),
                 "promised_at": step.promised_at,
             }
             columns = {

@@ -6,7 +6,8 @@ Unknown weather or traffic counts as the usual one.
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -17,7 +18,7 @@ HAND_OVER_MINUTES = 3.0
 SLACK_MINUTES = 5
 """From what is likely to what is promised."""
 EARLY_SHARE = 0.8
-KITCHEN_AT_EASE = 4
+AT_EASE = 4
 """Orders that a kitchen cooks side by side without anyone noticing."""
 KITCHEN_MINUTES_PER_ORDER = 1.0
 WAIT_MINUTES_PER_TASK = 3.0
@@ -91,6 +92,20 @@ PASSES_BY = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """What goes on around a shop; None: nobody could say."""
+
+    cooking: int = 0
+    """Orders that the shop's kitchen has in hand."""
+    waiting: int = 0
+    """Tasks of the zone that look for a rider."""
+    riders: int = 0
+    """Free riders of the zone."""
+    weather: Weather | None = None
+    traffic: Traffic | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
     """What is known when an order is promised; nothing of it is a person's."""
 
@@ -101,19 +116,14 @@ class Known:
     """On the site's clock."""
     weekday: int
     """ISO: Monday is 1."""
-    cooking: int = 0
-    """Orders that the shop's kitchen has in hand."""
-    waiting: int = 0
-    """Tasks of the zone that look for a rider."""
-    riders: int = 0
-    """Free riders of the zone; 0 with nothing waiting: unknown."""
     vehicle: Vehicle = Vehicle.E_BIKE
-    weather: Weather | None = None
-    traffic: Traffic | None = None
+    moment: Moment = Moment()
 
     def features(self) -> dict[str, Any]:
         """As they are stored with the quote, and learnt from."""
-        return asdict(self)
+        flat = asdict(self)
+        del flat["moment"]
+        return flat | asdict(self.moment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +135,7 @@ class Hint:
 
     def words(self) -> str:
         """For the customer: `rain: +4 min`."""
-        return f"{self.cause.replace('_', ' ')}: {round(self.minutes):+d} min"
+        return f"{self.cause}: {round(self.minutes):+d} min"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,12 +147,21 @@ class Window:
     high: float
     hints: tuple[Hint, ...] = ()
     """The most telling first."""
-    version: str = field(default=FORMULA)
+    version: str = FORMULA
 
     @property
     def promise_minutes(self) -> int:
         """What the order is late against."""
         return math.ceil(self.high)
+
+    def told(self) -> dict[str, Any]:
+        """As customers see it."""
+        return {
+            "low_minutes": math.floor(self.low),
+            "likely_minutes": round(self.middle),
+            "high_minutes": self.promise_minutes,
+            "hints": [hint.words() for hint in self.hints],
+        }
 
 
 def travel_minutes(
@@ -159,22 +178,15 @@ def travel_minutes(
 
 def formula(known: Known) -> Window:
     """Kitchen, wait for a rider, ride and hand-over, with what the moment adds to each."""
-    busy = _bounded(KITCHEN_MINUTES_PER_ORDER * (known.cooking - KITCHEN_AT_EASE))
-    short = _bounded(WAIT_MINUTES_PER_TASK * (known.waiting - known.riders) / max(1, known.riders))
+    moment = known.moment
     ride = math.ceil(travel_minutes(known.meters, known.vehicle))
-    wet = travel_minutes(known.meters, known.vehicle, known.weather) - travel_minutes(
-        known.meters, known.vehicle
-    )
-    slow = travel_minutes(
-        known.meters, known.vehicle, known.weather, known.traffic
-    ) - travel_minutes(known.meters, known.vehicle, known.weather)
-    extra = (
-        Hint("busy_kitchen", busy),
-        Hint("few_riders", short),
-        Hint(str(known.weather), wet),
-        Hint("traffic", slow),
-    )
     usual = known.prep_minutes + ASSIGNMENT_MINUTES + ride + HAND_OVER_MINUTES
+    per_rider = (moment.waiting - moment.riders) / max(1, moment.riders)
+    extra = (
+        Hint("busy kitchen", _bounded(KITCHEN_MINUTES_PER_ORDER * (moment.cooking - AT_EASE))),
+        Hint("few riders", _bounded(WAIT_MINUTES_PER_TASK * per_rider)),
+        *outside(known.meters, known.vehicle, moment),
+    )
     middle = usual + sum(hint.minutes for hint in extra)
     return Window(
         low=usual * EARLY_SHARE,
@@ -182,6 +194,30 @@ def formula(known: Known) -> Window:
         high=middle + SLACK_MINUTES,
         hints=telling(extra),
     )
+
+
+def outside(meters: float, vehicle: Vehicle, moment: Moment) -> tuple[Hint, Hint]:
+    """What weather and traffic add to a ride, in this order: together all they add."""
+    dry = travel_minutes(meters, vehicle)
+    wet = travel_minutes(meters, vehicle, moment.weather)
+    full = travel_minutes(meters, vehicle, moment.weather, moment.traffic)
+    return (
+        Hint(moment.weather or Weather.CLEAR, wet - dry),
+        Hint("traffic", full - wet),
+    )
+
+
+def promised_from(
+    told: Mapping[str, Any] | None, promised_at: datetime, promise_seconds: float
+) -> datetime | None:
+    """When the promised window begins; None: the promise was no window.
+
+    `promise_seconds` are the whole promise as it was given, already divided by the site's speed.
+    """
+    if not told:
+        return None
+    share = 1 - told["low_minutes"] / told["high_minutes"]
+    return promised_at - timedelta(seconds=promise_seconds * share)
 
 
 def telling(hints: tuple[Hint, ...]) -> tuple[Hint, ...]:

@@ -4,13 +4,15 @@ Read from the quotes themselves, so that a model learns from exactly what it wil
 and never from what was known only later. No row of it says who ordered or who rode.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import text
 
+from domain.eta import Moment
 from services.db import Reader
+from services.eta.outside import Conditions
 
 ROWS_MAX = 200_000
 _LIVED = text("""
@@ -49,15 +51,6 @@ class Lived:
     """From the shop's acceptance to the hand-over, on the site's clock."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
-    """What is going on around a shop."""
-
-    cooking: int
-    waiting: int
-    riders: int
-
-
 async def lived(reader: Reader, *, site_id: str = "", limit: int = ROWS_MAX) -> Lived:
     """The newest orders delivered, of one site or of all."""
     rows = await reader.all(_LIVED, {"site_id": site_id, "limit": limit})
@@ -68,7 +61,8 @@ async def lived(reader: Reader, *, site_id: str = "", limit: int = ROWS_MAX) -> 
     )
 
 
-async def load(reader: Reader, shop_id: str) -> Load:
-    """How busy the shop's kitchen and its zone's riders are now."""
+async def moment(reader: Reader, shop_id: str, conditions: Conditions) -> Moment:
+    """How busy the shop's kitchen and its zone's riders are now, under these conditions."""
     row = await reader.first(_MOMENT, {"shop_id": shop_id})
-    return Load(cooking=0, waiting=0, riders=0) if row is None else Load(**row._mapping)  # noqa: SLF001
+    here = Moment(weather=conditions.weather, traffic=conditions.traffic)
+    return here if row is None else replace(here, **row._mapping)  # noqa: SLF001

@@ -1,0 +1,81 @@
+"""Who answers how long an order takes: the newest model, else the plain formula."""
+
+import time
+
+import httpx
+from lightgbm.basic import LightGBMError
+
+from domain import eta
+from domain.eta import Hint, Known, Moment, Window
+from domain.shops import Shop
+from services.db import Reader
+from services.eta import history, model
+from services.eta.model import Model
+from services.eta.outside import OpenMeteo, Outside, Provider, Scripted
+from services.settings import Settings
+
+LOOK_AGAIN_SECONDS = 60.0
+WORDS = {
+    "cooking": "kitchen load",
+    "waiting": "orders without a rider",
+    "riders": "riders about",
+    "traffic": "traffic",
+}
+"""Features that are news to a customer, beside the weather, which is called by its name."""
+
+
+class Foreteller:
+    """The newest model and who tells the weather; a new model is taken up within a minute."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = settings.eta_models
+        self._look_at = 0.0
+        self._model: Model | None = None
+        self._http = httpx.AsyncClient(trust_env=bool(settings.weather))
+        self.outside = Outside(_provider(settings, self._http))
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._http.aclose()
+
+    async def moment(self, reader: Reader, shop: Shop) -> Moment:
+        """What goes on around a shop now, and overhead."""
+        return await history.moment(reader, shop.shop_id, await self.outside.at(shop.place))
+
+    def window(self, known: Known) -> Window:
+        """The promise for an order; a model's where there is one."""
+        trained = self._newest()
+        if trained is None:
+            return eta.formula(known)
+        record = known.features()
+        answer = trained.answer([record])
+        reasons = trained.reasons(record)
+        words = WORDS | ({"weather": known.moment.weather} if known.moment.weather else {})
+        hints = tuple(Hint(words[name], reasons[name]) for name in words if name in reasons)
+        return Window(
+            low=max(0.0, float(answer.low[0])),
+            middle=max(0.0, float(answer.middle[0])),
+            high=max(1.0, float(answer.high[0])),
+            hints=eta.telling(hints),
+            version=trained.card.version,
+        )
+
+    def _newest(self) -> Model | None:
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + LOOK_AGAIN_SECONDS
+            folder = model.newest(self._folder)
+            if folder is None:
+                self._model = None
+            elif self._model is None or self._model.card.version != folder.name:
+                try:
+                    self._model = model.load(folder)
+                except (OSError, ValueError, TypeError, LightGBMError):
+                    self._model = None  # the formula answers until there is a whole one
+        return self._model
+
+
+def _provider(settings: Settings, http: httpx.AsyncClient) -> Provider | None:
+    if settings.weather == "open-meteo":
+        return OpenMeteo(http)
+    return Scripted(http, settings.sandbox_url) if settings.sandbox_url else None

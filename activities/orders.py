@@ -209,7 +209,7 @@ class OrderActs:
             row = {"status": Status.DELIVERED, "after_sale": "open"}
             what = Change(
                 type="order.delivered",
-                data=row | {"delivery": Delivery.DELIVERED},
+                data=row | {"delivery": Delivery.DELIVERED, "delay": None},
                 columns=row,
             )
             changed = await orders.change(writer, step, stream, what)

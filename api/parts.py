@@ -11,7 +11,7 @@ from api.durable import Durable
 from api.hub import Hub
 from services import events
 from services.db import Database
-from services.eta import Foreteller
+from services.eta.foreteller import Foreteller
 from services.events import Stream
 from services.gateways import Gateways
 from services.settings import Settings

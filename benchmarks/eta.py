@@ -161,7 +161,10 @@ def _explain(learnt: Model, orders: Orders) -> None:
         assert math.isclose(sum(reasons.values()), middle, rel_tol=1e-6)
         usual = reasons.pop("")
         hints = telling(
-            tuple(Hint(f"{name} {record[name]}", minutes) for name, minutes in reasons.items())
+            tuple(
+                Hint(f"{name.replace('_', ' ')} {record[name]}", minutes)
+                for name, minutes in reasons.items()
+            )
         )
         told = ", ".join(hint.words() for hint in hints)
         print(f"{middle:.1f} min = usual {usual:.1f}; {told}", file=sys.stderr)

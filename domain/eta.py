@@ -228,3 +228,54 @@ def telling(hints: tuple[Hint, ...]) -> tuple[Hint, ...]:
 
 def _bounded(minutes: float) -> float:
     return min(QUEUE_MINUTES_MAX, max(0.0, minutes))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far an accepted order has come."""
+
+    searching: bool
+    """No rider has it."""
+    ready: bool
+    """The food is."""
+    arrived: bool
+    food_ready_at: datetime
+    """As expected, or as it was."""
+    picked_up_at: datetime | None
+    meters: int
+    moment: Moment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """When an order will be there as things are, and what keeps it."""
+
+    at: datetime
+    hints: tuple[Hint, ...]
+
+
+def arrival(progress: Progress, now: datetime, *, speed: float) -> Estimate:
+    """What is still to be done, one after the other, on a site of this speed."""
+    minute = timedelta(minutes=1) / speed
+    vehicle, moment = Vehicle.E_BIKE, progress.moment
+    ride = travel_minutes(progress.meters, vehicle, moment.weather, moment.traffic) * minute
+    hints: tuple[Hint, ...] = outside(progress.meters, vehicle, moment)
+    if progress.arrived:
+        there, hints = now, ()
+    elif progress.picked_up_at is not None:
+        there = max(now, progress.picked_up_at + ride)
+    else:
+        rider_at = now + ASSIGNMENT_MINUTES * minute * progress.searching
+        leaves = rider_at if progress.ready else max(rider_at, progress.food_ready_at)
+        there = leaves + ride
+        overdue = (now - progress.food_ready_at) / minute
+        waits_for = "the kitchen takes longer" if not progress.ready else "no rider yet"
+        if overdue > 0 and (progress.searching or not progress.ready):
+            hints = (Hint(waits_for, overdue), *hints)
+    return Estimate(at=there + HAND_OVER_MINUTES * minute, hints=telling(hints))
+
+
+def delay_minutes(estimate: Estimate, promised_at: datetime, *, speed: float) -> int:
+    """By how much it will be later than promised, whole minutes of the site; 0: in time."""
+    late = (estimate.at - promised_at) * speed
+    return max(0, math.floor(late / timedelta(minutes=1)))

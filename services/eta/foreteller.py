@@ -2,7 +2,6 @@
 
 import time
 
-import httpx
 from lightgbm.basic import LightGBMError
 
 from domain import eta
@@ -11,7 +10,7 @@ from domain.shops import Shop
 from services.db import Reader
 from services.eta import history, model
 from services.eta.model import Model
-from services.eta.outside import OpenMeteo, Outside, Provider, Scripted
+from services.eta.outside import Outside, client, provider
 from services.settings import Settings
 
 LOOK_AGAIN_SECONDS = 60.0
@@ -31,8 +30,8 @@ class Foreteller:
         self._folder = settings.eta_models
         self._look_at = 0.0
         self._model: Model | None = None
-        self._http = httpx.AsyncClient(trust_env=bool(settings.weather))
-        self.outside = Outside(_provider(settings, self._http))
+        self._http = client(settings)
+        self._outside = Outside(provider(settings, self._http))
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -40,7 +39,7 @@ class Foreteller:
 
     async def moment(self, reader: Reader, shop: Shop) -> Moment:
         """What goes on around a shop now, and overhead."""
-        return await history.moment(reader, shop.shop_id, await self.outside.at(shop.place))
+        return await history.moment(reader, shop.shop_id, await self._outside.at(shop.place))
 
     def window(self, known: Known) -> Window:
         """The promise for an order; a model's where there is one."""
@@ -73,9 +72,3 @@ class Foreteller:
                 except (OSError, ValueError, TypeError, LightGBMError):
                     self._model = None  # the formula answers until there is a whole one
         return self._model
-
-
-def _provider(settings: Settings, http: httpx.AsyncClient) -> Provider | None:
-    if settings.weather == "open-meteo":
-        return OpenMeteo(http)
-    return Scripted(http, settings.sandbox_url) if settings.sandbox_url else None

@@ -125,10 +125,7 @@ def load(folder: Path) -> Model:
     texts = {name: (folder / f"{name}.txt").read_text() for name in OBJECTIVES}
     return Model(
         card=card,
-        boosters={
-            name: lgb.Booster(model_str=one, params={"num_threads": 1})
-            for name, one in texts.items()
-        },
+        boosters={name: lgb.Booster(model_str=one) for name, one in texts.items()},
     )
 
 
@@ -218,4 +215,6 @@ def _levels(records: Sequence[Record], name: str) -> tuple[str, ...]:
 
 
 def _predict(booster: lgb.Booster, table: Numbers, *, pred_contrib: bool = False) -> Numbers:
-    return np.asarray(booster.predict(table, pred_contrib=pred_contrib), dtype=np.float64)
+    return np.asarray(
+        booster.predict(table, pred_contrib=pred_contrib, num_threads=1), dtype=np.float64
+    )

@@ -9,6 +9,7 @@ import httpx
 
 from domain.eta import Traffic, Weather
 from domain.geo import Point
+from services.settings import Settings
 
 ANSWER_SECONDS = 0.5
 """A price doesn't wait longer for the weather."""
@@ -105,6 +106,18 @@ def of_wmo(code: int) -> Weather:
     if SNOW <= code < SHOWERS or SNOW_SHOWERS <= code < THUNDER:
         return Weather.SNOW
     return Weather.STORM if code in HEAVY_RAIN or code >= THUNDER else Weather.RAIN
+
+
+def client(settings: Settings) -> httpx.AsyncClient:
+    """For a provider; the sandbox is on this machine, whatever proxies the environment names."""
+    return httpx.AsyncClient(trust_env=bool(settings.weather))
+
+
+def provider(settings: Settings, http: httpx.AsyncClient) -> Provider | None:
+    """Who is asked: as the settings say."""
+    if settings.weather:
+        return OpenMeteo(http)
+    return Scripted(http, settings.sandbox_url) if settings.sandbox_url else None
 
 
 async def _get(http: httpx.AsyncClient, url: str, asked: dict[str, Any]) -> Any:  # noqa: ANN401

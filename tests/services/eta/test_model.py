@@ -1,6 +1,5 @@
 """A model learns what is there, says why, keeps its windows honest, and survives its folder."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +43,9 @@ def lived() -> tuple[list[dict[str, Any]], list[float]]:
 
 
 @pytest.fixture(scope="module")
-def trained(lived: tuple[list[dict[str, Any]], list[float]]) -> Iterator[Model]:
+def trained(lived: tuple[list[dict[str, Any]], list[float]]) -> Model:
     records, true = lived
-    yield model.train(
+    return model.train(
         records[:LEARNT],
         true[:LEARNT],
         calibrate=range(2_000, LEARNT),

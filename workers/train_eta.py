@@ -22,6 +22,7 @@ from services.db import Database
 from services.eta import history, model
 from services.eta.history import Lived
 from services.eta.model import Answer, Model
+from services.eta.stored import CARD
 from services.settings import settings
 
 ROWS_MIN = 500
@@ -101,7 +102,7 @@ def main() -> int:
     folder = asyncio.run(train(known.database_url, known.eta_models, site_id=options.site))
     if folder is None:
         return 1
-    card = json.loads((folder / model.CARD).read_text())
+    card = json.loads((folder / CARD).read_text())
     del card["levels"]
     sys.stdout.write(json.dumps(card | {"folder": str(folder)}, indent=2) + "\n")
     return 0

@@ -1,17 +1,21 @@
 """Who answers how long an order takes: the newest model, else the plain formula."""
 
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lightgbm.basic import LightGBMError
+import structlog
 
 from domain import eta
 from domain.eta import Hint, Known, Moment, Window
 from domain.shops import Shop
 from services.db import Reader
-from services.eta import history, model
-from services.eta.model import Model
+from services.eta import history, stored
 from services.eta.outside import Outside, client, provider
 from services.settings import Settings
+
+if TYPE_CHECKING:
+    from services.eta.model import Model
 
 LOOK_AGAIN_SECONDS = 60.0
 WORDS = {
@@ -21,6 +25,8 @@ WORDS = {
     "traffic": "traffic",
 }
 """Features that are news to a customer, beside the weather, which is called by its name."""
+
+log = structlog.get_logger(__name__)
 
 
 class Foreteller:
@@ -59,16 +65,24 @@ class Foreteller:
             version=trained.card.version,
         )
 
-    def _newest(self) -> Model | None:
+    def _newest(self) -> "Model | None":
         now = time.monotonic()
         if now >= self._look_at:
             self._look_at = now + LOOK_AGAIN_SECONDS
-            folder = model.newest(self._folder)
+            folder = stored.newest(self._folder)
             if folder is None:
                 self._model = None
             elif self._model is None or self._model.card.version != folder.name:
-                try:
-                    self._model = model.load(folder)
-                except (OSError, ValueError, TypeError, LightGBMError):
-                    self._model = None  # the formula answers until there is a whole one
+                self._model = _load(folder)
         return self._model
+
+
+def _load(folder: Path) -> "Model | None":
+    try:
+        # Only here: LightGBM wants the system's libgomp, and who has no model needs neither.
+        from services.eta.model import load  # noqa: PLC0415
+
+        return load(folder)
+    except (ImportError, OSError, ValueError, TypeError):
+        log.exception("a model can't be read, the formula answers", version=folder.name)
+        return None

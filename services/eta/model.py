@@ -18,12 +18,14 @@ import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 import orjson
+from lightgbm.basic import LightGBMError
+
+from services.eta.stored import CARD
 
 COVERAGE = 0.8
 """How many orders in a hundred shall end inside their window."""
 LEVELS_MAX = 1_000
 """Values of one category that are kept: the most frequent; the others count as unknown."""
-CARD = "card.json"
 ROUNDS = 140
 PARAMETERS: Mapping[str, Any] = {
     "learning_rate": 0.05,
@@ -114,19 +116,15 @@ class Model:
         return partial.rename(folder / self.card.version)
 
 
-def newest(folder: Path) -> Path | None:
-    """Where the newest model lies; None where there is none yet."""
-    return max(folder.glob(f"[!.]*/{CARD}"), default=folder).parent if folder.is_dir() else None
-
-
 def load(folder: Path) -> Model:
-    """A model as it was saved; raises OSError, ValueError or LightGBMError for what is none."""
+    """A model as it was saved; raises OSError, ValueError or TypeError for what is none."""
     card = Card(**orjson.loads((folder / CARD).read_bytes()))
     texts = {name: (folder / f"{name}.txt").read_text() for name in OBJECTIVES}
-    return Model(
-        card=card,
-        boosters={name: lgb.Booster(model_str=one) for name, one in texts.items()},
-    )
+    try:
+        boosters = {name: lgb.Booster(model_str=one) for name, one in texts.items()}
+    except LightGBMError as error:
+        raise ValueError("these are no trees") from error
+    return Model(card=card, boosters=boosters)
 
 
 def matrix(

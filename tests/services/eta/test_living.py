@@ -13,7 +13,7 @@ from domain.eta import Known, Moment, Weather
 from domain.geo import Point
 from services import events, tables
 from services.db import Database
-from services.eta import history, model
+from services.eta import history, model, stored
 from services.eta.history import Lived
 from services.eta.outside import Conditions, Outside
 from tests.sold import Sales
@@ -24,10 +24,9 @@ METERS = 2_500
 
 
 class Rain:
-    """A provider."""
+    """A provider; it rains everywhere."""
 
-    async def at(self, place: Point) -> Conditions:
-        assert place == Point(31.2, 121.5)
+    async def at(self, place: Point) -> Conditions:  # noqa: ARG002
         return Conditions(weather=Weather.RAIN)
 
 
@@ -123,11 +122,11 @@ def test_training_stores_a_card_that_names_no_person(tmp_path: Path) -> None:
         minutes=[20.0 + number % 7 + 5 * bool(number % 3) for number in range(rows)],
     )
     folder = train_eta.learn(lived, version="v").save(tmp_path)
-    card = json.loads((folder / model.CARD).read_text())
+    card = json.loads((folder / stored.CARD).read_text())
     assert card["until"] < lived.placed_at[800].isoformat()
     assert card["metrics"]["mae"] < 1 < card["metrics"]["formula_mae"]
     assert set(card["names"]) == set(known())
-    assert model.newest(tmp_path) == folder
+    assert stored.newest(tmp_path) == folder
     again = model.load(folder).answer(lived.known[:5]).middle
     assert again == pytest.approx(
         train_eta.learn(lived, version="v").answer(lived.known[:5]).middle

@@ -23,6 +23,7 @@ from domain.contracts.orders import (
 )
 from domain.contracts.payments import StoreAttempt
 from domain.errors import ActionNotAllowed
+from domain.eta import promised_from
 from domain.orders import (
     ACCEPTED,
     FINAL,
@@ -120,6 +121,9 @@ class OrderActs:
                 "status": Status.PREPARING,
                 "kitchen": Kitchen.PREPARING,
                 "delivery": Delivery.SEARCHING,
+                "promised_from": promised_from(
+                    stream.view.get("promise"), step.promised_at, row.timers["promise_seconds"]
+                ),
                 "promised_at": step.promised_at,
             }
             columns = {
@@ -203,7 +207,7 @@ class OrderActs:
             row = {"status": Status.DELIVERED, "after_sale": "open"}
             what = Change(
                 type="order.delivered",
-                data=row | {"delivery": Delivery.DELIVERED},
+                data=row | {"delivery": Delivery.DELIVERED, "delay": None},
                 columns=row,
             )
             changed = await orders.change(writer, step, stream, what)

@@ -1,5 +1,6 @@
 """What can be bought, and for how much: shops, menus, a customer's addresses, quotes."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -84,6 +85,7 @@ async def make_quote(parts: Held, who: Customer, wanted: schemas.NewQuote) -> Re
         now = await market(reader, who, wanted.shop_id, wanted.address_id)
         offered = await ways(parts, reader, who, now.market.shop.merchant_id)
         available_fen = await credit.available_fen(reader, who.site_id, who.subject, now=utc_now())
+        moment = await parts.foreteller.moment(reader, now.market.shop)
     quote = quotes.make(
         Basket(
             site_id=who.site_id,
@@ -94,7 +96,7 @@ async def make_quote(parts: Held, who: Customer, wanted: schemas.NewQuote) -> Re
             window_from=window.from_ if window else None,
             window_to=window.to if window else None,
         ),
-        now.market,
+        replace(now.market, moment=moment, foretell=parts.foreteller.window),
     )
     async with parts.database.write() as writer:
         await quotes.store(writer, quote)

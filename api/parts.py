@@ -11,6 +11,7 @@ from api.durable import Durable
 from api.hub import Hub
 from services import events
 from services.db import Database
+from services.eta.foreteller import Foreteller
 from services.events import Stream
 from services.gateways import Gateways
 from services.settings import Settings
@@ -26,6 +27,7 @@ class Parts:
         self.durable = Durable(settings, self.database)
         self.hub = Hub(settings.redis_url, self.database)
         self.gateways = Gateways(settings)
+        self.foreteller = Foreteller(settings)
         self.handover_key = settings.token_key.get_secret_value().encode()
 
     async def refresh(self, order_id: str) -> Stream | None:
@@ -40,6 +42,7 @@ class Parts:
         """Give everything back."""
         await self.hub.close()
         await self.cache.close()
+        await self.foreteller.close()
         await self.gateways.close()
         await self.database.close()
 

@@ -56,6 +56,7 @@ def quote(one: Quote, offered: Sequence[Way], *, credit_fen: int) -> dict[str, A
         "refund_order": refund_rules.GOES_BACK,
         "distance_meters": one.distance_meters,
         "promise_minutes": one.promise_minutes,
+        "promise": one.promise.get("told"),
         "payment_methods": [
             method for way in offered if way.channel == "wechat" for method in way.methods
         ],

@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from sandbox.alipay.part import create_part as create_alipay
 from sandbox.bank.part import create_part as create_bank
 from sandbox.card.part import create_part as create_card
+from sandbox.conditions import create_conditions
 from sandbox.control import create_control
 from sandbox.faults import Faults
 from sandbox.gateways import ABORT
@@ -73,6 +74,7 @@ def create_control_app(parts: list[Part]) -> FastAPI:
     app = FastAPI(title="Sandbox control", docs_url=None, redoc_url=None)
     for control in (control for part in parts for control in part.controls):
         app.include_router(control)
+    app.include_router(create_conditions())
     app.include_router(create_people(People(at_cashiers(lambda: app))))
 
     @app.get("/healthz")

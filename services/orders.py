@@ -235,7 +235,11 @@ def _first_view(order: Order, quote: Row[Any], number: int) -> dict[str, Any]:
         "paid_fen": 0,
         "refunded_fen": 0,
         "pay_by": order.pay_by,
+        "promise": quote.promise.get("told"),
+        "promised_from": None,
         "promised_at": None,
+        "estimated_at": None,
+        "delay": None,
         "rider_id": "",
     }
 

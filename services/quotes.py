@@ -1,17 +1,17 @@
 """Prices the server has promised for a while: made, kept, and compared when the order comes."""
 
-import math
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import text
 
-from domain import ids
+from domain import eta, ids
 from domain.contracts.life import Order, PayWishes, Timers
 from domain.errors import FulfilmentUnavailable, Invalid, NotFound, QuoteExpired
+from domain.eta import Known, Moment, Window
 from domain.geo import Point
 from domain.prices import FeeRule, Item, Wish, delivery_fee, price
 from domain.shops import Shop, delivery_meters, ensure_open
@@ -19,9 +19,6 @@ from services.db import Reader, Writer
 from services.events import dumps
 
 QUOTE_VALID = timedelta(minutes=15)
-TRAVEL_METERS_PER_MINUTE = 250
-"""A rider on an electric bike in a city, stops included: 15 km/h."""
-HAND_OVER_MINUTES = 10
 DELIVERY = "delivery"
 
 
@@ -37,6 +34,9 @@ class Market:
     """Where the food goes."""
     now: datetime
     """On the site's clock."""
+    moment: Moment = field(default_factory=Moment)
+    foretell: Callable[[Known], Window] = eta.formula
+    """How long it will take: a model's word, or the formula's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,10 @@ class Quote:
     total_fen: int
     distance_meters: int
     promise_minutes: int
+    """The end of the promised window: what an order is late against."""
     expires_at: datetime
+    promise: dict[str, Any] = field(default_factory=dict)
+    """`told`: the window and its hints; `version` of who foretold it; `known`: from what."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +83,11 @@ class Basket:
 _STORE = text("""
 INSERT INTO quotes (quote_id, site_id, customer_id, shop_id, address_id, fulfilment, window_from,
   window_to, wishes, lines, goods_fen, packing_fen, delivery_fee_fen, discounts,
-  channel_fee_fen, total_fen, distance_meters, promise_minutes, expires_at)
+  channel_fee_fen, total_fen, distance_meters, promise_minutes, expires_at, promise)
 VALUES (:quote_id, :site_id, :customer_id, :shop_id, :address_id, :fulfilment, :window_from,
   :window_to, CAST(:wishes AS jsonb), CAST(:lines AS jsonb), :goods_fen, :packing_fen,
   :delivery_fee_fen, CAST(:discounts AS jsonb), :channel_fee_fen, :total_fen,
-  :distance_meters, :promise_minutes, :expires_at)
+  :distance_meters, :promise_minutes, :expires_at, CAST(:promise AS jsonb))
 """)
 _FIND = text("""
 SELECT * FROM quotes
@@ -103,7 +106,15 @@ def make(basket: Basket, market: Market) -> Quote:
     ensure_open(shop, market.now, always_open=market.always_open)
     meters = delivery_meters(shop, market.place)
     priced = price(market.menu, basket.wishes, delivery_fee(market.fee_rule, meters))
-    travel_minutes = math.ceil(meters / TRAVEL_METERS_PER_MINUTE)
+    known = Known(
+        shop_id=shop.shop_id,
+        prep_minutes=shop.prep_minutes,
+        meters=meters,
+        hour=market.now.hour,
+        weekday=market.now.isoweekday(),
+        moment=market.moment,
+    )
+    window_ahead = market.foretell(known)
     return Quote(
         quote_id=ids.derive("quote", uuid.uuid4().hex),
         site_id=basket.site_id,
@@ -122,8 +133,13 @@ def make(basket: Basket, market: Market) -> Quote:
         channel_fee_fen=priced.channel_fee_fen,
         total_fen=priced.total_fen,
         distance_meters=meters,
-        promise_minutes=shop.prep_minutes + travel_minutes + HAND_OVER_MINUTES,
+        promise_minutes=window_ahead.promise_minutes,
         expires_at=market.now.astimezone(UTC) + QUOTE_VALID,
+        promise={
+            "told": window_ahead.told(),
+            "version": window_ahead.version,
+            "known": known.features(),
+        },
     )
 
 
@@ -132,7 +148,10 @@ async def store(writer: Writer, quote: Quote) -> None:
     await writer.run(
         _STORE,
         asdict(quote)
-        | {name: dumps(getattr(quote, name)) for name in ("wishes", "lines", "discounts")},
+        | {
+            name: dumps(getattr(quote, name))
+            for name in ("wishes", "lines", "discounts", "promise")
+        },
     )
 
 

@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -100,6 +101,12 @@ class Settings(BaseSettings):
         description="A merchant's silence agrees to after-sale refunds up to this, fen.",
     )
 
+    weather: Literal["", "open-meteo"] = Field(
+        default="",
+        description="Who tells the weather of shops; empty: the sandbox where there is one, "
+        "else nobody.",
+    )
+
     @field_validator("home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:
@@ -109,6 +116,11 @@ class Settings(BaseSettings):
     def stack_file(self) -> Path:
         """Where the running stack writes its addresses and keys."""
         return self.home / STACK_FILE
+
+    @property
+    def eta_models(self) -> Path:
+        """Where trained models of delivery times lie, each in a folder of its version's name."""
+        return self.home / "eta"
 
     @property
     def sandboxed(self) -> bool:

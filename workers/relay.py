@@ -21,9 +21,12 @@ from domain.contracts.refunds import EndRefund
 from domain.ids import refund_workflow
 from services import events, logs, metrics, outbox, process, snapshots
 from services.db import Database, Writer
+from services.eta import outside
+from services.eta.outside import Outside
 from services.gateways import Gateways
 from services.outbox import BATCH_ROWS, Fact, Message
 from services.settings import settings
+from workers.estimates import Estimates
 from workers.serve import check_database, window
 from workers.sweep import Sweep
 from workers.temporal import Telemetry, WorkflowGone, Workflows
@@ -182,12 +185,18 @@ class Relay:
     """All that the active relay does, over one database."""
 
     def __init__(
-        self, database: Database, redis: Redis, workflows: Workflows, gateways: Gateways
+        self,
+        database: Database,
+        redis: Redis,
+        workflows: Workflows,
+        gateways: Gateways,
+        around: Outside,
     ) -> None:
         self._database = database
         self._redis = redis
         self._workflows = workflows
         self._sweep = Sweep(database, workflows)
+        self._estimates = Estimates(database, around)
         late = LatePayments(PaymentActs(database, gateways), self._sweep)
         refunds = RefundActs(database, gateways)
 
@@ -226,6 +235,7 @@ class Relay:
                     group.create_task(Publisher(first, self._redis).run(stop))
                     group.create_task(teller.run(stop))
                     group.create_task(self._sweep.run(stop))
+                    group.create_task(self._estimates.run(stop))
             finally:
                 teller.drop()
                 metrics.RELAY_ACTIVE.set(0)
@@ -247,8 +257,9 @@ async def main(stop: asyncio.Event) -> None:
         "redis": redis.ping,
         "temporal": workflows.check,
     }
-    async with window(known.metrics_port, checks, telemetry):
-        await Relay(database, redis, workflows, gateways).run(stop)
+    async with window(known.metrics_port, checks, telemetry), outside.client(known) as http:
+        around = Outside(outside.provider(known, http))
+        await Relay(database, redis, workflows, gateways, around).run(stop)
     await gateways.close()
     await redis.aclose()
     await database.close()

@@ -183,6 +183,15 @@ class Way(Told):
     can_be_saved: bool
 
 
+class Promise(Told):
+    """How long an order takes, from the shop's acceptance to the door: a window, and why."""
+
+    low_minutes: int
+    likely_minutes: int
+    high_minutes: int
+    hints: list[str] = Field(description="What the moment adds: `rain: +4 min`.")
+
+
 class Quote(Told):
     """A price that holds until `expires_at`, if nothing changes."""
 
@@ -202,7 +211,8 @@ class Quote(Told):
         description="What goes back first of an order that is paid by both."
     )
     distance_meters: int
-    promise_minutes: int
+    promise_minutes: int = Field(description="From acceptance; the end of the promised window.")
+    promise: Promise | None = None
     payment_methods: list[str] = Field(description="Of WeChat Pay; see `payments` for all.")
     payments: list[Way]
     policies: dict[str, PolicyName] = Field(description="By `refunds`, `fees`, `compensation`.")

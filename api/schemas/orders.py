@@ -13,7 +13,7 @@ from api.schemas.base import (
     Id,
     Told,
 )
-from api.schemas.catalogue import Discount, PricedLine
+from api.schemas.catalogue import Discount, PricedLine, Promise
 from domain.contracts.life import PayWishes
 
 
@@ -51,6 +51,13 @@ class NewOrder(Asked):
     )
 
 
+class Delay(Told):
+    """By how much an order will be later than promised, as things are."""
+
+    minutes: int
+    hints: list[str]
+
+
 class Order(Told):
     """The public state of an order at `seq`."""
 
@@ -86,7 +93,11 @@ class Order(Told):
     refunded_fen: int
     placed_at: datetime
     pay_by: datetime
+    promise: Promise | None = None
+    promised_from: datetime | None = None
     promised_at: datetime | None
+    estimated_at: datetime | None = Field(default=None, description="Told where it changed.")
+    delay: Delay | None = Field(default=None, description="A delay that is coming, and why.")
     rider_id: str
     handover_code: str | None = Field(default=None, description="For the customer only.")
 

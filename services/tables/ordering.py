@@ -48,6 +48,7 @@ quotes = Table(
     int_column("distance_meters"),
     int_column("promise_minutes"),
     at_column("expires_at", nullable=False),
+    json_column("promise"),
 )
 orders = Table(
     "orders",

@@ -66,6 +66,9 @@ async def test_a_quote_is_the_servers_price(town: Town) -> None:
     assert quote["total_fen"] == 4_700 + 200 + 400
     assert quote["distance_meters"] == 1_112
     assert quote["promise_minutes"] == 10 + 5 + 10
+    promise = quote["promise"]
+    assert promise["low_minutes"] < promise["likely_minutes"] < promise["high_minutes"] == 25
+    assert promise["hints"] == []
     assert quote["payment_methods"] == ["jsapi", "native", "h5"]
     assert quote["expires_at"].endswith("Z")
     unlinked = await town.ask([{"item_id": "tea", "quantity": 1}], "bob")

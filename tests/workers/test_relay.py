@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from services import facts, outbox, snapshots
 from services.db import Database, Writer
+from services.eta.outside import Outside
 from services.gateways import Gateways
 from services.outbox import Fact
 from services.settings import Settings
@@ -153,7 +154,7 @@ async def test_a_lost_database_connection_costs_nothing(
     )
     gateways = Gateways(nowhere)
     stop = asyncio.Event()
-    relay = Relay(database, redis, Workflows(nowhere), gateways)
+    relay = Relay(database, redis, Workflows(nowhere), gateways, Outside(None))
     relaying = asyncio.create_task(relay.run(stop))
     order = await happen()
 

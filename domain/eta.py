@@ -1,0 +1,281 @@
+"""How long an order takes, as a window with its reasons: the plain formula, and the words for it.
+
+The formula answers where no model was trained; its factors are guesses that a model replaces.
+Unknown weather or traffic counts as the usual one.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+FORMULA = "formula"
+"""The version of a window that no model answered for."""
+ASSIGNMENT_MINUTES = 2.0
+HAND_OVER_MINUTES = 3.0
+SLACK_MINUTES = 5
+"""From what is likely to what is promised."""
+EARLY_SHARE = 0.8
+AT_EASE = 4
+"""Orders that a kitchen cooks side by side without anyone noticing."""
+KITCHEN_MINUTES_PER_ORDER = 1.0
+WAIT_MINUTES_PER_TASK = 3.0
+"""For each waiting task beyond one for every free rider, shared among the riders."""
+QUEUE_MINUTES_MAX = 30.0
+WORTH_TELLING_MINUTES = 1.0
+HINTS_MAX = 3
+
+
+class Vehicle(StrEnum):
+    """What a rider rides."""
+
+    BICYCLE = "bicycle"
+    """自行车"""
+    E_BIKE = "e_bike"
+    """电动车: what is meant where nothing is known."""
+    MOTORCYCLE = "motorcycle"
+    """摩托车"""
+    CAR = "car"
+    """汽车"""
+
+
+class Weather(StrEnum):
+    """What the sky does to a ride."""
+
+    CLEAR = "clear"
+    """晴"""
+    FOG = "fog"
+    """雾"""
+    RAIN = "rain"
+    """雨"""
+    STORM = "storm"
+    """暴雨"""
+    SNOW = "snow"
+    """雪"""
+
+
+class Traffic(StrEnum):
+    """How full the streets are."""
+
+    FREE = "free"
+    """畅通"""
+    SLOW = "slow"
+    """缓行"""
+    JAM = "jam"
+    """拥堵"""
+
+
+METERS_PER_MINUTE: Mapping[Vehicle, float] = {
+    Vehicle.BICYCLE: 200,
+    Vehicle.E_BIKE: 250,
+    Vehicle.MOTORCYCLE: 350,
+    Vehicle.CAR: 350,
+}
+"""Along the straight line, stops included."""
+WEATHER_FACTOR: Mapping[Weather, float] = {
+    Weather.CLEAR: 1.0,
+    Weather.FOG: 1.15,
+    Weather.RAIN: 1.3,
+    Weather.SNOW: 1.5,
+    Weather.STORM: 1.6,
+}
+TRAFFIC_FACTOR: Mapping[Traffic, float] = {
+    Traffic.FREE: 1.0,
+    Traffic.SLOW: 1.2,
+    Traffic.JAM: 1.5,
+}
+FULL_STREETS: Mapping[Vehicle, float] = {Vehicle.CAR: 1.0, Vehicle.MOTORCYCLE: 0.5}
+"""How much of a jam a vehicle feels; the others pass by it at half."""
+PASSES_BY = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """What goes on around a shop; None: nobody could say."""
+
+    cooking: int = 0
+    """Orders that the shop's kitchen has in hand."""
+    waiting: int = 0
+    """Tasks of the zone that look for a rider."""
+    riders: int = 0
+    """Free riders of the zone."""
+    weather: Weather | None = None
+    traffic: Traffic | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is known when an order is promised; nothing of it is a person's."""
+
+    shop_id: str
+    prep_minutes: int
+    meters: int
+    hour: int
+    """On the site's clock."""
+    weekday: int
+    """ISO: Monday is 1."""
+    vehicle: Vehicle = Vehicle.E_BIKE
+    moment: Moment = Moment()
+
+    def features(self) -> dict[str, Any]:
+        """As they are stored with the quote, and learnt from."""
+        flat = asdict(self)
+        del flat["moment"]
+        return flat | asdict(self.moment)
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What makes this order longer or shorter than others, minutes."""
+
+    cause: str
+    minutes: float
+
+    def words(self) -> str:
+        """For the customer: `rain: +4 min`."""
+        return f"{self.cause}: {round(self.minutes):+d} min"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Minutes from the shop's acceptance to the customer's door."""
+
+    low: float
+    middle: float
+    high: float
+    hints: tuple[Hint, ...] = ()
+    """The most telling first."""
+    version: str = FORMULA
+
+    @property
+    def promise_minutes(self) -> int:
+        """What the order is late against."""
+        return math.ceil(self.high)
+
+    def told(self) -> dict[str, Any]:
+        """As customers see it."""
+        return {
+            "low_minutes": math.floor(self.low),
+            "likely_minutes": round(self.middle),
+            "high_minutes": self.promise_minutes,
+            "hints": [hint.words() for hint in self.hints],
+        }
+
+
+def travel_minutes(
+    meters: float,
+    vehicle: Vehicle = Vehicle.E_BIKE,
+    weather: Weather | None = None,
+    traffic: Traffic | None = None,
+) -> float:
+    """The ride alone."""
+    felt = FULL_STREETS.get(vehicle, PASSES_BY)
+    jam = 1 + (TRAFFIC_FACTOR[traffic or Traffic.FREE] - 1) * felt
+    return meters / METERS_PER_MINUTE[vehicle] * WEATHER_FACTOR[weather or Weather.CLEAR] * jam
+
+
+def formula(known: Known) -> Window:
+    """Kitchen, wait for a rider, ride and hand-over, with what the moment adds to each."""
+    moment = known.moment
+    ride = math.ceil(travel_minutes(known.meters, known.vehicle))
+    usual = known.prep_minutes + ASSIGNMENT_MINUTES + ride + HAND_OVER_MINUTES
+    per_rider = (moment.waiting - moment.riders) / max(1, moment.riders)
+    extra = (
+        Hint("busy kitchen", _bounded(KITCHEN_MINUTES_PER_ORDER * (moment.cooking - AT_EASE))),
+        Hint("few riders", _bounded(WAIT_MINUTES_PER_TASK * per_rider)),
+        *outside(known.meters, known.vehicle, moment),
+    )
+    middle = usual + sum(hint.minutes for hint in extra)
+    return Window(
+        low=usual * EARLY_SHARE,
+        middle=middle,
+        high=middle + SLACK_MINUTES,
+        hints=telling(extra),
+    )
+
+
+def outside(meters: float, vehicle: Vehicle, moment: Moment) -> tuple[Hint, Hint]:
+    """What weather and traffic add to a ride, in this order: together all they add."""
+    dry = travel_minutes(meters, vehicle)
+    wet = travel_minutes(meters, vehicle, moment.weather)
+    full = travel_minutes(meters, vehicle, moment.weather, moment.traffic)
+    return (
+        Hint(moment.weather or Weather.CLEAR, wet - dry),
+        Hint("traffic", full - wet),
+    )
+
+
+def promised_from(
+    told: Mapping[str, Any] | None, promised_at: datetime, promise_seconds: float
+) -> datetime | None:
+    """When the promised window begins; None: the promise was no window.
+
+    `promise_seconds` are the whole promise as it was given, already divided by the site's speed.
+    """
+    if not told:
+        return None
+    share = 1 - told["low_minutes"] / told["high_minutes"]
+    return promised_at - timedelta(seconds=promise_seconds * share)
+
+
+def telling(hints: tuple[Hint, ...]) -> tuple[Hint, ...]:
+    """The few worth a customer's attention, the largest first."""
+    worth = [hint for hint in hints if abs(hint.minutes) >= WORTH_TELLING_MINUTES]
+    return tuple(sorted(worth, key=lambda hint: -abs(hint.minutes))[:HINTS_MAX])
+
+
+def _bounded(minutes: float) -> float:
+    return min(QUEUE_MINUTES_MAX, max(0.0, minutes))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far an accepted order has come."""
+
+    searching: bool
+    """No rider has it."""
+    ready: bool
+    """The food is."""
+    arrived: bool
+    food_ready_at: datetime
+    """As expected, or as it was."""
+    picked_up_at: datetime | None
+    meters: int
+    moment: Moment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """When an order will be there as things are, and what keeps it."""
+
+    at: datetime
+    hints: tuple[Hint, ...]
+
+
+def arrival(progress: Progress, now: datetime, *, speed: float) -> Estimate:
+    """What is still to be done, one after the other, on a site of this speed."""
+    minute = timedelta(minutes=1) / speed
+    vehicle, moment = Vehicle.E_BIKE, progress.moment
+    ride = travel_minutes(progress.meters, vehicle, moment.weather, moment.traffic) * minute
+    hints: tuple[Hint, ...] = outside(progress.meters, vehicle, moment)
+    if progress.arrived:
+        there, hints = now, ()
+    elif progress.picked_up_at is not None:
+        there = max(now, progress.picked_up_at + ride)
+    else:
+        rider_at = now + ASSIGNMENT_MINUTES * minute * progress.searching
+        leaves = rider_at if progress.ready else max(rider_at, progress.food_ready_at)
+        there = leaves + ride
+        overdue = (now - progress.food_ready_at) / minute
+        waits_for = "the kitchen takes longer" if not progress.ready else "no rider yet"
+        if overdue > 0 and (progress.searching or not progress.ready):
+            hints = (Hint(waits_for, overdue), *hints)
+    return Estimate(at=there + HAND_OVER_MINUTES * minute, hints=telling(hints))
+
+
+def delay_minutes(estimate: Estimate, promised_at: datetime, *, speed: float) -> int:
+    """By how much it will be later than promised, whole minutes of the site; 0: in time."""
+    late = (estimate.at - promised_at) * speed
+    return max(0, math.floor(late / timedelta(minutes=1)))

@@ -1,0 +1,1 @@
+"""How long orders take: learning it, answering it, and what outside makes it longer."""

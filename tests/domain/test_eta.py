@@ -1,0 +1,114 @@
+"""The plain formula's window, its words, and the estimate that lives on after the promise."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain import eta
+from domain.eta import Hint, Known, Moment, Progress, Traffic, Weather
+
+NOW = datetime(2026, 11, 13, 12, tzinfo=UTC)
+CALM = Known(shop_id="shop", prep_minutes=12, meters=3_000, hour=12, weekday=5)
+
+
+def known(**moment: object) -> Known:
+    return Known(
+        shop_id="shop",
+        prep_minutes=12,
+        meters=3_000,
+        hour=12,
+        weekday=5,
+        moment=Moment(**moment),  # type: ignore[arg-type]
+    )
+
+
+def test_a_calm_moment_is_kitchen_wait_ride_and_hand_over() -> None:
+    window = eta.formula(CALM)
+    assert (window.middle, window.promise_minutes, window.hints) == (12 + 2 + 12 + 3, 34, ())
+    assert window.low < window.middle < window.high
+
+
+def test_rain_is_said_with_its_minutes() -> None:
+    calm, wet = eta.formula(CALM), eta.formula(known(weather=Weather.RAIN))
+    assert wet.told()["hints"] == ["rain: +4 min"]
+    assert wet.middle == pytest.approx(calm.middle + 3.6)
+
+
+@given(
+    st.builds(
+        Moment,
+        cooking=st.integers(0, 200),
+        waiting=st.integers(0, 200),
+        riders=st.integers(0, 50),
+        weather=st.none() | st.sampled_from(Weather),
+        traffic=st.none() | st.sampled_from(Traffic),
+    ),
+    st.integers(0, 20_000),
+)
+def test_trouble_only_adds_and_the_window_holds_its_middle(moment: Moment, meters: int) -> None:
+    there = Known(shop_id="s", prep_minutes=5, meters=meters, hour=1, weekday=1, moment=moment)
+    calm = Known(shop_id="s", prep_minutes=5, meters=meters, hour=1, weekday=1)
+    window = eta.formula(there)
+    assert window.low <= window.middle <= window.high
+    assert window.middle >= eta.formula(calm).middle
+    assert len(window.hints) <= eta.HINTS_MAX
+
+
+def test_the_window_begins_where_its_low_end_says() -> None:
+    told = {"low_minutes": 20, "high_minutes": 40}
+    assert eta.promised_from(told, NOW, 240.0) == NOW - timedelta(seconds=120)
+    assert eta.promised_from(None, NOW, 240.0) is None
+
+
+def progress(**differs: object) -> Progress:
+    usual: dict[str, object] = {
+        "searching": False,
+        "ready": False,
+        "arrived": False,
+        "food_ready_at": NOW + timedelta(minutes=5),
+        "picked_up_at": None,
+        "meters": 2_500,
+        "moment": Moment(),
+    }
+    return Progress(**usual | differs)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("where", "minutes", "hints"),
+    [
+        (progress(), 5 + 10 + 3, ()),
+        (progress(ready=True), 10 + 3, ()),
+        (
+            progress(food_ready_at=NOW - timedelta(minutes=4)),
+            10 + 3,
+            (Hint("the kitchen takes longer", 4),),
+        ),
+        (
+            progress(searching=True, ready=True, food_ready_at=NOW - timedelta(minutes=6)),
+            2 + 10 + 3,
+            (Hint("no rider yet", 6),),
+        ),
+        (progress(picked_up_at=NOW - timedelta(minutes=4)), 6 + 3, ()),
+        (progress(picked_up_at=NOW - timedelta(minutes=40)), 3, ()),
+        (progress(picked_up_at=NOW, arrived=True), 3, ()),
+        (
+            progress(picked_up_at=NOW, moment=Moment(weather=Weather.RAIN)),
+            13 + 3,
+            (Hint("rain", 3),),
+        ),
+    ],
+)
+def test_the_estimate_lives_with_the_order(
+    where: Progress, minutes: int, hints: tuple[Hint, ...]
+) -> None:
+    estimate = eta.arrival(where, NOW, speed=1)
+    assert estimate.at == NOW + timedelta(minutes=minutes)
+    assert estimate.hints == hints
+
+
+def test_a_fast_site_lives_its_minutes_faster() -> None:
+    slow = eta.arrival(progress(picked_up_at=NOW), NOW, speed=1)
+    fast = eta.arrival(progress(picked_up_at=NOW), NOW, speed=10)
+    assert (fast.at - NOW) * 10 == slow.at - NOW

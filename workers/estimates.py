@@ -1,0 +1,51 @@
+"""Looks after the living estimates of all orders under way, for the relay; decides nothing."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import structlog
+
+from services.db import Database
+from services.eta import living
+from services.eta.outside import Outside
+
+LOOK_SECONDS = 15.0
+PAGES = 50
+"""Of one round; the next goes on where it ended."""
+
+log = structlog.get_logger(__name__)
+
+
+class Estimates:
+    """One round looks at every order under way and tells what has changed."""
+
+    def __init__(self, database: Database, outside: Outside) -> None:
+        self._database = database
+        self._outside = outside
+        self._after = ""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Look until told to stop; a round that fails is logged, and the next one comes."""
+        while not stop.is_set():
+            try:
+                await self.once()
+            except Exception:
+                log.exception("estimates failed")
+            try:
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await stop.wait()
+            except TimeoutError:
+                continue
+
+    async def once(self) -> None:
+        """One round."""
+        for _ in range(PAGES):
+            async with self._database.read() as reader:
+                words, self._after = await living.look(
+                    reader, self._outside, after=self._after, now=datetime.now(UTC)
+                )
+            for word in words:
+                async with self._database.write() as writer:
+                    await living.tell(writer, word)
+            if not self._after:
+                return

@@ -11,6 +11,7 @@ from temporalio.client import Client, WorkflowHistory
 from domain.ids import order_workflow, out_refund_no, recover_workflow, refund_workflow
 from services.settings import Settings
 from tests.e2e.conftest import MakeWorld
+from tests.e2e.tills import ALL, WAYS, pay_at
 from tests.e2e.world import CANARIES, World, poll
 from tests.replay.recording import FOLDER, decrypted, fingerprint, payloads
 from workflows.kit.connect import connect
@@ -18,6 +19,8 @@ from workflows.kit.connect import connect
 pytestmark = pytest.mark.stack
 
 MAX_EVENTS = 60
+MAX_CARD_EVENTS = 66
+"""A hold is taken when the shop accepts."""
 MARKER_FIELDS = {
     "seq",
     "attempt",
@@ -65,6 +68,24 @@ async def test_a_life_is_short_encrypted_and_as_recorded(
     assert clear
     assert all(set(json.loads(data)) <= MARKER_FIELDS for data in clear)
     assert is_as_recorded("takeaway-completed", await decrypted(temporal, handle.id))
+
+
+async def test_an_orders_life_by_card_is_short_too(make_world: MakeWorld, temporal: Client) -> None:
+    world = await make_world(riders=1, timers=LIFE, channels=ALL)
+    order = await world.place(payment=WAYS["card"])
+    order_id = order["order_id"]
+    await pay_at(world, order)
+    await world.until(order_id, lambda view: view["payment"] == "authorized")
+    await world.merchant(order_id, "accept")
+    task = await world.claim(order_id, "r0")
+    await world.merchant(order_id, "ready")
+    held = {"token": task["token"]}
+    await world.rider("r0", f"tasks/{task['task_id']}/pickup", held)
+    held["code"] = (await world.view(order_id))["handover_code"]
+    await world.rider("r0", f"tasks/{task['task_id']}/deliver", held)
+    handle = temporal.get_workflow_handle(order_workflow(order_id))
+    await handle.result()
+    assert len((await handle.fetch_history()).events) <= MAX_CARD_EVENTS
 
 
 async def test_a_refund_is_as_recorded(make_world: MakeWorld, temporal: Client) -> None:

@@ -105,7 +105,10 @@ def test_a_day_is_a_city_that_can_be_seeded(folder: Path) -> None:
     assert city["site"]["speed"] == 60
     assert city["site"]["always_open"]
     assert set(city["site"]["timers"]) <= set(Timers.__slots__)
-    assert len({account["mchid"] for account in city["channel_accounts"]}) == 2
+    of_shops = [
+        one for one in city["channel_accounts"] if one["merchant_id"].endswith(("r1", "r2"))
+    ]
+    assert len({account["mchid"] for account in of_shops}) == 2
     assert all(len(account["mchid"]) == 10 for account in city["channel_accounts"])
     preps = {shop["name"]: shop["prep_minutes"] for shop in city["shops"]}
     assert preps == {"r1": 13, "r2": 15}
@@ -198,7 +201,11 @@ def test_a_seed_makes_one_day_with_peaks_rain_and_people_who_fail() -> None:
 def test_a_day_has_a_payee_of_each_merchant_at_each_channel(folder: Path) -> None:
     day = read(folder, NAME)
     city = city_of(day, "site", 60, channels=("wechat", "card"), timers={"after_sale_seconds": 9})
-    accounts = city["channel_accounts"]
+    accounts = [one for one in city["channel_accounts"] if one["merchant_id"].startswith("site")]
     assert len({one["account_id"] for one in accounts}) == len(accounts) == 4
+    assert {one["merchant_id"] for one in city["channel_accounts"]} - {"site-r1", "site-r2"} == {
+        "",
+        "platform",
+    }
     assert {one["mchid"][:7] for one in accounts if one["channel"] == "card"} == {"acct_17"}
     assert city["site"]["timers"] == {"after_sale_seconds": 9}

@@ -109,7 +109,7 @@ def test_a_day_is_a_city_that_can_be_seeded(folder: Path) -> None:
         one for one in city["channel_accounts"] if one["merchant_id"].endswith(("r1", "r2"))
     ]
     assert len({account["mchid"] for account in of_shops}) == 2
-    assert all(len(account["mchid"]) == 10 for account in city["channel_accounts"])
+    assert all(len(account["mchid"]) == 10 for account in of_shops)
     preps = {shop["name"]: shop["prep_minutes"] for shop in city["shops"]}
     assert preps == {"r1": 13, "r2": 15}
     plane = plane_of(day)

@@ -30,11 +30,11 @@ class Recover:
             even_after_pickup=True,
         )
         done = await acts.local(orders.END, step, **policies.ROW)
+        await _send_home(order, found, done.refund_nos)
         if done.status == Status.DELIVERED:
-            # What was handed over is not undone: its after-sale closes.
+            # What was handed over is not undone: its after-sale closes, on money that was taken.
             completed = Step(order_id=order.order_id, key="completed", actor="sweep")
             await acts.local(orders.COMPLETE, completed, **policies.ROW)
-        await _send_home(order, found, done.refund_nos)
         if found.close_again_seconds:
             # Till then somebody may pay what no gateway could close; by then its word is final.
             await asyncio.sleep(found.close_again_seconds)

@@ -18,7 +18,7 @@ from domain.contracts.life import (
 )
 from domain.contracts.orders import AcceptStep, RiderStep
 from domain.errors import ActionNotAllowed
-from domain.orders import Action, CloseReason, Status, needs_merchant_consent
+from domain.orders import Action, CloseReason, Payment, Status, needs_merchant_consent
 from workflows.kit.life import OrderLife
 
 MAX_CANCEL_ASKS = 3
@@ -118,6 +118,10 @@ class TakeawayOrder(OrderLife):
         if not self.ended:
             self._alarm("after-sale closes", self.timers.after_sale_seconds, close)
         await self._live_until(lambda: self.after_sale_over)
+        # What is only held is taken first, or gone for certain: what comes later would go home.
+        await workflow.wait_condition(
+            lambda: self.payment is not Payment.AUTHORIZED or self.hold_lost or self.ended
+        )
         if not self.ended:
             await self.act(orders.COMPLETE, self.step("completed"))
 

@@ -43,6 +43,7 @@ class OrderActing:
         self.seq = 0
         self.status = Status.AWAITING_PAYMENT
         self.payment = Payment.UNPAID
+        self.hold_lost = False
         self.kitchen = Kitchen.NONE
         self.close_reason = ""
         self.placed: bool | None = None

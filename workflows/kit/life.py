@@ -222,6 +222,7 @@ class OrderLife(OrderActing):
         try:
             found = await acts.regular(payments.CAPTURE, held, **policies.GATEWAY)
         except FailureError:
+            self.hold_lost = True
             self.wish_end(CloseReason.PAYMENT_REFUSED, "gateway")
         else:
             async with self.lock:

@@ -104,7 +104,7 @@ async def test_silence_is_reminded_of_and_escalated_once(
     async with asyncio.timeout(SOON_SECONDS):
         while "escalated" not in (seen := await entries(database, handle)):  # noqa: ASYNC110  rows
             await asyncio.sleep(0.05)
-    assert seen[:2] == ["reminded", "reminded"]
+    assert seen[0] == "reminded"
     done = ResolveTicket(outcome="solved", **SUE)
     now = await handle.execute_update(Ticket.resolve, done)
     assert (now.state, now.owner, now.outcome) == ("resolved", "lead", "solved")

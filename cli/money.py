@@ -75,7 +75,7 @@ def _split_beside(
         ended = f"{one['state']} {one['reason']}".rstrip()
         report.say(f"    {one['kind']} {one['out_order_no']}: {what}, {ended}")
     shares = _shares(money["journals"]) if kept else {}
-    ours = ", ".join(f"{fen} fen to {account}" for account, fen in shares.items()) or "nothing"
+    ours = ", ".join(f"{fen} fen to {account}" for account, fen in shares.items()) or "0 fen"
     same: bool = sum(shares.values()) == split
     report.say(f"    split: ledger {ours}, oracle {split} fen{'' if same else '  DIFFERENT'}")
     return same

@@ -127,7 +127,10 @@ class PaymentActs:
             if paying.state in payments.OVER or (held and order.keep_held):
                 continue
             if held and paying.order_status == Status.DELIVERED:
-                found.append(await self._capture(paying))
+                try:
+                    found.append(await self._capture(paying))
+                except PaymentRefused as refused:
+                    await self._lose_hold(paying, refused)
                 continue
             channel, account = self._at(paying)
             await channel.close(account, out_trade_no=paying.out_trade_no, handles=paying.handles)
@@ -181,6 +184,25 @@ class PaymentActs:
             case Rejected(code=code, kind=Refusal.NEVER):
                 raise PaymentRefused(f"the payment channel said {code}", code=code)
         raise GatewayUnavailable("the payment channel gave no certain answer")
+
+    async def _lose_hold(self, paying: Paying, refused: PaymentRefused) -> None:
+        """Delivered, and the channel holds nothing any more: whose loss it is, a person says."""
+        key = f"hold_lost:{paying.out_trade_no}"
+        async with self.database.write() as writer:
+            stream = await payments.order_stream(writer, paying.order_id)
+            await payments.mark(writer, paying.out_trade_no, "closed")
+            await tickets.open_ticket(
+                writer,
+                site_id=paying.site_id,
+                order_id=paying.order_id,
+                kind="hold_lost",
+                key=key,
+                data={"out_trade_no": paying.out_trade_no, "said": str(refused)},
+            )
+            step = Step(order_id=paying.order_id, key=key, actor="gateway")
+            columns = {"payment": Payment.UNPAID}
+            lost = Change(type="payment.lost", data=columns, columns=columns)
+            await orders.change(writer, step, stream, lost)
 
     async def _ask(self, paying: Paying, *, sure: bool = False) -> int | None:
         """What the gateway knows of an attempt, as a stored fact if money came or is held.

@@ -139,6 +139,7 @@ RULES: dict[str, Rule] = {
     "refund_refused": Rule(settles=Settles.REFUND_DONE),
     "late_payment": Rule(owner=Owner.FINANCE, settles=Settles.REFUND_DONE),
     "payment_mismatch": Rule(owner=Owner.FINANCE),
+    "hold_lost": Rule(owner=Owner.FINANCE),
     "approval": Rule(owner=Owner.LEAD),
     "after_sale": Rule(),
     "after_sale_overdue": Rule(owner=Owner.LEAD),

@@ -37,7 +37,7 @@ TOO_MANY_REQUESTS
 """
 OURS = """
 timeout answer_too_large wrong_shape missing_header stale_timestamp signtest unknown_serial
-unknown_key bad_signature other_request no_key replayed_error too_many_payments bill_not_ready
+unknown_key bad_signature other_request no_key replayed_error too_many_payments
 bill_damaged bill_too_long bill_currency bill_wrong_shape bill_elsewhere bill_cut bill_not_gzip
 bill_wrong_hash bill_wrong_sums
 ConnectError ConnectTimeout ReadError ReadTimeout WriteError WriteTimeout CloseError PoolTimeout

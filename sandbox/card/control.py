@@ -126,6 +126,14 @@ def _customer_routes(stripe: Stripe) -> APIRouter:
 def _bank_routes(stripe: Stripe) -> APIRouter:
     router = APIRouter()
 
+    @router.post("/expiries")
+    async def expire(which: Which) -> JSONResponse:
+        """A hold's seven days are over."""
+        account, intent = _identify(stripe, which)
+        with stripe.store.transaction():
+            stripe.intents.expire(account, intent)
+        return JSONResponse(_outcome(stripe.intents.get(account, intent["id"])))
+
     @router.post("/disputes")
     async def open_dispute(body: NewDispute) -> Json:
         account, intent = _identify(stripe, body)

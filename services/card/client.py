@@ -31,7 +31,7 @@ from domain.channels import (
     SplitSaid,
     Transaction,
 )
-from domain.outcomes import Accepted, Outcome, Rejected, Unknown
+from domain.outcomes import Accepted, Outcome, Unknown
 from services.card.accounts import Account, load_account
 from services.card.answers import (
     CURRENCY,
@@ -230,11 +230,9 @@ class Cards:
         return await find_refund(self._wire, account, intent.value, out_refund_no)
 
     async def bill(self, account: Account, *, kind: BillKind, day: date) -> Outcome[Bill]:
-        """China's business day out of the balance transactions; `LATER` until the day has ended."""
+        """China's business day out of the balance transactions; of today, what there is so far."""
         begins = datetime.combine(day, time(), CHINA)
         ends = begins + timedelta(days=1)
-        if self._now() < ends:
-            return Rejected(code="bill_not_ready")
         digest = hashlib.sha256()
         moved: list[Json] = []
         after = ""

@@ -14,6 +14,7 @@ MONEY = {
     "difference",
     "late_payment",
     "payment_mismatch",
+    "hold_lost",
     "split_failed",
     "suspense_old",
 }

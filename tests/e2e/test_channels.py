@@ -61,6 +61,31 @@ async def test_a_hold_is_taken_once_when_the_shop_accepts(
     await world.assert_laws()
 
 
+async def test_a_hold_that_runs_out_before_it_is_taken_leaves_a_ticket_and_an_end(
+    make_world: MakeWorld,
+) -> None:
+    world = await make_world(riders=1, timers=QUICK | {"after_sale_seconds": 1}, channels=ALL)
+    order = await paid_by(world, "card")
+    script = {"channel": "card", "operation": "capture", "fault": "http_500", "times": None}
+    script |= {"mchid": world.payee("card")}
+    fault = (await world.gateway.post("/control/faults", json=script)).raise_for_status().json()
+    await world.merchant(order["order_id"], "accept")
+    task = await world.claim(order["order_id"], "r0")
+    await world.merchant(order["order_id"], "ready")
+    await world.rider("r0", f"tasks/{task['task_id']}/pickup", {"token": task["token"]})
+    proof = {"token": task["token"], "code": (await world.view(order["order_id"]))["handover_code"]}
+    await world.rider("r0", f"tasks/{task['task_id']}/deliver", proof)
+    hold = {"account": world.payee("card"), "out_trade_no": f"{order['order_id']}p01"}
+    (await world.gateway.post("/control/card/expiries", json=hold)).raise_for_status()
+    (await world.gateway.delete(f"/control/faults/{fault['id']}")).raise_for_status()
+    view = await world.until(order["order_id"], lambda view: view["status"] == "completed")
+    assert (view["payment"], view["paid_fen"]) == ("unpaid", 0)
+    who = world.token("support", "ann")
+    [ticket] = (await world.call("GET", "/v1/support/tickets?kind=hold_lost", who))["items"]
+    assert ticket["owner"] == "finance"
+    await world.assert_laws()
+
+
 async def test_a_declined_card_is_no_end(make_world: MakeWorld) -> None:
     world = await make_world(timers=QUICK, channels=ALL)
     order = await world.place(payment=WAYS["card"])

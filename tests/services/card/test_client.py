@@ -254,20 +254,14 @@ async def test_a_decline_is_told_and_the_payment_stays_open(
     assert (seen.state, seen.failure_code) == (TradeState.OPEN, code)
 
 
-async def test_a_bill_is_what_moved_that_day(
-    cards: Cards, payee: Payee, http: httpx.AsyncClient
-) -> None:
+async def test_a_bill_is_what_moved_that_day(cards: Cards, payee: Payee) -> None:
     number, opened = await _held(cards, payee)
     _value(await cards.capture(payee.account, out_trade_no=number, amount_fen=2999))
     _value(await _refund(cards, payee, number, "r1", 999))
     payee.control("/refunds/r1/resolve", account=payee.account.account, status="failed")
     payee.control("/disputes", account=payee.account.account, out_trade_no=number)
     today = datetime.now(CHINA).date()
-    early = await cards.bill(payee.account, kind=BillKind.TRADE, day=today)
-    assert early == Rejected(code="bill_not_ready", kind=Refusal.LATER)
-
-    tomorrow = Cards(http, lambda: datetime.now(UTC) + timedelta(days=1))
-    trade = _value(await tomorrow.bill(payee.account, kind=BillKind.TRADE, day=today))
+    trade = _value(await cards.bill(payee.account, kind=BillKind.TRADE, day=today))
     assert [
         (row.kind, row.amount_fen, row.fee_fen, row.state, row.out_refund_no)
         for row in trade.trades
@@ -275,7 +269,7 @@ async def test_a_bill_is_what_moved_that_day(
     assert {(row.out_trade_no, row.transaction_id) for row in trade.trades} == {
         (number, opened.handles["payment_intent"])
     }
-    funds = _value(await tomorrow.bill(payee.account, kind=BillKind.FUNDS, day=today))
+    funds = _value(await cards.bill(payee.account, kind=BillKind.FUNDS, day=today))
     assert [(row.kind, row.amount_fen) for row in funds.funds] == [
         ("dispute", -2999),
         ("fee", -10_000),
@@ -286,24 +280,23 @@ async def test_a_bill_is_what_moved_that_day(
     ]
     assert funds.sha256 == trade.sha256
     yesterday = today - timedelta(days=1)
-    empty = _value(await tomorrow.bill(payee.account, kind=BillKind.FUNDS, day=yesterday))
+    empty = _value(await cards.bill(payee.account, kind=BillKind.FUNDS, day=yesterday))
     assert empty.funds == ()
 
 
 async def test_a_bill_is_read_page_by_page(
-    cards: Cards, payee: Payee, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    cards: Cards, payee: Payee, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.card.client.PAGE_ITEMS", 2)
     number, _ = await _held(cards, payee)
     _value(await cards.capture(payee.account, out_trade_no=number, amount_fen=2999))
     for refund in range(4):
         _value(await _refund(cards, payee, number, f"r{refund}", 100))
-    tomorrow = Cards(http, lambda: datetime.now(UTC) + timedelta(days=1))
     day = datetime.now(CHINA).date()
-    bill = _value(await tomorrow.bill(payee.account, kind=BillKind.TRADE, day=day))
+    bill = _value(await cards.bill(payee.account, kind=BillKind.TRADE, day=day))
     assert [row.out_refund_no for row in bill.trades] == ["r3", "r2", "r1", "r0", ""]
     monkeypatch.setattr("services.card.client.MAX_BILL_PAGES", 2)
-    cut = await tomorrow.bill(payee.account, kind=BillKind.TRADE, day=day)
+    cut = await cards.bill(payee.account, kind=BillKind.TRADE, day=day)
     assert cut == Unknown(reason="bill_too_long")
 
 

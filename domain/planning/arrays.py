@@ -61,6 +61,12 @@ class World(NamedTuple):
     """Per rider, the order whose shop he is bound for and which stays his; -1: none."""
     toll: Sequence[float]
     """Per rider, for each order given to him."""
+    load: Sequence[int]
+    """Per order, of a rider's room."""
+    room: Sequence[int]
+    """Per rider, for what is carried together."""
+    barred: Sequence[int]
+    """Per order and rider, 1: not this one; empty: nobody is barred from anything."""
 
 
 class Plan(NamedTuple):

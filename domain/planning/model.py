@@ -21,6 +21,10 @@ class Job:
     """Where it goes."""
     placed_at: float
     ready_at: float
+    load: int = 1
+    """Room it takes in a rider's box."""
+    not_by: frozenset[str] = frozenset()
+    """Riders who may not have it, or not now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +42,8 @@ class Rider:
     """The order whose shop the rider is on the way to or stands at; `place` is that shop."""
     owed: float = 0.0
     """Orders still missing for the guaranteed earnings of the shift."""
+    room: int = 5
+    """Of the box; an order with a greater load goes alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,6 +56,8 @@ def rank_riders(world: World, scratch: Scratch) -> None:
         base = order * NEAR_MAX
         found = 0
         for rider in range(world.riders):
+            if len(world.barred) > 0 and world.barred[order * world.riders + rider] == 1:
+                continue
             leg = world.drive[(world.orders + rider) * world.places + world.shop[order]]
             served = world.start[rider] + leg + world.pickup_half
             if max(served, world.ready[order]) > world.off[rider]:
@@ -121,25 +123,27 @@ def may_enter(world: World, plan: Plan, rider: int, order: int, at: int, kind: i
     count = plan.size[rider]
     if kind == BEHIND:
         same = at > 0 and world.shop[plan.stops[here - 1]] == world.shop[order]
-        return same and bundle_size(plan, rider, at - 1) < BUNDLE_MAX
+        return same and has_room(world, plan, rider, order, at - 1)
     if at < count and plan.joins[here] == 1:
         return False
     if kind == APART:
         return at > 0 or world.anchor[rider] < 0
     same = at < count and world.shop[plan.stops[here]] == world.shop[order]
-    return same and bundle_size(plan, rider, at) < BUNDLE_MAX
+    return same and has_room(world, plan, rider, order, at)
 
 
-def bundle_size(plan: Plan, rider: int, at: int) -> int:
-    """How many stops the bundle around a rider's stop `at` has."""
+def has_room(world: World, plan: Plan, rider: int, order: int, at: int) -> bool:
+    """Whether the order fits into the box with the bundle around the rider's stop `at`."""
     base = rider * STOPS_MAX
     first = at
     while first > 0 and plan.joins[base + first] == 1:
         first -= 1
-    end = at + 1
+    load = world.load[order] + world.load[plan.stops[base + first]]
+    end = first + 1
     while end < plan.size[rider] and plan.joins[base + end] == 1:
+        load += world.load[plan.stops[base + end]]
         end += 1
-    return end - first
+    return end - first < BUNDLE_MAX and load <= world.room[rider]
 
 
 def alone_cost(

@@ -29,6 +29,8 @@ def moment(
             place=place(),
             placed_at=NOW - dice.randrange(30),
             ready_at=NOW + dice.randrange(-5, 30),
+            load=dice.choice((1, 1, 2, 4)),
+            not_by=frozenset({f"r{dice.randrange(riders)}"} if riders and n % 3 == 0 else ()),
         )
         for n in range(jobs)
     ]
@@ -39,6 +41,7 @@ def moment(
             free_at=NOW + dice.randrange(-10, 20),
             off_at=NOW + dice.randrange(10, 180),
             owed=dice.choice((0.0, 2.0)),
+            room=dice.choice((2, 5)),
         )
         for n in range(riders)
     ]

@@ -29,6 +29,9 @@ def minutes(world: World, rider: int, bundles: Sequence[Sequence[int]]) -> float
     """The price list, told once more and as plainly as possible."""
     clock, place, cost = world.start[rider], world.orders + rider, 0.0
     for n, bundle in enumerate(bundles):
+        fits = len(bundle) == 1 or sum(world.load[one] for one in bundle) <= world.room[rider]
+        if not fits or any(world.barred[one * world.riders + rider] for one in bundle):
+            return FORBIDDEN
         shop = world.shop[bundle[0]]
         leg = world.drive[place * world.places + shop]
         served = clock + leg + 2

@@ -263,7 +263,7 @@ class Hub:
         elif message.get("seq"):
             self._route_event(message)
         else:
-            told = {"type", "task_id", "token", "expires_at"}
+            told = {"type", "task_id", "token", "expires_at", "shop_id", "name", "lat", "lng"}
             self._push(
                 rider_topic(message["site_id"], message["rider_id"]),
                 News(order_id="", seq=0, message={k: message[k] for k in told if k in message}),

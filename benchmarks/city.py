@@ -14,6 +14,7 @@ import orjson
 from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks.wire import Http, Unexpected
+from domain.matching import AT_ONCE
 from services import identity
 from services.settings import Settings
 
@@ -251,7 +252,7 @@ class City:
                 "always_open": True,
                 "timers": timers,
             },
-            "zones": [{"zone_id": "z"}],
+            "zones": [{"zone_id": "z", "rules": AT_ONCE}],
             "merchants": [{"merchant_id": "merchant", "name": "Benchmark"}],
             "channel_accounts": [
                 {

@@ -203,7 +203,7 @@ def city_of(site_id: str, timers: Json, speed: float) -> Json:
                 for name, wait in (TIMERS | timers).items()
             },
         },
-        "zones": [{"zone_id": "z"}],
+        "zones": [{"zone_id": "z", "rules": {"late": False, "plan_seconds": 0}}],
         "merchants": [*platform["merchants"], named | {"name": "故事面馆", "payee": {}}],
         "contracts": platform["contracts"],
         "channel_accounts": [

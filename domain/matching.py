@@ -1,9 +1,97 @@
-"""Who is offered which task: pure choice among free riders; making the offers is dispatch's."""
+"""Who may be asked for which task, and how a zone hands out work; who is best is planned.
+
+Pure rules: `domain.planning` chooses among those whom this file leaves.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
 
-from domain.geo import Point, distance_meters
+from domain.geo import Point, contains, distance_meters
+
+STEPS_MAX = 10
+AT_ONCE = {"late": False, "plan_seconds": 0}
+"""Rules of a zone that offers every task as soon as its search begins."""
+
+
+class Way(StrEnum):
+    """How a zone hands out work."""
+
+    DISPATCH = "dispatch"
+    """派单: each task is offered to the rider whose plan it fits best."""
+    GRAB = "grab"
+    """抢单: everybody who may have it sees it; the first one has it."""
+    BOTH = "both"
+    """派单, and 抢单 for what has found nobody for a while."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """How far and for how much more a search goes from a moment on."""
+
+    after_seconds: float
+    """Since the search began, of life."""
+    radius_meters: float
+    """From the rider to the shop."""
+    bonus_fen: int = 0
+    """On top of the rider's fee, borne by the platform."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZoneRules:
+    """What a zone has settled; spans are of life, in a site of any speed."""
+
+    way: Way = Way.DISPATCH
+    grab_after_seconds: float = 120
+    """In `both`: since the search began."""
+    late: bool = True
+    """Commit as late as is safe, whatever `search_from` says; else as soon as the search begins."""
+    plan_seconds: float = 30
+    """Between plans."""
+    ahead_minutes: float = 1
+    """A rider is asked so long before he must leave at the latest."""
+    meters_per_minute: float = 320
+    """Of riders, as the crow flies."""
+    leg_minutes: float = 0
+    """Every leg takes a multiple of this; 0: as long as it takes."""
+    pickup_minutes: float = 4
+    """At the shop, half before and half after the food is taken."""
+    dropoff_minutes: float = 4
+    promise_minutes: float = 40
+    bearable_minutes: float = 90
+    guaranteed_orders_per_hour: float = 0
+    """Of a shift; riders who have earned less come first."""
+    probation_fen: int = 10_000
+    """Riders on probation carry nothing that costs more."""
+    neighbours: tuple[str, ...] = ()
+    """Zones whose riders may be asked too."""
+    steps: tuple[Step, ...] = ()
+    """By `after_seconds`; none: everybody, at no extra."""
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> "ZoneRules":
+        """From a zone's row; raises TypeError or ValueError on what there is not."""
+        steps = [Step(**step) for step in told.get("steps", ())]
+        return cls(
+            **{
+                **told,
+                "way": Way(told.get("way", Way.DISPATCH)),
+                "neighbours": tuple(told.get("neighbours", ())),
+                "steps": tuple(sorted(steps, key=lambda step: step.after_seconds)[:STEPS_MAX]),
+            }
+        )
+
+    def step(self, searched_seconds: float) -> Step | None:
+        """How far a search is that has taken so long; None: no limit, no bonus."""
+        reached = [step for step in self.steps if step.after_seconds <= searched_seconds]
+        return reached[-1] if reached else (self.steps[0] if self.steps else None)
+
+    def is_open_to_all(self, searched_seconds: float) -> bool:
+        """Whether the task is one to be grabbed by now."""
+        if self.way is Way.BOTH:
+            return searched_seconds >= self.grab_after_seconds
+        return self.way is Way.GRAB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,57 +107,65 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FreeRider:
-    """A rider on shift with neither task nor open offer."""
+class Candidate:
+    """A rider on shift, as far as it matters who may be asked."""
 
     rider_id: str
     place: Point
+    free: bool = True
+    """Has neither task nor open offer."""
     quiet: bool = False
     """The last offer went unanswered and there has been no sign of life since."""
+    skills: frozenset[str] = frozenset()
+    """Vehicles, boxes, licences: what tasks may need."""
+    area: Sequence[Point] = ()
+    """Where the rider works; empty: anywhere."""
+    probation: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitingTask:
     """A task that looks for its rider."""
 
-    task_id: str
     shop: Point
+    dropoff: Point
     pause_seconds: float
     """How long a rider who was asked is left alone before being asked again."""
+    searched_seconds: float = 0
+    value_fen: int = 0
+    needs: frozenset[str] = frozenset()
     asked: Mapping[str, Asked] = field(default_factory=dict)
+    blocked: frozenset[str] = frozenset()
+    """Riders whom shop or customer don't want, or who don't want them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
-    """This task is to be offered to this rider."""
+def not_by(task: WaitingTask, riders: Sequence[Candidate], rules: ZoneRules) -> frozenset[str]:
+    """Who may not have this task, or not now.
 
-    task_id: str
-    rider_id: str
-
-
-def match(tasks: Sequence[WaitingTask], riders: Sequence[FreeRider]) -> list[Match]:
-    """At most one offer per task and per rider; tasks choose in the order given.
-
-    A task takes whoever it asked least, the quiet last, then the nearest to the shop, then the
-    smallest id; so nobody is asked twice before every free rider was asked once.
+    Nobody is asked twice before everybody free was asked once, and the quiet come last.
     """
-    free = {rider.rider_id: rider for rider in riders}
-    matches = []
-    for task in tasks:
-        ranks = [_rank(task, rider) for rider in free.values() if _may_ask(task, rider)]
-        if ranks:
-            *_, rider_id = min(ranks)
-            del free[rider_id]
-            matches.append(Match(task.task_id, rider_id))
-    return matches
+    may = [rider for rider in riders if _may(task, rider, rules)]
+    free = [rider for rider in may if rider.free]
+    if free:
+        first = min(_turn(task, rider) for rider in free)
+        may = [rider for rider in may if not rider.free or _turn(task, rider) == first]
+    return frozenset(rider.rider_id for rider in riders) - {rider.rider_id for rider in may}
 
 
-def _may_ask(task: WaitingTask, rider: FreeRider) -> bool:
+def _may(task: WaitingTask, rider: Candidate, rules: ZoneRules) -> bool:
     asked = task.asked.get(rider.rider_id)
-    return asked is None or (not asked.barred and asked.seconds_ago >= task.pause_seconds)
+    if asked is not None and (asked.barred or asked.seconds_ago < task.pause_seconds):
+        return False
+    if rider.rider_id in task.blocked or not task.needs <= rider.skills:
+        return False
+    if rider.probation and task.value_fen > rules.probation_fen:
+        return False
+    if rider.area and not all(contains(rider.area, one) for one in (task.shop, task.dropoff)):
+        return False
+    step = rules.step(task.searched_seconds)
+    return step is None or distance_meters(rider.place, task.shop) <= step.radius_meters
 
 
-def _rank(task: WaitingTask, rider: FreeRider) -> tuple[int, bool, int, str]:
+def _turn(task: WaitingTask, rider: Candidate) -> tuple[int, bool]:
     asked = task.asked.get(rider.rider_id)
-    times = asked.times if asked else 0
-    return times, rider.quiet, distance_meters(rider.place, task.shop), rider.rider_id
+    return (asked.times if asked else 0), rider.quiet

@@ -22,6 +22,7 @@ from domain import ids
 from domain.channels import TradeState
 from domain.contracts.life import Order, Timers
 from domain.contracts.orders import AcceptStep
+from domain.matching import AT_ONCE
 from domain.outcomes import Accepted
 from domain.settlement import PLATFORM
 from services import credit, disputes, laws, ledger, payments, seeds, tables
@@ -93,7 +94,7 @@ class Bazaar:
         shop = {"shop_id": f"{site_id}-shop", "merchant_id": merchant, "zone_id": "z"}
         city = {
             "site": {"site_id": site_id, "name": "Bazaar"},
-            "zones": [{"zone_id": "z"}],
+            "zones": [{"zone_id": "z", "rules": AT_ONCE}],
             "merchants": [
                 {"merchant_id": merchant, "name": "Noodles"},
                 {"merchant_id": PLATFORM, "name": "平台有限公司"},

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import insert, text
 
 from domain.contracts.dispatch import Zone
+from domain.matching import AT_ONCE
 from services import dispatch, events, tables
 from services.db import Database
 from services.dispatch import Matcher, TaskState
@@ -37,13 +38,22 @@ class City:
     site_id: str
 
     @classmethod
-    async def build(cls, database: Database, site_id: str, *, speed: float = 1) -> "City":
+    async def build(
+        cls,
+        database: Database,
+        site_id: str,
+        *,
+        speed: float = 1,
+        rules: dict[str, Any] | None = None,
+    ) -> "City":
         """Write site, zone and shop."""
         city = cls(database, site_id)
         site = {"site_id": site_id}
         async with database.write() as writer:
             await writer.run(insert(tables.sites).values(**site, name="City", speed=speed))
-            await writer.run(insert(tables.zones).values(**site, zone_id=ZONE_ID))
+            await writer.run(
+                insert(tables.zones).values(**site, zone_id=ZONE_ID, rules=rules or AT_ONCE)
+            )
             await writer.run(
                 insert(tables.shops).values(
                     **site,

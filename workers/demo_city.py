@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from domain.matching import AT_ONCE
 from domain.settlement import PLATFORM
 
 SITE_ID = "hangzhou-demo"
@@ -69,7 +70,7 @@ def demo_city() -> dict[str, Any]:
             "fee_rule": {"base_fen": 300, "base_meters": 1_000, "per_km_fen": 100},
             "timers": {},
         },
-        "zones": [{"zone_id": "westlake"}],
+        "zones": [{"zone_id": "westlake", "rules": AT_ONCE}],
         "merchants": [
             *({"merchant_id": f"demo-{name}", "name": name, "payee": {}} for name in names),
             {"merchant_id": PLATFORM, "name": "跑腿平台有限公司"},

@@ -33,6 +33,7 @@ async def main(stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as group:
 
         async def prepare(client: Client, database: Database) -> None:
+            await asyncio.to_thread(dispatch.warm_up)
             group.create_task(keep_dispatched(client, database, stop))
 
         await serve(DISPATCH, stop, prepare)

@@ -99,6 +99,10 @@ class Task(Told):
     dropoff: DropOff | None
     remark: str
     ready: bool
+    settled: bool
+    """False: other orders of the shop may still join; wait for `task.settled`."""
+    stop: int
+    """Its place among the hand-overs."""
 
 
 class Work(Told):

@@ -68,6 +68,10 @@ class RiderHabits(Told):
     service_seconds_pickup: Seconds = 240
     """Half on arrival, half after the food is taken (benchmarks' convention)."""
     service_seconds_dropoff: Seconds = 240
+    leg_seconds: Seconds = 0
+    """Every ride takes a multiple of this (benchmarks' convention: a minute); 0: as it comes."""
+    waits_settled_seconds: Seconds = 120
+    """With the food ready, for the word that nothing more of this shop is coming along."""
     goes_silent: Literal["never", "after_claim", "after_pickup"] = "never"
     rain: list[Rain] = Field(default=[], max_length=20)
 

@@ -64,6 +64,12 @@ class RiderPersona:
         """Offers, by task and token."""
         self._taken: set[tuple[str, int]] = set()
         """Tasks, by task and token."""
+        self._begun: set[tuple[str, int]] = set()
+        """Those of them that are no more to be fetched."""
+        self._offers: list[dict[str, Any]] = []
+        """As of the last look."""
+        self._news = asyncio.Event()
+        """The platform has said something about the rider's tasks."""
         self._departs = asyncio.Event()
         self.on_shift = False
         self.busy = False
@@ -107,8 +113,11 @@ class RiderPersona:
             async for message in messages:
                 if message.get("type") == "offer.made":
                     self._hear(message)
-                elif message.get("type") == "task.assigned":
+                elif message.get("type") in {"task.assigned", "task.settled"}:
+                    self._news.set()
                     await self._look_once()
+                elif message.get("type") == "standby" and not self.busy:
+                    self._set_off(message)
                 for offer in message.get("offers") or ():
                     self._hear(offer)
 
@@ -124,7 +133,8 @@ class RiderPersona:
     async def _asked(self) -> list[dict[str, Any]]:
         """Look at offers and tasks; offers are answered on the way."""
         answer = await self._line.get("/v1/rider/offers")
-        for offer in answer.body.get("offers") or ():
+        self._offers = list(answer.body.get("offers") or ())
+        for offer in self._offers:
             self._hear(offer)
         return list(answer.body.get("tasks") or ())
 
@@ -172,21 +182,30 @@ class RiderPersona:
         while not self.silent:
             self.busy = not self._jobs.empty()
             task = await self._jobs.get()
+            if _name(task) in self._begun:
+                continue
             self.busy = True
             self._departs.set()
-            try:
-                await self._deliver(task)
-            except Refused as refused:
-                self._scene.trouble[f"task {refused.args[0]}"] += 1
+            for one in await self._fetched(task):
+                try:
+                    await self._deliver(one)
+                except Refused as refused:
+                    self._scene.trouble[f"task {refused.args[0]}"] += 1
+
+    async def _fetched(self, task: dict[str, Any]) -> list[dict[str, Any]]:
+        """What is to be handed over now, in order: the task, and what was taken along with it."""
+        self._begun.add(_name(task))
+        try:
+            if task["dropoff"] is None:
+                await self._act(task, "fail", reason_code="address_unknown")
+                return []
+            return await self._fetch(task) if task["state"] in BEFORE_PICKUP else [task]
+        except Refused as refused:
+            self._scene.trouble[f"task {refused.args[0]}"] += 1
+            return []
 
     async def _deliver(self, task: dict[str, Any]) -> None:
-        state = task["state"]
-        if task["dropoff"] is None:
-            await self._act(task, "fail", reason_code="address_unknown")
-            return
-        if state in BEFORE_PICKUP:
-            await self._fetch(task)
-        if state != "arrived":
+        if task["state"] != "arrived":
             await self._ride(task["dropoff"])
             await self._act(task, "arrive-customer")
         await self._scene.live(self.habits.service_seconds_dropoff / 2)
@@ -194,19 +213,26 @@ class RiderPersona:
         self.delivered += 1
         await self._scene.live(self.habits.service_seconds_dropoff / 2)
 
-    async def _fetch(self, task: dict[str, Any]) -> None:
+    async def _fetch(self, task: dict[str, Any]) -> list[dict[str, Any]]:
         await self._ride(task["shop"])
         if task["state"] == "assigned":
             await self._act(task, "arrive-store")
         await self._scene.live(self.habits.service_seconds_pickup / 2)
-        await self._wait_for_food(task)
-        await self._act(task, "pickup")
+        bundle = await self._wait_for_food(task)
+        for one in bundle:
+            self._begun.add(_name(one))
+            await self._act(one, "pickup")
         if self.habits.goes_silent == "after_pickup":
             self.silent = True
             raise Refused("rider_silent")
         await self._scene.live(self.habits.service_seconds_pickup / 2)
+        return bundle
 
     async def _ride(self, target: dict[str, Any]) -> None:
+        leg = self._set_off(target)
+        await asyncio.sleep(leg.ends - self._now)
+
+    def _set_off(self, target: dict[str, Any]) -> Leg:
         now, wall = self._now, datetime.now(UTC)
         wet = (one.slows_to for one in self.habits.rain if one.from_at <= wall < one.until_at)
         meters_per_minute = self.habits.speed_meters_per_minute * min(wet, default=1.0)
@@ -215,18 +241,41 @@ class RiderPersona:
             Place(lat=target["lat"], lng=target["lng"]),
             begins=now,
             meters_per_second=meters_per_minute / 60 * self._scene.speed,
+            whole=self.habits.leg_seconds / self._scene.speed,
         )
         self._track.leg = leg
-        await asyncio.sleep(leg.ends - now)
+        self._departs.set()
+        return leg
 
-    async def _wait_for_food(self, task: dict[str, Any]) -> None:
-        """Until the kitchen calls out, or the list says ready; a task that is gone is left."""
-        counter = self._scene.counter(task["order_id"])
-        while not counter.is_set():
-            if (await self._mine(task))["ready"]:
-                return
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(counter.wait(), READY_LOOK_SECONDS)
+    async def _wait_for_food(self, task: dict[str, Any]) -> list[dict[str, Any]]:
+        """Until all that goes along is settled and ready; a task that is gone is left."""
+        patience = self.habits.waits_settled_seconds / self._scene.speed
+        ready_since = None
+        while True:
+            self._news.clear()
+            mine = await self._asked()
+            if _name(task) not in map(_name, mine):
+                raise Refused("withdrawn")
+            here = [one for one in mine if one["shop"] == task["shop"] and self._may_take(one)]
+            counters = [self._scene.counter(one["order_id"]) for one in here if not one["ready"]]
+            waits = [
+                asyncio.create_task(counter.wait()) for counter in counters if not counter.is_set()
+            ]
+            if not waits and not self._asked_for(task["shop"]):
+                ready_since = ready_since or self._now
+                if all(one["settled"] for one in here) or self._now > ready_since + patience:
+                    return here
+            waits.append(asyncio.create_task(self._news.wait()))
+            await asyncio.wait(waits, timeout=READY_LOOK_SECONDS, return_when="FIRST_COMPLETED")
+            for wait in waits:
+                wait.cancel()
+
+    def _asked_for(self, shop: dict[str, Any]) -> bool:
+        """Whether something of this shop is offered that is not answered yet."""
+        return any(offer["shop"] == shop for offer in self._offers)
+
+    def _may_take(self, task: dict[str, Any]) -> bool:
+        return task["state"] in BEFORE_PICKUP and task["dropoff"] is not None
 
     async def _code(self, task: dict[str, Any]) -> str:
         """Ask at the door; somebody comes as soon as this session knows the customer."""
@@ -247,3 +296,7 @@ class RiderPersona:
         answer = await self._line.post(f"/v1/rider/tasks/{task['task_id']}/{act}", body)
         if not answer.ok:
             raise Refused(f"{act} {answer.problem}")
+
+
+def _name(task: dict[str, Any]) -> tuple[str, int]:
+    return task["task_id"], int(task["token"])

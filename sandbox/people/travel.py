@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from sandbox.people.habits import Place
 
+ROUNDING = 1e-3
+"""By what share of a step a ride may exceed a whole number of them."""
 METERS_PER_DEGREE = 111_194.926
 """Of latitude, on a sphere of 6,371 km."""
 
@@ -40,7 +42,11 @@ def standing(place: Place) -> Leg:
     return Leg(origin=place, target=place, begins=0, ends=0)
 
 
-def ride(origin: Place, target: Place, *, begins: float, meters_per_second: float) -> Leg:
-    """A ride that starts now."""
+def ride(
+    origin: Place, target: Place, *, begins: float, meters_per_second: float, whole: float = 0
+) -> Leg:
+    """A ride that starts now; it takes a multiple of `whole` seconds, if that isn't 0."""
     seconds = meters_between(origin, target) / meters_per_second
+    if whole:
+        seconds = math.ceil(seconds / whole - ROUNDING) * whole
     return Leg(origin=origin, target=target, begins=begins, ends=begins + seconds)

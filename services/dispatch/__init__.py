@@ -4,6 +4,7 @@ Every act takes the order's stream lock first, then changes the row by one condi
 under its fencing token. Who is offered what is decided in `domain.matching`.
 """
 
+from services.dispatch.kernel import warm_up
 from services.dispatch.matcher import ZONES_MAX, Matcher, Superseded, zones
 from services.dispatch.riders import (
     arrive_customer,
@@ -52,5 +53,6 @@ __all__ = [
     "open_task",
     "reassign",
     "take",
+    "warm_up",
     "zones",
 ]

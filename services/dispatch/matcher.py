@@ -1,8 +1,8 @@
 """The matcher of one zone: what is due now, and the fenced acts that do it.
 
-Its state is the rows, read anew each tick. Each attempt of `dispatch.match` takes a new epoch;
-every act checks under a shared lock that the epoch is still its own, so that an attempt which
-lives on after its time-out changes nothing.
+The rows are read anew each tick; who is offered what is the planner's choice. Each attempt of
+`dispatch.match` takes a new epoch; every act checks under a shared lock that the epoch is still
+its own, so that an attempt which lives on after its time-out changes nothing.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,16 +17,16 @@ from sqlalchemy.exc import DBAPIError
 from domain import ids
 from domain.contracts.dispatch import Zone
 from domain.errors import Unavailable
-from domain.geo import Point
-from domain.matching import Asked, FreeRider, WaitingTask, match
+from domain.matching import ZoneRules
 from domain.orders import CARRYING, Delivery
 from services import events, facts
 from services.db import Database, Reader, Writer
 from services.dispatch import rows
+from services.dispatch.planner import Planner
 from services.dispatch.rows import ASSIGNED, TaskState
+from services.events import dumps
 
 TASKS_PER_TICK = 100
-RIDERS_PER_TICK = 1_000
 ZONES_MAX = 500
 """Zones of one installation."""
 LOCK_WAIT_MS = 1_000
@@ -45,7 +45,7 @@ _ZONES = text("SELECT site_id, zone_id FROM zones ORDER BY site_id, zone_id LIMI
 _EPOCH = text("""
 UPDATE zones z SET epoch = epoch + 1 FROM sites s
 WHERE s.site_id = z.site_id AND z.site_id = :site_id AND z.zone_id = :zone_id
-RETURNING z.epoch, s.speed
+RETURNING z.epoch, z.rules, s.speed
 """)
 _PATIENCE = text("SELECT set_config('lock_timeout', :milliseconds, true)")
 _FENCE = text("""
@@ -54,8 +54,7 @@ SELECT epoch = :epoch FROM zones WHERE site_id = :site_id AND zone_id = :zone_id
 _DUE = text("""
 SELECT z.epoch, due.* FROM zones z LEFT JOIN LATERAL (
   SELECT * FROM (
-    SELECT t.*, s.lat, s.lng,
-      extract(epoch FROM t.give_up_at - now()) AS give_up_seconds,
+    SELECT t.*, extract(epoch FROM t.give_up_at - now()) AS give_up_seconds,
       CASE
         WHEN t.state IN ('searching', 'offered') THEN CASE
           WHEN t.gave_up THEN NULL
@@ -63,8 +62,7 @@ SELECT z.epoch, due.* FROM zones z LEFT JOIN LATERAL (
             THEN 'give_up'
           WHEN t.held_at IS NULL AND t.support_at <= now() AND NOT t.support_asked
             THEN 'ask_support'
-          WHEN t.state = 'searching' THEN CASE WHEN t.search_from <= now() THEN 'offer' END
-          WHEN NOT EXISTS (SELECT FROM offers o WHERE o.task_id = t.task_id
+          WHEN t.state = 'offered' AND NOT EXISTS (SELECT FROM offers o WHERE o.task_id = t.task_id
             AND o.token = t.token AND o.state = 'open' AND o.expires_at > now()) THEN 'expire'
         END
         WHEN greatest(r.seen_at, t.assigned_at)
@@ -72,44 +70,38 @@ SELECT z.epoch, due.* FROM zones z LEFT JOIN LATERAL (
         WHEN t.state IN ('assigned', 'at_store') THEN 'replace'
         WHEN NOT EXISTS (SELECT FROM tickets k WHERE k.order_id = t.order_id
           AND k.key = 'rider_silent:' || t.token) THEN 'rider_silent'
-      END AS act,
-      (SELECT jsonb_agg(jsonb_build_array(rider_id, times, seconds_ago, barred)) FROM (
-        SELECT o.rider_id, count(*) AS times, bool_or(o.state = 'released') AS barred,
-          extract(epoch FROM now() - max(o.answered_at)) AS seconds_ago
-        FROM offers o WHERE o.task_id = t.task_id AND t.state = 'searching'
-          AND o.state IN ('declined', 'expired', 'released') GROUP BY o.rider_id
-      ) history) AS asked
-    FROM delivery_tasks t JOIN shops s USING (shop_id)
-      LEFT JOIN riders r ON r.site_id = t.site_id AND r.rider_id = t.rider_id
+      END AS act
+    FROM delivery_tasks t LEFT JOIN riders r ON r.site_id = t.site_id AND r.rider_id = t.rider_id
     WHERE t.site_id = z.site_id AND t.zone_id = z.zone_id
       AND t.state NOT IN ('delivered', 'closed') AND t.state <> 'failed'
-  ) task WHERE act IS NOT NULL ORDER BY act = 'offer', search_from, task_id LIMIT :limit
+  ) task WHERE act IS NOT NULL ORDER BY search_from, task_id LIMIT :limit
 ) due ON true
 WHERE z.site_id = :site_id AND z.zone_id = :zone_id
 """)
-_FREE = text("""
-SELECT rider_id, lat, lng, EXISTS (
-  SELECT FROM offers o WHERE o.site_id = r.site_id AND o.rider_id = r.rider_id
-    AND o.state = 'expired' AND o.answered_at >= r.seen_at) AS quiet
-FROM riders r
-WHERE site_id = :site_id AND zone_id = :zone_id AND on_shift
-  AND lat IS NOT NULL AND lng IS NOT NULL
-  AND NOT EXISTS (SELECT FROM offers o
-    WHERE o.site_id = r.site_id AND o.rider_id = r.rider_id AND o.state = 'open')
-  AND NOT EXISTS (SELECT FROM delivery_tasks t
-    WHERE t.site_id = r.site_id AND t.rider_id = r.rider_id
-      AND t.state IN ('assigned', 'at_store', 'picked_up', 'arrived'))
-ORDER BY rider_id LIMIT :limit
+_PICK = text("""
+SELECT FROM riders WHERE site_id = :site_id AND rider_id = ANY(:rider_ids)
+ORDER BY rider_id FOR UPDATE
 """)
 _OFFER = text("""
-WITH task AS (
-  UPDATE delivery_tasks SET state = 'offered', token = token + 1, changed_at = now()
+WITH asked AS (
+  SELECT r.rider_id FROM riders r
+  WHERE r.site_id = :site_id AND r.rider_id = ANY(:rider_ids) AND r.on_shift
+    AND NOT EXISTS (SELECT FROM offers o JOIN delivery_tasks t USING (task_id)
+      WHERE o.site_id = r.site_id AND o.rider_id = r.rider_id AND o.state = 'open'
+        AND t.zone_id <> :zone_id)
+    AND NOT EXISTS (SELECT FROM delivery_tasks t
+      WHERE t.site_id = r.site_id AND t.rider_id = r.rider_id AND t.zone_id <> :zone_id
+        AND t.state IN ('assigned', 'at_store', 'picked_up', 'arrived'))
+), task AS (
+  UPDATE delivery_tasks SET state = 'offered', token = token + 1, changed_at = now(),
+    stop = :stop, settled = :settled, bonus_fen = greatest(bonus_fen, :bonus_fen)
   WHERE task_id = :task_id AND token = :token AND state = 'searching' AND NOT gave_up
+    AND EXISTS (SELECT FROM asked)
   RETURNING site_id, task_id, order_id, token, offer_seconds
 ), offer AS (
   INSERT INTO offers (site_id, task_id, rider_id, token, state, expires_at)
-  SELECT site_id, task_id, unnest(CAST(:rider_ids AS text[])), token, 'open',
-    now() + offer_seconds * interval '1 second' FROM task
+  SELECT site_id, task_id, rider_id, token, 'open', now() + offer_seconds * interval '1 second'
+  FROM task, asked
   RETURNING site_id, task_id, rider_id, token, expires_at
 )
 INSERT INTO outbox (site_id, order_id, seq, message)
@@ -118,6 +110,22 @@ SELECT offer.site_id, task.order_id, 0, jsonb_build_object(
   'token', offer.token,
   'expires_at', to_char(expires_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
 FROM offer JOIN task USING (task_id)
+""")
+_SETTLE = text("""
+WITH task AS (
+  UPDATE delivery_tasks SET stop = :stop, settled = true
+  WHERE task_id = :task_id AND token = :token AND state IN ('assigned', 'at_store')
+  RETURNING site_id, order_id, task_id, rider_id, token
+)
+INSERT INTO outbox (site_id, order_id, seq, message)
+SELECT site_id, order_id, 0, jsonb_build_object('type', 'task.settled', 'rider_id', rider_id,
+  'site_id', site_id, 'task_id', task_id, 'token', token) FROM task
+""")
+_STAND_BY = text("""
+INSERT INTO outbox (site_id, order_id, seq, message)
+SELECT :site_id, '', 0, jsonb_build_object('type', 'standby', 'site_id', CAST(:site_id AS text),
+  'rider_id', rider_id, 'shop_id', shop_id, 'name', name, 'lat', lat, 'lng', lng)
+FROM jsonb_each_text(CAST(:standby AS jsonb)) wish (rider_id, shop_id) JOIN shops USING (shop_id)
 """)
 _EXPIRE = text("""
 UPDATE delivery_tasks t SET state = 'searching', changed_at = now()
@@ -157,6 +165,7 @@ class Matcher:
     zone: Zone
     epoch: int
     speed: float
+    planner: Planner
 
     @classmethod
     async def take(cls, database: Database, zone: Zone) -> Self | None:
@@ -165,37 +174,67 @@ class Matcher:
             taken = await writer.first(_EPOCH, _key(zone))
         if taken is None:
             return None
-        return cls(database=database, zone=zone, epoch=taken.epoch, speed=taken.speed)
+        planner = Planner(zone=zone, rules=ZoneRules.of(taken.rules), speed=taken.speed)
+        async with database.read() as reader:
+            await planner.remember(reader)
+        return cls(
+            database=database, zone=zone, epoch=taken.epoch, speed=taken.speed, planner=planner
+        )
 
     async def tick(self, beat: Callable[[], None]) -> int:
-        """Do what is due; the number of acts. `beat` is called after each.
+        """Do what is due, then what the plan wants; how many acts. `beat` is called after each.
 
         Raises:
             Superseded: this matcher's time is over.
         """
-        key = _key(self.zone)
         async with self.database.read() as reader:
-            found = await reader.all(_DUE, key | {"limit": TASKS_PER_TICK})
-            if not found or found[0].epoch != self.epoch:
-                raise Superseded
-            due = [row for row in found if row.task_id is not None]
-            waiting = {row.task_id: row for row in due if row.act == "offer"}
-            free = await reader.all(_FREE, key | {"limit": RIDERS_PER_TICK}) if waiting else ()
+            found = await reader.all(_DUE, _key(self.zone) | {"limit": TASKS_PER_TICK})
+        if not found or found[0].epoch != self.epoch:
+            raise Superseded
+        due = [row for row in found if row.task_id is not None]
         beat()
         for row in due:
-            if row.act != "offer":
-                await self._do(row, _ACTS[row.act])
-                beat()
-        tasks = [_waiting(row) for row in waiting.values()]
-        matches = match(tasks, [_rider(row) for row in free])
-        for one in matches:
-            await self.offer(waiting[one.task_id], [one.rider_id])
+            await self._do(row, _ACTS[row.act])
             beat()
-        return len(due) - len(waiting) + len(matches)
+        async with self.database.read() as reader:
+            wishes = await self.planner.plan(reader)
+        beat()
+        for wish in wishes.offers:
+            await self.offer(
+                wish.task,
+                wish.rider_ids,
+                stop=wish.stop,
+                settled=wish.settled,
+                bonus_fen=wish.bonus_fen,
+            )
+            beat()
+        # Only then: who hears that nothing more comes must see what has come.
+        for task, stop in wishes.settle:
+            await self._do(task, partial(_settle, stop=stop))
+        if wishes.standby:
+            await self._stand_by(wishes.standby)
+        return len(due) + len(wishes.settle) + len(wishes.offers)
 
-    async def offer(self, task: Row[Any] | TaskState, rider_ids: Sequence[str]) -> None:
+    async def offer(
+        self,
+        task: Row[Any] | TaskState,
+        rider_ids: Sequence[str],
+        *,
+        stop: int = 0,
+        settled: bool = True,
+        bonus_fen: int = 0,
+    ) -> None:
         """Offer a searching task under its next token; of several riders the first has it."""
-        await self._do(task, partial(_offer, rider_ids=rider_ids))
+        wish = {"rider_ids": [*rider_ids], "stop": stop, "settled": settled, "bonus_fen": bonus_fen}
+        await self._do(task, partial(_offer, wish=_key(self.zone) | wish))
+
+    async def _stand_by(self, standby: Mapping[str, str]) -> None:
+        """Tell idle riders where work is to be expected."""
+        async with self.database.write() as writer:
+            if not await writer.scalar(_FENCE, _key(self.zone) | {"epoch": self.epoch}):
+                raise Superseded
+            told = {"site_id": self.zone.site_id, "standby": dumps(dict(standby))}
+            await writer.run(_STAND_BY, told)
 
     async def _do(self, task: Any, act: _Act) -> None:  # noqa: ANN401 - a row or a TaskState
         """One fenced transaction; an order that can't be helped now stops no other."""
@@ -212,11 +251,17 @@ class Matcher:
             log.warning("dispatch_act_failed", order_id=task.order_id, exc_info=True)
 
 
-async def _offer(writer: Writer, task: Any, *, rider_ids: Sequence[str]) -> None:  # noqa: ANN401
-    if await writer.run(_OFFER, _fenced(task) | {"rider_ids": list(rider_ids)}):
+async def _offer(writer: Writer, task: Any, *, wish: dict[str, Any]) -> None:  # noqa: ANN401
+    # Two zones at whose border a rider is ask one after another.
+    await writer.run(_PICK, {name: wish[name] for name in ("site_id", "rider_ids")})
+    if await writer.run(_OFFER, _fenced(task) | wish):
         token = task.token + 1
         data = {"delivery": Delivery.OFFERED}
         await _append(writer, task, "delivery.offered", f"offered:{token}", data)
+
+
+async def _settle(writer: Writer, task: Any, *, stop: int) -> None:  # noqa: ANN401
+    await writer.run(_SETTLE, _fenced(task) | {"stop": stop})
 
 
 async def _expire(writer: Writer, task: Row[Any]) -> None:
@@ -291,19 +336,3 @@ def _key(zone: Zone) -> dict[str, Any]:
 
 def _fenced(task: Row[Any]) -> dict[str, Any]:
     return {"task_id": task.task_id, "token": task.token}
-
-
-def _waiting(row: Row[Any]) -> WaitingTask:
-    return WaitingTask(
-        task_id=row.task_id,
-        shop=Point(row.lat, row.lng),
-        pause_seconds=row.offer_seconds,
-        asked={
-            rider_id: Asked(times=times, seconds_ago=seconds_ago, barred=barred)
-            for rider_id, times, seconds_ago, barred in row.asked or ()
-        },
-    )
-
-
-def _rider(row: Row[Any]) -> FreeRider:
-    return FreeRider(rider_id=row.rider_id, place=Point(row.lat, row.lng), quiet=row.quiet)

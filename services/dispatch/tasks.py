@@ -20,10 +20,19 @@ CLOSED = "closed"
 
 _OPEN = text("""
 INSERT INTO delivery_tasks (task_id, site_id, zone_id, order_id, shop_id, state, offer_seconds,
-  rider_silence_seconds, food_ready_at, search_from, support_at, give_up_at, promised_at, held_at)
-VALUES (:task_id, :site_id, :zone_id, :order_id, :shop_id, 'searching', :offer_seconds,
+  rider_silence_seconds, food_ready_at, search_from, support_at, give_up_at, promised_at, held_at,
+  load, needs)
+SELECT :task_id, :site_id, :zone_id, :order_id, :shop_id, 'searching', :offer_seconds,
   :rider_silence_seconds, :food_ready_at, :search_from, :support_at, :give_up_at, :promised_at,
-  CASE WHEN :held THEN now() END)
+  CASE WHEN :held THEN now() END, bag.load, bag.needs
+FROM (SELECT
+    (SELECT greatest(1, coalesce(sum(i.load * l.quantity), 0)) FROM order_lines l
+      JOIN items i ON i.shop_id = :shop_id AND i.item_id = l.item_id
+      WHERE l.order_id = :order_id) AS load,
+    (SELECT coalesce(jsonb_agg(DISTINCT need), '[]') FROM order_lines l
+      JOIN items i ON i.shop_id = :shop_id AND i.item_id = l.item_id
+      CROSS JOIN jsonb_array_elements_text(i.needs) need
+      WHERE l.order_id = :order_id) AS needs) bag
 ON CONFLICT (order_id) DO NOTHING
 """)
 _FOOD_IS_READY = text("""
@@ -61,7 +70,7 @@ _RIDER = text("SELECT FROM riders WHERE site_id = :site_id AND rider_id = :rider
 _ASSIGN = text("""
 WITH task AS (
   UPDATE delivery_tasks SET state = :becomes, rider_id = :rider_id, token = token + 1,
-    proof_tries = 0, gave_up = false, assigned_at = now(), changed_at = now()
+    proof_tries = 0, gave_up = false, settled = true, assigned_at = now(), changed_at = now()
   WHERE order_id = :order_id AND token = :token RETURNING site_id, task_id, order_id, token
 ), offer AS (
   INSERT INTO offers (site_id, task_id, rider_id, token, state, expires_at, answered_at)

@@ -50,6 +50,10 @@ class RiderTask:
     customer_id: str
     address_id: str
     ready: bool
+    settled: bool
+    """False: other orders of the shop may still join; the rider waits, if the food is ready."""
+    stop: int
+    """Its place among the hand-overs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,16 +75,17 @@ ORDER BY f.offer_id LIMIT :limit
 """)
 _TASKS = text("""
 SELECT t.task_id, t.order_id, t.token, t.state, t.shop_id, s.name, s.lat, s.lng,
-  t.food_ready_at, t.promised_at, o.customer_id, o.address_id, o.kitchen = 'ready' AS ready
+  t.food_ready_at, t.promised_at, o.customer_id, o.address_id, o.kitchen = 'ready' AS ready,
+  t.settled, t.stop
 FROM delivery_tasks t JOIN shops s USING (shop_id) JOIN orders o USING (order_id)
 WHERE t.site_id = :site_id AND t.rider_id = :rider_id
   AND t.state IN ('assigned', 'at_store', 'picked_up', 'arrived')
-ORDER BY t.assigned_at, t.task_id LIMIT :limit
+ORDER BY t.stop, t.assigned_at, t.task_id LIMIT :limit
 """)
 
 
 async def offers(reader: Reader, *, site_id: str, rider_id: str) -> RiderWork:
-    """Open offers, oldest first, and the rider's tasks, longest held first."""
+    """Open offers, oldest first, and the rider's tasks as they are to be handed over."""
     rider = {"site_id": site_id, "rider_id": rider_id, "limit": PAGE_ITEMS}
     return RiderWork(
         offers=tuple(
@@ -108,6 +113,8 @@ async def offers(reader: Reader, *, site_id: str, rider_id: str) -> RiderWork:
                 customer_id=row.customer_id,
                 address_id=row.address_id,
                 ready=row.ready,
+                settled=row.settled,
+                stop=row.stop,
             )
             for row in await reader.all(_TASKS, rider)
         ),

@@ -17,6 +17,7 @@ from services.tables.credit import (
 from services.tables.delivery import delivery_tasks, offers
 from services.tables.market import (
     addresses,
+    blocked_pairs,
     channel_accounts,
     customers,
     items,
@@ -55,6 +56,7 @@ __all__ = [
     "after_sales",
     "bill_rows",
     "bills",
+    "blocked_pairs",
     "channel_accounts",
     "compensation_days",
     "contracts",

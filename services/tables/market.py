@@ -39,6 +39,7 @@ zones = Table(
     text_column("site_id", primary_key=True),
     text_column("zone_id", primary_key=True),
     Column("epoch", BigInteger, nullable=False, server_default="0"),
+    json_column("rules"),
 )
 merchants = Table(
     "merchants",
@@ -88,6 +89,8 @@ items = Table(
     fen_column("price_fen"),
     fen_column("packing_fen", server_default="0"),
     json_column("options", "[]"),
+    int_column("load", server_default="0"),
+    json_column("needs", "[]"),
     flag_column("available", default=True),
     int_column("stock", nullable=True),
     CheckConstraint("price_fen >= 0 AND packing_fen >= 0", name="price"),
@@ -115,10 +118,21 @@ riders = Table(
     text_column("rider_id", primary_key=True),
     text_column("zone_id"),
     text_column("payee", server_default=""),
+    json_column("skills", "[]"),
+    int_column("room", server_default="5"),
+    json_column("area", "[]"),
+    flag_column("probation"),
     flag_column("on_shift"),
     float_column("lat", nullable=True),
     float_column("lng", nullable=True),
     at_column("seen_at"),
+)
+blocked_pairs = Table(
+    "blocked_pairs",
+    metadata,
+    text_column("site_id", primary_key=True),
+    text_column("rider_id", primary_key=True),
+    text_column("other", primary_key=True),
 )
 shifts = Table(
     "shifts",

@@ -10,6 +10,7 @@ from sqlalchemy import insert, update
 
 from domain import ids
 from domain.contracts.life import Order, Timers
+from domain.matching import AT_ONCE
 from services import events, orders, personal, tables
 from services.db import Database
 from services.events import Event, Stream
@@ -51,7 +52,7 @@ class Town:
         site = {"site_id": self.site_id}
         rows: list[tuple[Any, Json]] = [
             (tables.sites, {"name": "Town", "speed": 2.0, "always_open": True}),
-            (tables.zones, {"zone_id": "z"}),
+            (tables.zones, {"zone_id": "z", "rules": AT_ONCE}),
             (
                 tables.channel_accounts,
                 {

@@ -114,7 +114,7 @@ class World:
                 "always_open": True,
                 "timers": self.timers,
             },
-            "zones": [{"zone_id": "z"}],
+            "zones": [{"zone_id": "z", "rules": {"late": False, "plan_seconds": 0}}],
             "merchants": [{"merchant_id": self.merchant_id, "name": "Test"}],
             "channel_accounts": [
                 {

@@ -1,0 +1,419 @@
+"""One zone's planning: what the rows say becomes riders and jobs, and a decision becomes wishes.
+
+Its memory (routes, demand, where orders go) is rebuilt from the rows after a restart, but for the
+routes, which only begin anew.
+"""
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Row, text
+
+from domain.contracts.dispatch import Zone
+from domain.geo import EARTH_RADIUS_METERS, Point
+from domain.matching import Asked, Candidate, WaitingTask, ZoneRules, not_by
+from domain.orders import CARRYING, Delivery
+from domain.planning import tick
+from domain.planning.crew import Onboard, Work, rider_of
+from domain.planning.model import Decision, Job, Place, Rider, Routes, Rules
+from services import personal
+from services.db import Reader
+from services.dispatch import kernel
+from services.personal import Item
+
+TASKS_PER_PLAN = 1_000
+RIDERS_PER_PLAN = 1_000
+DEMAND_HALF_LIFE = 200.0
+"""Minutes until an order counts half for where the next one is to be expected."""
+DEMAND_ROWS = 5_000
+STANDBY_MINUTES = 2.0
+"""Between two looks where the idle should wait."""
+EVER = 1e6
+"""Minutes, for what has no end."""
+SOONEST = 1.0
+"""Minutes until food that is overdue is expected."""
+ROUNDING = 1e-3
+"""Minutes by which a leg may exceed a whole one."""
+
+_TASKS = text("""
+SELECT t.*, s.lat, s.lng, o.customer_id, o.goods_fen, o.kitchen = 'ready' AS ready,
+  extract(epoch FROM t.food_ready_at - now()) AS ready_seconds,
+  extract(epoch FROM o.placed_at - now()) AS placed_seconds,
+  extract(epoch FROM t.changed_at - now()) AS changed_seconds,
+  extract(epoch FROM now() - t.search_from) AS searched_seconds,
+  (SELECT array_agg(f.rider_id) FROM offers f
+    WHERE f.task_id = t.task_id AND f.token = t.token AND f.state = 'open') AS asking,
+  (SELECT jsonb_agg(jsonb_build_array(rider_id, times, seconds_ago, barred)) FROM (
+    SELECT f.rider_id, count(*) AS times, bool_or(f.state = 'released') AS barred,
+      extract(epoch FROM now() - max(f.answered_at)) AS seconds_ago
+    FROM offers f WHERE f.task_id = t.task_id AND t.state = 'searching'
+      AND f.state IN ('declined', 'expired', 'released') GROUP BY f.rider_id
+  ) history) AS asked,
+  (SELECT array_agg(b.rider_id) FROM blocked_pairs b WHERE b.site_id = t.site_id
+    AND b.other IN ('shop:' || t.shop_id, 'customer:' || o.customer_id)) AS blocked
+FROM delivery_tasks t JOIN shops s USING (shop_id) JOIN orders o USING (order_id)
+WHERE t.site_id = :site_id AND t.zone_id = :zone_id AND NOT t.gave_up
+  AND t.state NOT IN ('delivered', 'closed') AND t.state <> 'failed'
+ORDER BY t.assigned_at, t.search_from, t.task_id LIMIT :limit
+""")
+_RIDERS = text("""
+SELECT r.rider_id, r.lat, r.lng, r.zone_id, r.skills, r.room, r.area, r.probation,
+  EXISTS (SELECT FROM offers f WHERE f.site_id = r.site_id AND f.rider_id = r.rider_id
+    AND f.state = 'expired' AND f.answered_at >= r.seen_at) AS quiet,
+  EXISTS (SELECT FROM delivery_tasks t WHERE t.site_id = r.site_id AND t.rider_id = r.rider_id
+    AND t.zone_id <> :zone_id AND t.state IN ('assigned', 'at_store', 'picked_up', 'arrived'))
+  OR EXISTS (SELECT FROM offers f JOIN delivery_tasks t USING (task_id)
+    WHERE f.site_id = r.site_id AND f.rider_id = r.rider_id AND f.state = 'open'
+      AND t.zone_id <> :zone_id) AS elsewhere,
+  extract(epoch FROM h.started_at - now()) AS began_seconds, done.orders AS done,
+  extract(epoch FROM done.last_at - now()) AS last_seconds
+FROM riders r LEFT JOIN shifts h ON h.site_id = r.site_id AND h.rider_id = r.rider_id
+    AND h.ended_at IS NULL
+  LEFT JOIN LATERAL (SELECT count(*) AS orders, max(t.delivered_at) AS last_at
+    FROM delivery_tasks t WHERE t.site_id = r.site_id AND t.rider_id = r.rider_id
+      AND t.delivered_at >= h.started_at) done ON true
+WHERE r.site_id = :site_id AND r.zone_id = ANY(:zones) AND r.on_shift
+  AND r.lat IS NOT NULL AND r.lng IS NOT NULL
+ORDER BY r.rider_id LIMIT :limit
+""")
+_SHOPS = text("""
+SELECT shop_id, lat, lng FROM shops WHERE site_id = :site_id AND zone_id = :zone_id
+""")
+_SEEN = text("""
+SELECT o.order_id, o.shop_id, extract(epoch FROM o.placed_at - now()) AS placed_seconds
+FROM orders o WHERE o.site_id = :site_id AND o.zone_id = :zone_id
+ORDER BY o.placed_at DESC LIMIT :limit
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """Ask these riders for this task; the first one has it."""
+
+    task: Row[Any]
+    rider_ids: Sequence[str]
+    bonus_fen: int = 0
+    stop: int = 0
+    settled: bool = False
+    """What is picked up together with it is decided."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What a plan wants done now."""
+
+    offers: Sequence[Offer] = ()
+    settle: Sequence[tuple[Row[Any], int]] = ()
+    """Tasks to be picked up by the rider who has them, and the places of their hand-overs."""
+    standby: Mapping[str, str] = field(default_factory=dict)
+    """Riders, and the shops to wait at."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Planner:
+    """What a matcher remembers of its zone from plan to plan; times are minutes since it began."""
+
+    zone: Zone
+    rules: ZoneRules
+    speed: float
+    routes: Routes = field(default_factory=dict)
+    _demand: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Per shop how many orders count at a moment, and that moment."""
+    _counted: dict[str, None] = field(default_factory=dict)
+    _places: dict[str, Place] = field(default_factory=dict)
+    """Where orders go."""
+    _waits_at: dict[str, str] = field(default_factory=dict)
+    _began: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+    _next: float = 0.0
+    _next_standby: float = 0.0
+
+    @property
+    def now(self) -> float:
+        """Minutes of life since the planner began."""
+        return (asyncio.get_running_loop().time() - self._began) * self.speed / 60
+
+    async def remember(self, reader: Reader) -> None:
+        """Count the orders of the last hours as demand."""
+        rows = await reader.all(_SEEN, self._key | {"limit": DEMAND_ROWS})
+        for row in rows:
+            self._count(row.order_id, row.shop_id, self._at(row.placed_seconds))
+
+    async def plan(self, reader: Reader) -> Wishes:
+        """Read the zone, decide, say what is to be done; nothing before the next plan is due."""
+        now = self.now
+        if now < self._next:
+            return Wishes()
+        self._next = now + self.rules.plan_seconds / 60
+        tasks = await reader.all(_TASKS, self._key | {"limit": TASKS_PER_PLAN})
+        known = {"zones": [self.zone.zone_id, *self.rules.neighbours], "limit": RIDERS_PER_PLAN}
+        riders = await reader.all(_RIDERS, self._key | known)
+        found = await reader.all(_SHOPS, self._key)
+        shops: dict[str, Place] = {row.shop_id: (row.lat, row.lng) for row in found}
+        await self._learn_places(reader, tasks)
+        return await self._wishes(now, tasks, [row for row in riders if not row.elsewhere], shops)
+
+    async def _wishes(
+        self,
+        now: float,
+        tasks: Sequence[Row[Any]],
+        riders: Sequence[Row[Any]],
+        shops: Mapping[str, Place],
+    ) -> Wishes:
+        for task in tasks:
+            self._count(task.order_id, task.shop_id, self._at(task.placed_seconds))
+        hands = _in_hand(tasks)
+        crew = [self._rider(row, hands.get(row.rider_id, ()), now) for row in riders]
+        candidates = [_candidate(row, free=row.rider_id not in hands) for row in riders]
+        everybody = frozenset(row.rider_id for row in riders)
+        jobs, grabs = [], []
+        for rider_id in everybody & hands.keys():
+            others = everybody - {rider_id}
+            open_ones = [one for one in hands[rider_id] if not _is_settled(one)]
+            jobs += [self._job(one, others, now) for one in open_ones]
+        for task in tasks:
+            if task.state != Delivery.SEARCHING or not (
+                self.rules.late or task.searched_seconds >= 0
+            ):
+                continue
+            barred = not_by(self._waiting(task), candidates, self.rules)
+            if self.rules.is_open_to_all(task.searched_seconds):
+                free = [one.rider_id for one in candidates if one.free]
+                grabs.append(self._offer(task, [one for one in free if one not in barred]))
+            else:
+                jobs.append(self._job(task, barred, now))
+        if not crew:
+            return Wishes()
+        decision = await self._decide(now, crew, jobs, shops)
+        self.routes = decision.routes
+        return self._told(decision, tasks, [one for one in grabs if one.rider_ids])
+
+    async def _decide(
+        self,
+        now: float,
+        crew: Sequence[Rider],
+        jobs: Sequence[Job],
+        shops: Mapping[str, Place],
+    ) -> Decision:
+        """Beside the event loop: heartbeats go on meanwhile."""
+        demand = None
+        if self.rules.late and now >= self._next_standby:
+            self._next_standby = now + STANDBY_MINUTES
+            demand = {shop_id: self._expected(shop_id, now) for shop_id in shops}
+        zone = tick.Zone(shops, self._drives, self._planning, engine=kernel.ENGINE)
+        return await asyncio.to_thread(
+            tick.decide,
+            now,
+            crew,
+            jobs,
+            self.routes,
+            zone=zone,
+            seed=int(now * 60),
+            demand=demand,
+        )
+
+    def _told(
+        self, decision: Decision, tasks: Sequence[Row[Any]], offers: Sequence[Offer]
+    ) -> Wishes:
+        """What a decision wants of the rows."""
+        by_order = {task.order_id: task for task in tasks}
+        wanted = [*offers]
+        settle = []
+        for rider_id, order_id in decision.leave.items():
+            if by_order[order_id].state == Delivery.SEARCHING:
+                wanted.append(self._offer(by_order[order_id], [rider_id]))
+        for one in decision.collect:
+            for stop, order_id in enumerate(one.order_ids):
+                task = by_order[order_id]
+                if task.state == Delivery.SEARCHING:
+                    wanted.append(self._offer(task, [one.rider_id], stop=stop, settled=True))
+                else:
+                    settle.append((task, stop))
+        standby = {
+            rider_id: shop_id
+            for rider_id, shop_id in decision.standby.items()
+            if self._waits_at.get(rider_id) != shop_id
+        }
+        self._waits_at |= standby
+        return Wishes(offers=wanted, settle=settle, standby=standby)
+
+    # From rows ----------------------------------------------------------------------------------
+
+    @property
+    def _key(self) -> dict[str, Any]:
+        return {"site_id": self.zone.site_id, "zone_id": self.zone.zone_id}
+
+    @property
+    def _planning(self) -> Rules:
+        rules = self.rules
+        return Rules(
+            pickup_half=rules.pickup_minutes / 2,
+            dropoff_half=rules.dropoff_minutes / 2,
+            promise=rules.promise_minutes,
+            bearable=rules.bearable_minutes,
+            tick=rules.ahead_minutes + rules.plan_seconds / 60 if rules.late else EVER,
+        )
+
+    def _at(self, seconds: float | None) -> float:
+        """The minute of a moment so many seconds from now; None: long ago."""
+        return -EVER if seconds is None else self.now + float(seconds) * self.speed / 60
+
+    def _count(self, order_id: str, shop_id: str, placed_at: float) -> None:
+        if order_id in self._counted:
+            return
+        while len(self._counted) >= DEMAND_ROWS:
+            del self._counted[next(iter(self._counted))]
+        self._counted[order_id] = None
+        seen, at = self._demand.get(shop_id, (0.0, placed_at))
+        self._demand[shop_id] = (seen * 0.5 ** ((placed_at - at) / DEMAND_HALF_LIFE) + 1, placed_at)
+
+    def _expected(self, shop_id: str, now: float) -> float:
+        seen, at = self._demand.get(shop_id, (0.0, now))
+        return float(seen * 0.5 ** ((now - at) / DEMAND_HALF_LIFE))
+
+    async def _learn_places(self, reader: Reader, tasks: Sequence[Row[Any]]) -> None:
+        """Where new orders go: a personal row each, opened once; without one, their shop."""
+        self._places = {
+            task.order_id: self._places[task.order_id]
+            for task in tasks
+            if task.order_id in self._places
+        }
+        new = {
+            Item(task.site_id, f"customer:{task.customer_id}", "order", task.order_id): task
+            for task in tasks
+            if task.order_id not in self._places
+        }
+        items = [*new]
+        for first in range(0, len(items), personal.ITEMS_MAX):
+            page = items[first : first + personal.ITEMS_MAX]
+            found = await personal.get_many(reader, page)
+            for item in page:
+                address = found.get(item, {}).get("address") or {}
+                row = new[item]
+                place = address.get("lat", row.lat), address.get("lng", row.lng)
+                self._places[item.ref] = place
+
+    def _work(self, task: Row[Any]) -> Work:
+        return Work(
+            order_id=task.order_id,
+            shop=(task.lat, task.lng),
+            place=self._places[task.order_id],
+            ready_at=self._ready_at(task),
+            since=self._at(task.changed_seconds),
+            at_store=task.state == Delivery.AT_STORE,
+            carried=task.state in CARRYING,
+            at_door=task.state == Delivery.ARRIVED,
+            settled=_is_settled(task),
+            stop=task.stop,
+        )
+
+    def _ready_at(self, task: Row[Any]) -> float:
+        """When the food is there; what is overdue is expected any moment."""
+        said = self._at(task.ready_seconds)
+        return min(said, self.now) if task.ready else max(said, self.now + SOONEST)
+
+    def _rider(self, row: Row[Any], tasks: Sequence[Row[Any]], now: float) -> Rider:
+        who = Onboard(
+            rider_id=row.rider_id,
+            place=(row.lat, row.lng),
+            free_since=self._at(row.last_seconds) + self.rules.dropoff_minutes / 2,
+            off_at=EVER,
+            owed=self._owed(row),
+            room=row.room,
+        )
+        work = [self._work(task) for task in tasks]
+        return rider_of(who, work, now=now, drive=self._drive, rules=self._planning)
+
+    def _owed(self, row: Row[Any]) -> float:
+        """Orders that the rider still lacks for what a shift is guaranteed so far."""
+        hours = -float(row.began_seconds or 0) * self.speed / 3_600
+        return self.rules.guaranteed_orders_per_hour * hours - float(row.done)
+
+    def _job(self, task: Row[Any], barred: frozenset[str], now: float) -> Job:
+        return Job(
+            order_id=task.order_id,
+            shop_id=task.shop_id,
+            place=self._places[task.order_id],
+            placed_at=min(now, self._at(task.placed_seconds)),
+            ready_at=self._ready_at(task),
+            load=task.load,
+            not_by=barred,
+        )
+
+    def _waiting(self, task: Row[Any]) -> WaitingTask:
+        return WaitingTask(
+            shop=Point(task.lat, task.lng),
+            dropoff=Point(*self._places[task.order_id]),
+            pause_seconds=task.offer_seconds,
+            searched_seconds=float(task.searched_seconds) * self.speed,
+            value_fen=task.goods_fen,
+            needs=frozenset(task.needs),
+            asked={
+                rider_id: Asked(times=times, seconds_ago=seconds_ago, barred=barred)
+                for rider_id, times, seconds_ago, barred in task.asked or ()
+            },
+            blocked=frozenset(task.blocked or ()),
+        )
+
+    def _offer(
+        self, task: Row[Any], rider_ids: Sequence[str], *, stop: int = 0, settled: bool = False
+    ) -> Offer:
+        step = self.rules.step(float(task.searched_seconds) * self.speed)
+        bonus_fen = step.bonus_fen if step else 0
+        return Offer(
+            task=task,
+            rider_ids=rider_ids,
+            bonus_fen=bonus_fen,
+            stop=stop,
+            settled=settled or not self.rules.late,
+        )
+
+    # Distances ----------------------------------------------------------------------------------
+
+    def _drive(self, origin: Place, goal: Place) -> float:
+        return float(self._drives([origin, goal])[1])
+
+    def _drives(self, places: Sequence[Place]) -> Sequence[float]:
+        """Minutes from each to each, on a plane that fits a city."""
+        if not places:
+            return ()
+        at = np.radians(np.array(places, dtype=np.float64))
+        north = at[:, 0] * EARTH_RADIUS_METERS
+        east = at[:, 1] * EARTH_RADIUS_METERS * math.cos(float(at[:, 0].mean()))
+        meters = np.hypot(north[:, None] - north, east[:, None] - east)
+        minutes = meters / self.rules.meters_per_minute
+        if self.rules.leg_minutes:
+            whole = np.ceil(minutes / self.rules.leg_minutes - ROUNDING)
+            minutes = np.maximum(whole, 0) * self.rules.leg_minutes
+        flat: Sequence[float] = minutes.ravel()
+        return flat
+
+
+def _in_hand(tasks: Sequence[Row[Any]]) -> dict[str, list[Row[Any]]]:
+    """Each rider's tasks, and the one that only this rider is being asked for."""
+    hands: dict[str, list[Row[Any]]] = {}
+    for task in tasks:
+        asking: Sequence[str] = task.asking or ()
+        whose = task.rider_id or (asking[0] if len(asking) == 1 else "")
+        if whose:
+            hands.setdefault(whose, []).append(task)
+    return hands
+
+
+def _is_settled(task: Row[Any]) -> bool:
+    return task.settled or task.state in CARRYING
+
+
+def _candidate(row: Row[Any], *, free: bool) -> Candidate:
+    return Candidate(
+        rider_id=row.rider_id,
+        place=Point(row.lat, row.lng),
+        free=free,
+        quiet=row.quiet,
+        skills=frozenset(row.skills),
+        area=tuple(Point(lat, lng) for lat, lng in row.area or ()),
+        probation=row.probation,
+    )

@@ -101,7 +101,7 @@ def city_of(
             "fee_rule": {},
             "timers": dict(timers or {}),
         },
-        "zones": [{"zone_id": ZONE_ID}],
+        "zones": [{"zone_id": ZONE_ID, "rules": _rules(instance)}],
         "merchants": [
             *platform["merchants"],
             *({"merchant_id": of(site_id, name), "name": name, "payee": {}} for name in names),
@@ -207,6 +207,21 @@ async def seed(city: dict[str, Any] | None = None) -> str:
     if child.returncode:
         raise click.ClickException(errors.decode().strip() or "seeding failed")
     return output.decode().strip()
+
+
+def _rules(instance: Instance) -> dict[str, Any]:
+    """How the day's zone plans: as the published rules do, with riders who answer at once."""
+    return {
+        "plan_seconds": 60,
+        "ahead_minutes": 0,
+        "meters_per_minute": instance.meters_per_minute,
+        "leg_minutes": instance.leg_minutes,
+        "pickup_minutes": instance.pickup_service_minutes,
+        "dropoff_minutes": instance.dropoff_service_minutes,
+        "promise_minutes": instance.promise_minutes,
+        "bearable_minutes": instance.bearable_minutes,
+        "guaranteed_orders_per_hour": instance.guaranteed_orders_per_hour,
+    }
 
 
 def _prep_minutes(instance: Instance, restaurant: str) -> int:

@@ -66,6 +66,12 @@ class Instance:
     meters_per_minute: float
     pickup_service_minutes: float
     dropoff_service_minutes: float
+    promise_minutes: float = 40
+    bearable_minutes: float = 90
+    guaranteed_orders_per_hour: float = 0
+    """What a shift earns at least, in orders."""
+    leg_minutes: float = 0
+    """Every ride takes a multiple of this; 0: as long as it takes."""
     rain: tuple[Rain, ...] = ()
 
 
@@ -159,6 +165,11 @@ def _instance(name: str, texts: dict[str, str], limit: int | None) -> Instance:
         meters_per_minute=float(parameters["meters_per_minute"]),
         pickup_service_minutes=float(parameters["pickup service minutes"]),
         dropoff_service_minutes=float(parameters["dropoff service minutes"]),
+        promise_minutes=float(parameters["target click-to-door"]),
+        bearable_minutes=float(parameters["maximum click-to-door"]),
+        guaranteed_orders_per_hour=float(parameters["guaranteed pay per hour"])
+        / float(parameters["pay per order"]),
+        leg_minutes=1,
     )
 
 

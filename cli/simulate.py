@@ -175,6 +175,7 @@ async def _gather(group: people.People, day: Instance, clock: Clock) -> None:
         "speed_meters_per_minute": day.meters_per_minute,
         "service_seconds_pickup": day.pickup_service_minutes * 60,
         "service_seconds_dropoff": day.dropoff_service_minutes * 60,
+        "leg_seconds": day.leg_minutes * 60,
     }
     rain = [
         {
@@ -184,7 +185,7 @@ async def _gather(group: people.People, day: Instance, clock: Clock) -> None:
         }
         for one in day.rain
     ]
-    cook = {"accepts_after_seconds": ACCEPT_SECONDS}
+    cook = {"accepts_after_seconds": ACCEPT_SECONDS, "tells_prep": True}
     pay = {"pay_after_seconds": PAY_SECONDS}
     await _some_at_once(
         [

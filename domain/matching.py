@@ -142,11 +142,12 @@ class WaitingTask:
 def not_by(task: WaitingTask, riders: Sequence[Candidate], rules: ZoneRules) -> frozenset[str]:
     """Who may not have this task, or not now.
 
-    Nobody is asked twice before everybody free was asked once, and the quiet come last.
+    Unless it is open to all, nobody is asked twice before everybody free was asked once, and the
+    quiet come last.
     """
     may = [rider for rider in riders if _may(task, rider, rules)]
     free = [rider for rider in may if rider.free]
-    if free:
+    if free and not rules.is_open_to_all(task.searched_seconds):
         first = min(_turn(task, rider) for rider in free)
         may = [rider for rider in may if not rider.free or _turn(task, rider) == first]
     return frozenset(rider.rider_id for rider in riders) - {rider.rider_id for rider in may}

@@ -39,6 +39,8 @@ class MerchantHabits(Told):
 
     accepts_after_seconds: Seconds | Literal["silent"] = 15
     rejects: Probability = 0
+    tells_prep: bool = False
+    """Says when the food will be ready, as soon as it is begun."""
     cooks_seconds: Seconds = 600
     """From acceptance, unless the order says when it is ready."""
     agrees_to_cancel: Literal["yes", "no", "silent"] = "yes"

@@ -80,7 +80,11 @@ class MerchantPersona:
         cooked_at = datetime.now(UTC) + timedelta(
             seconds=self.habits.cooks_seconds / self._scene.speed
         )
-        await until(self._scene.ready_at.get(order_id, cooked_at))
+        ready_at = self._scene.ready_at.get(order_id, cooked_at)
+        if self.habits.tells_prep:
+            seconds = (ready_at - datetime.now(UTC)).total_seconds() * self._scene.speed
+            await self._post(order_id, "prep", {"minutes": max(0.0, seconds / 60)})
+        await until(ready_at)
         await self._post(order_id, "ready", {})
         self._scene.counter(order_id).set()
 

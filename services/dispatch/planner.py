@@ -152,7 +152,7 @@ class Planner:
         known = {"zones": [self.zone.zone_id, *self.rules.neighbours], "limit": RIDERS_PER_PLAN}
         riders = await reader.all(_RIDERS, self._key | known)
         found = await reader.all(_SHOPS, self._key)
-        shops: dict[str, Place] = {row.shop_id: (row.lat, row.lng) for row in found}
+        shops: dict[str, Place] = {row.shop_id: (row.lat, row.lng) for row in [*found, *tasks]}
         await self._learn_places(reader, tasks)
         return await self._wishes(now, tasks, [row for row in riders if not row.elsewhere], shops)
 

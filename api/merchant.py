@@ -14,10 +14,11 @@ from api.replies import reply
 from api.schemas import Id
 from domain.contracts.life import Command, DecideCancel, Reject
 from domain.shops import is_open
-from services import shops
+from services import pickups, shops
 from services.identity import Identity
 from services.reads import Filter
 from services.requests import Key
+from services.shops import Switches
 
 router = APIRouter(prefix="/v1/merchant", tags=["merchant"])
 
@@ -69,6 +70,23 @@ async def mark_order_ready(
     return await act(parts, key, order_id, "ready", command)
 
 
+@router.post("/orders/{order_id}/hand-over", response_model=schemas.Done)
+async def hand_over_order(
+    parts: Held,
+    who: Merchant,
+    order_id: Id,
+    proof: schemas.PickupCode,
+    idempotency_key: GivenKey = None,
+) -> Response:
+    """Give the food to whoever tells the customer's code; five tries."""
+    key = await _key(parts, who, order_id, "hand-over", idempotency_key, body=proof)
+    await pickups.check_code(
+        parts.database, order_id=order_id, code=proof.code, key=parts.handover_key
+    )
+    command = Command(actor=who.actor, request_id=request_id(key))
+    return await act(parts, key, order_id, "hand_over", command)
+
+
 @router.post("/orders/{order_id}/cancel-request", response_model=schemas.Done)
 async def decide_cancel(
     parts: Held,
@@ -87,17 +105,16 @@ async def decide_cancel(
 async def switch_shop(
     parts: Held, who: Merchant, shop_id: Id, switches: schemas.SwitchShop
 ) -> Response:
-    """Open or close, pause, accept by itself or not."""
+    """Open or close, pause (for good or a while), accept by itself, how long it cooks."""
+    set_pause = "paused_until" in switches.model_fields_set
     async with parts.database.write() as writer:
         site = await shops.site(writer, who.site_id)
         shop = await shops.switch(
             writer,
+            Switches(**switches.model_dump(), set_pause=set_pause),
             site_id=who.site_id,
             merchant_id=who.subject,
             shop_id=shop_id,
-            open_=switches.open,
-            paused=switches.paused,
-            auto_accept=switches.auto_accept,
         )
     takes_orders = is_open(shop, site.local(utc_now()), always_open=site.always_open)
     return reply(views.shop(shop, takes_orders=takes_orders))

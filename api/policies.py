@@ -12,7 +12,7 @@ from api.schemas import Id
 from domain import compensation, refund_rules
 from domain.after_sale import State, first_state
 from domain.contracts.after_sales import AfterSaleTimers
-from domain.orders import MERCHANT_FAULT, CloseReason
+from domain.orders import CUSTOMER_FAULT, CloseReason, bearer_of
 from domain.prices import FEES_VERSION, FeeRule
 from services import shops
 
@@ -37,8 +37,8 @@ async def get_refund_policy(parts: Held) -> Response:
     ended_early = [
         {
             "close_reason": reason,
-            "bearer": "merchant" if reason in MERCHANT_FAULT else "platform",
-            "refund_percent": 100,
+            "bearer": bearer_of(reason),
+            "refund_percent": 0 if reason in CUSTOMER_FAULT else 100,
         }
         for reason in CloseReason
     ]

@@ -30,6 +30,8 @@ def shop(one: Shop, *, takes_orders: bool) -> dict[str, Any]:
         "lat": one.place.lat,
         "lng": one.place.lng,
         "delivery_area": [[corner.lat, corner.lng] for corner in one.delivery_area],
+        "self_pickup": one.self_pickup,
+        "paused_until": one.paused_until,
     }
 
 

@@ -183,7 +183,7 @@ def formula(known: Known) -> Window:
     usual = known.prep_minutes + ASSIGNMENT_MINUTES + ride + HAND_OVER_MINUTES
     per_rider = (moment.waiting - moment.riders) / max(1, moment.riders)
     extra = (
-        Hint("busy kitchen", _bounded(KITCHEN_MINUTES_PER_ORDER * (moment.cooking - AT_EASE))),
+        _busy(moment),
         Hint("few riders", _bounded(WAIT_MINUTES_PER_TASK * per_rider)),
         *outside(known.meters, known.vehicle, moment),
     )
@@ -193,6 +193,18 @@ def formula(known: Known) -> Window:
         middle=middle,
         high=middle + SLACK_MINUTES,
         hints=telling(extra),
+    )
+
+
+def until_ready(known: Known) -> Window:
+    """The kitchen alone, for those who fetch their food: from acceptance to the counter."""
+    busy = _busy(known.moment)
+    middle = known.prep_minutes + busy.minutes
+    return Window(
+        low=known.prep_minutes * EARLY_SHARE,
+        middle=middle,
+        high=middle + SLACK_MINUTES,
+        hints=telling((busy,)),
     )
 
 
@@ -224,6 +236,10 @@ def telling(hints: tuple[Hint, ...]) -> tuple[Hint, ...]:
     """The few worth a customer's attention, the largest first."""
     worth = [hint for hint in hints if abs(hint.minutes) >= WORTH_TELLING_MINUTES]
     return tuple(sorted(worth, key=lambda hint: -abs(hint.minutes))[:HINTS_MAX])
+
+
+def _busy(moment: Moment) -> Hint:
+    return Hint("busy kitchen", _bounded(KITCHEN_MINUTES_PER_ORDER * (moment.cooking - AT_EASE)))
 
 
 def _bounded(minutes: float) -> float:

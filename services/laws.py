@@ -174,6 +174,10 @@ LAWS: Mapping[str, str] = {
         FROM orders o JOIN order_streams s USING (order_id)
         WHERE {o_site} AND (o.status <> s.view->>'status' OR o.payment <> s.view->>'payment'
           OR o.kitchen <> s.view->>'kitchen' OR o.held <> (s.view->>'held')::boolean)""",
+    "7 order and counter agree at the end": """
+        SELECT o.order_id, o.status, o.close_reason FROM orders o JOIN pickups p USING (order_id)
+        WHERE {o_site} AND (p.collected_at IS NOT NULL)
+          <> (o.status IN ('delivered', 'completed') AND o.close_reason = '')""",
     "7 order and delivery agree at the end": """
         SELECT o.order_id, o.status, t.state FROM orders o JOIN delivery_tasks t USING (order_id)
         WHERE {o_site} AND ((o.status IN ('delivered', 'completed')) <> (t.state = 'delivered')

@@ -76,6 +76,7 @@ from api.schemas.orders import (
     PayableOrder,
     Paying,
     PendingOrder,
+    PickupCode,
     RejectOrder,
 )
 from api.schemas.paying import (
@@ -202,6 +203,7 @@ __all__ = [
     "Period",
     "PeriodTotals",
     "Periods",
+    "PickupCode",
     "Position",
     "Positions",
     "PositionsDone",

@@ -11,8 +11,11 @@ from api.schemas.base import (
     Id,
     Lat,
     Lng,
+    MaybeId,
     Told,
 )
+
+PREP_MINUTES_MAX = 180
 
 
 class Shop(Told):
@@ -28,6 +31,8 @@ class Shop(Told):
     lat: float
     lng: float
     delivery_area: list[list[float]]
+    self_pickup: bool = False
+    paused_until: datetime | None = Field(default=None, description="It rests, and comes back.")
 
 
 class Shops(Told):
@@ -79,6 +84,11 @@ class SwitchShop(Asked):
     open: bool | None = None
     paused: bool | None = None
     auto_accept: bool | None = None
+    self_pickup: bool | None = None
+    prep_minutes: int | None = Field(default=None, ge=1, le=PREP_MINUTES_MAX)
+    paused_until: AwareDatetime | None = Field(
+        default=None, description="No new orders until then; null ends a pause."
+    )
 
 
 class SetAvailability(Asked):
@@ -136,7 +146,7 @@ class NewQuote(Asked):
     """A basket to be priced."""
 
     shop_id: Id
-    address_id: Id
+    address_id: MaybeId = Field(default="", description="Empty where the customer fetches it.")
     lines: list[WishedLine] = Field(min_length=1, max_length=50)
     fulfilment: Literal["delivery", "self_pickup"] = "delivery"
     requested_window: Window | None = None

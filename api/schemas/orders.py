@@ -11,6 +11,7 @@ from api.schemas.base import (
     Fen,
     Free,
     Id,
+    MaybeId,
     Told,
 )
 from api.schemas.catalogue import Discount, PricedLine, Promise
@@ -41,7 +42,7 @@ class NewOrder(Asked):
     """An order by quote."""
 
     quote_id: Id
-    address_id: Id
+    address_id: MaybeId = ""
     remark: Free = Field(default="", max_length=200)
     tableware: int = Field(default=0, ge=0, le=20)
     credit_fen: Fen = Field(default=0, description="What platform credit pays of it.")
@@ -156,6 +157,12 @@ class RejectOrder(Asked):
     """Why the shop can't take it."""
 
     reason_code: Code
+
+
+class PickupCode(Asked):
+    """The four digits that the customer tells the shop."""
+
+    code: str = Field(pattern=r"^[0-9]{4}$")
 
 
 class DecideCancel(Asked):

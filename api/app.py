@@ -24,6 +24,7 @@ from api import (
     orders,
     payouts,
     policies,
+    ratings,
     refunds,
     rider,
     statements,
@@ -88,6 +89,7 @@ def create_app(settings: Settings) -> FastAPI:
         statements,
         after_sales,
         policies,
+        ratings,
         live,
     ):
         app.include_router(module.router, responses=PROBLEMS)

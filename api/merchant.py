@@ -14,7 +14,7 @@ from api.replies import reply
 from api.schemas import Id
 from domain.contracts.life import Command, DecideCancel, Reject
 from domain.shops import is_open
-from services import pickups, shops
+from services import pickups, ratings, shops
 from services.identity import Identity
 from services.reads import Filter
 from services.requests import Key
@@ -116,8 +116,9 @@ async def switch_shop(
             merchant_id=who.subject,
             shop_id=shop_id,
         )
+        rated = await ratings.sums(writer, who.site_id, [f"shop:{shop_id}"])
     takes_orders = is_open(shop, site.local(utc_now()), always_open=site.always_open)
-    return reply(views.shop(shop, takes_orders=takes_orders))
+    return reply(views.shop(shop, takes_orders=takes_orders, rated=rated[f"shop:{shop_id}"]))
 
 
 @router.post("/items/{item_id}/availability", response_model=schemas.Item)

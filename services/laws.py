@@ -164,6 +164,15 @@ LAWS: Mapping[str, str] = {
         WHERE {site} GROUP BY site_id, business_day
         HAVING coalesce(sum(spent_fen) FILTER (WHERE customer_id = ''), 0)
           <> coalesce(sum(spent_fen) FILTER (WHERE customer_id <> ''), 0)""",
+    "6 sums of ratings are what their ratings add up to": """
+        SELECT subject, s.count, s.stars FROM rating_sums s LEFT JOIN (
+          SELECT site_id, 'shop\\:' || shop_id AS subject, count(*) AS count, sum(food) AS stars
+          FROM ratings GROUP BY site_id, shop_id
+          UNION ALL
+          SELECT site_id, 'rider\\:' || rider_id, count(*), sum(ride)
+          FROM ratings WHERE ride IS NOT NULL GROUP BY site_id, rider_id
+        ) r USING (site_id, subject)
+        WHERE {s_site} AND (s.count, s.stars) <> (coalesce(r.count, 0), coalesce(r.stars, 0))""",
     "7 seq is gapless from 1": """
         SELECT s.order_id, s.seq, count(e.seq) AS events, max(e.seq) AS last
         FROM order_streams s LEFT JOIN order_events e USING (order_id)

@@ -14,6 +14,7 @@ from api.schemas.base import (
     MaybeId,
     Told,
 )
+from api.schemas.ratings import RatingSums
 
 PREP_MINUTES_MAX = 180
 
@@ -33,6 +34,7 @@ class Shop(Told):
     delivery_area: list[list[float]]
     self_pickup: bool = False
     paused_until: datetime | None = Field(default=None, description="It rests, and comes back.")
+    rating: RatingSums | None = None
 
 
 class Shops(Told):

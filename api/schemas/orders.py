@@ -99,6 +99,7 @@ class Order(Told):
     promised_at: datetime | None
     estimated_at: datetime | None = Field(default=None, description="Told where it changed.")
     delay: Delay | None = Field(default=None, description="A delay that is coming, and why.")
+    rating: dict[str, Any] | None = Field(default=None, description="Stars and tags, if rated.")
     rider_id: str
     handover_code: str | None = Field(default=None, description="For the customer only.")
 

@@ -33,9 +33,9 @@ ratings = Table(
     int_column("ride", nullable=True),
     json_column("food_tags", "[]"),
     json_column("ride_tags", "[]"),
+    int_column("changes", server_default="0"),
     at_column("rated_at", nullable=False, server_default=NOW),
     CheckConstraint("food BETWEEN 1 AND 5 AND ride BETWEEN 1 AND 5", name="stars"),
-    CheckConstraint("(ride IS NULL) = (rider_id = '')", name="ride"),
     Index(None, "site_id", "shop_id", "rated_at"),
     Index(None, "site_id", "rider_id", "rated_at"),
 )

@@ -40,11 +40,11 @@ def upgrade() -> None:
         sa.Column("ride", sa.Integer(), nullable=True),
         sa.Column("food_tags", postgresql.JSONB(), server_default=NO_TAGS, nullable=False),
         sa.Column("ride_tags", postgresql.JSONB(), server_default=NO_TAGS, nullable=False),
+        sa.Column("changes", sa.Integer(), server_default="0", nullable=False),
         sa.Column("rated_at", sa.DateTime(timezone=True), server_default=NOW, nullable=False),
         sa.CheckConstraint(
             "food BETWEEN 1 AND 5 AND ride BETWEEN 1 AND 5", name=op.f("ck_ratings_stars")
         ),
-        sa.CheckConstraint("(ride IS NULL) = (rider_id = '')", name=op.f("ck_ratings_ride")),
         sa.PrimaryKeyConstraint("order_id", name=op.f("pk_ratings")),
     )
     op.create_index(

@@ -311,18 +311,21 @@ class OrderActs:
 
     @staticmethod
     async def _pay_rider(writer: Writer, stream: events.Stream, step: RiderStep) -> None:
-        """The rider has earned their part of the delivery fee."""
+        """The rider has earned their part of the delivery fee, and the customer's tip."""
         contract, delivery_fee_fen = await settlement.contract_of(writer, step.order_id)
-        earned = contract.rider_fee(delivery_fee_fen)
-        if earned:
+        earned = {
+            "rider_earned": contract.rider_fee(delivery_fee_fen),
+            "rider_tipped": stream.view.get("tip_fen", 0),
+        }
+        for event in filter(earned.get, earned):
             await ledger.post(
                 writer,
                 journal(
-                    "rider_earned",
+                    event,
                     site_id=stream.site_id,
                     order_id=step.order_id,
                     rider_id=step.rider_id,
-                    amount_fen=earned,
+                    amount_fen=earned[event],
                 ),
             )
 

@@ -98,6 +98,7 @@ async def make_quote(parts: Held, who: Customer, wanted: schemas.NewQuote) -> Re
             address_id=wanted.address_id,
             fulfilment=wanted.fulfilment,
             wishes=[Wish(**line.model_dump()) for line in wanted.lines],
+            tip_fen=wanted.tip_fen,
             window_from=window.from_ if window else None,
             window_to=window.to if window else None,
         ),

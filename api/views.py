@@ -58,6 +58,7 @@ def quote(one: Quote, offered: Sequence[Way], *, credit_fen: int) -> dict[str, A
         "goods_fen": one.goods_fen,
         "packing_fen": one.packing_fen,
         "delivery_fee_fen": one.delivery_fee_fen,
+        "tip_fen": one.tip_fen,
         "discounts": one.discounts,
         "channel_fee_fen": one.channel_fee_fen,
         "total_fen": one.total_fen,

@@ -80,6 +80,14 @@ LAWS: Mapping[str, str] = {
         WHERE a.state IN ('approved', 'delayed', 'refunded') AND {a_site}
           AND (r.amount_fen + r.credit_fen IS DISTINCT FROM a.amount_fen
             OR (a.state = 'refunded') <> (r.state = 'success'))""",
+    "1 a tip is its rider's as soon as they have delivered": """
+        SELECT o.order_id, o.tip_fen, coalesce(sum(e.amount_fen), 0) AS booked_fen
+        FROM orders o JOIN delivery_tasks t USING (order_id)
+        LEFT JOIN ledger_journals j ON j.order_id = o.order_id AND j.event = 'rider_tipped'
+        LEFT JOIN ledger_entries e ON e.journal_id = j.id AND e.side = 'C'
+        WHERE o.tip_fen > 0 AND {o_site} GROUP BY o.order_id, t.state
+        HAVING coalesce(sum(e.amount_fen), 0)
+          <> CASE t.state WHEN 'delivered' THEN o.tip_fen ELSE 0 END""",
     "1 split, received and refunded add up to what came for a settled order": r"""
         SELECT s.order_id,
           sum(CASE e.side WHEN 'D' THEN e.amount_fen ELSE -e.amount_fen END) AS left_fen,

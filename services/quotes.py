@@ -56,6 +56,7 @@ class Quote:
     goods_fen: int
     packing_fen: int
     delivery_fee_fen: int
+    tip_fen: int
     discounts: list[dict[str, Any]]
     channel_fee_fen: int
     total_fen: int
@@ -76,17 +77,18 @@ class Basket:
     address_id: str
     fulfilment: str
     wishes: Sequence[Wish]
+    tip_fen: int = 0
     window_from: datetime | None = None
     window_to: datetime | None = None
 
 
 _STORE = text("""
 INSERT INTO quotes (quote_id, site_id, customer_id, shop_id, address_id, fulfilment, window_from,
-  window_to, wishes, lines, goods_fen, packing_fen, delivery_fee_fen, discounts,
+  window_to, wishes, lines, goods_fen, packing_fen, delivery_fee_fen, tip_fen, discounts,
   channel_fee_fen, total_fen, distance_meters, promise_minutes, expires_at, promise)
 VALUES (:quote_id, :site_id, :customer_id, :shop_id, :address_id, :fulfilment, :window_from,
   :window_to, CAST(:wishes AS jsonb), CAST(:lines AS jsonb), :goods_fen, :packing_fen,
-  :delivery_fee_fen, CAST(:discounts AS jsonb), :channel_fee_fen, :total_fen,
+  :delivery_fee_fen, :tip_fen, CAST(:discounts AS jsonb), :channel_fee_fen, :total_fen,
   :distance_meters, :promise_minutes, :expires_at, CAST(:promise AS jsonb))
 """)
 _FIND = text("""
@@ -103,13 +105,15 @@ def make(basket: Basket, market: Market) -> Quote:
         raise FulfilmentUnavailable(fulfilment=basket.fulfilment, available=shop.offers())
     if not (fetched or basket.address_id):
         raise Invalid("a delivery needs an address_id")
+    if fetched and basket.tip_fen:
+        raise Invalid("there is no rider to be tipped")
     window = (basket.window_from, basket.window_to)
     if window[0] and window[1] and not market.now < window[1] > window[0]:
         raise Invalid("the requested window is over before it begins, or in the past")
     ensure_open(shop, market.now, always_open=market.always_open)
     meters = 0 if fetched else delivery_meters(shop, market.place)
     fee_fen = 0 if fetched else delivery_fee(market.fee_rule, meters)
-    priced = price(market.menu, basket.wishes, fee_fen)
+    priced = price(market.menu, basket.wishes, fee_fen, tip_fen=basket.tip_fen)
     known = Known(
         shop_id=shop.shop_id,
         prep_minutes=shop.prep_minutes,
@@ -133,6 +137,7 @@ def make(basket: Basket, market: Market) -> Quote:
         goods_fen=priced.goods_fen,
         packing_fen=priced.packing_fen,
         delivery_fee_fen=priced.delivery_fee_fen,
+        tip_fen=priced.tip_fen,
         discounts=[asdict(discount) for discount in priced.discounts],
         channel_fee_fen=priced.channel_fee_fen,
         total_fen=priced.total_fen,
@@ -180,6 +185,7 @@ def price_again(quote: Quote, market: Market) -> Quote | None:
             address_id=quote.address_id,
             fulfilment=quote.fulfilment,
             wishes=[Wish(**wish) for wish in quote.wishes],
+            tip_fen=quote.tip_fen,
         ),
         market,
     )

@@ -51,7 +51,7 @@ RETURNING subject
 """)
 _OF_ORDER = text("SELECT * FROM ratings WHERE order_id = :order_id")
 _SUMS = text("""
-SELECT subject, count, stars FROM rating_sums
+SELECT subject, count AS ratings, stars FROM rating_sums
 WHERE site_id = :site_id AND subject = ANY(:subjects)
 """)
 _PAGE = """
@@ -143,7 +143,7 @@ async def of_order(reader: Reader, stream: Stream) -> dict[str, Any] | None:
 async def sums(reader: Reader, site_id: str, subjects: Collection[str]) -> dict[str, Sums]:
     """Of each subject (`shop:<id>`, `rider:<id>`) what all say; the caller bounds their number."""
     rows = await reader.all(_SUMS, {"site_id": site_id, "subjects": list(subjects)})
-    known = {row.subject: Sums(count=row.count, stars=row.stars) for row in rows}
+    known = {row.subject: Sums(count=row.ratings, stars=row.stars) for row in rows}
     return {subject: known.get(subject, Sums()) for subject in subjects}
 
 

@@ -15,6 +15,7 @@ from api.schemas.base import (
     Told,
 )
 from api.schemas.ratings import RatingSums
+from domain.prices import TIP_MAX_FEN
 
 PREP_MINUTES_MAX = 180
 
@@ -152,6 +153,7 @@ class NewQuote(Asked):
     lines: list[WishedLine] = Field(min_length=1, max_length=50)
     fulfilment: Literal["delivery", "self_pickup"] = "delivery"
     requested_window: Window | None = None
+    tip_fen: int = Field(default=0, ge=0, le=TIP_MAX_FEN, description="For the rider.")
 
 
 class PricedLine(Told):
@@ -215,6 +217,7 @@ class Quote(Told):
     goods_fen: int
     packing_fen: int
     delivery_fee_fen: int
+    tip_fen: int = 0
     discounts: list[Discount]
     channel_fee_fen: int = Field(description="The payment channel's fee, if the customer bears it.")
     total_fen: int

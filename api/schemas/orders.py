@@ -86,6 +86,7 @@ class Order(Told):
     goods_fen: int
     packing_fen: int
     delivery_fee_fen: int
+    tip_fen: int = Field(default=0, description="For the rider who delivers, all of it.")
     discounts: list[Discount] = Field(default_factory=list)
     channel_fee_fen: int = 0
     total_fen: int

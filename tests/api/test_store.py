@@ -38,6 +38,15 @@ async def test_what_is_fetched_costs_no_delivery_and_waits_for_the_kitchen_alone
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/validation_failed")
 
 
+async def test_a_tip_is_a_line_of_the_price_where_a_rider_comes(town: Town) -> None:
+    await switch(town, self_pickup=True)
+    quote = (await town.ask(TEA, tip_fen=300)).json()
+    assert quote["total_fen"] == quote["goods_fen"] + quote["delivery_fee_fen"] + 300
+    body = {"shop_id": town.shop_id, "lines": TEA, "fulfilment": "self_pickup", "tip_fen": 1}
+    answer = await town.http.post("/v1/quotes", headers=town.ann, json=body)
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/validation_failed")
+
+
 async def test_a_pause_says_until_when_and_ends_by_itself(town: Town) -> None:
     until = datetime.now(UTC) + timedelta(minutes=20)
     shop = await switch(town, paused_until=until.isoformat(), prep_minutes=25)

@@ -14,6 +14,7 @@ from api import (
     catalogue,
     codec,
     credit,
+    earnings,
     finance,
     health,
     hot,
@@ -90,6 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
         after_sales,
         policies,
         ratings,
+        earnings,
         live,
     ):
         app.include_router(module.router, responses=PROBLEMS)

@@ -56,6 +56,7 @@ from api.schemas.catalogue import (
     WishedLine,
 )
 from api.schemas.credit import Credit, CreditGrant, Gift, Gifts, NewGift
+from api.schemas.earnings import Earnings, FairShare
 from api.schemas.finance import (
     CloseDifference,
     Difference,
@@ -164,12 +165,14 @@ __all__ = [
     "Differences",
     "Done",
     "DropOff",
+    "Earnings",
     "Entry",
     "EscalateTicket",
     "Event",
     "Events",
     "EvidenceKept",
     "Failure",
+    "FairShare",
     "FeePolicy",
     "Fen",
     "Gift",

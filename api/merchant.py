@@ -7,14 +7,15 @@ from starlette.responses import Response
 from api import schemas, views
 from api.commands import act
 from api.identity import Merchant
-from api.once import GivenKey, key_of, request_id
+from api.once import GivenKey, key_of, once, request_id
 from api.orders import Cursor, Limit, Nothing, Status, ensure_mine, page_of
 from api.parts import Held, Parts, utc_now
 from api.replies import reply
 from api.schemas import Id
 from domain.contracts.life import Command, DecideCancel, Reject
+from domain.contracts.orders import Step
 from domain.shops import is_open
-from services import pickups, ratings, shops
+from services import kitchen, pickups, ratings, shops
 from services.identity import Identity
 from services.reads import Filter
 from services.requests import Key
@@ -68,6 +69,32 @@ async def mark_order_ready(
     key = await _key(parts, who, order_id, "ready", idempotency_key)
     command = Command(actor=who.actor, request_id=request_id(key))
     return await act(parts, key, order_id, "ready", command)
+
+
+@router.post("/orders/{order_id}/prep", response_model=schemas.PrepChanged)
+async def change_prep(
+    parts: Held,
+    who: Merchant,
+    order_id: Id,
+    wanted: schemas.ChangePrep,
+    idempotency_key: GivenKey = None,
+) -> Response:
+    """Say when it will be ready; the customer is told of the delay before it happens."""
+    key = await _key(parts, who, order_id, "prep", idempotency_key, body=wanted)
+    asked = request_id(key)
+    step = Step(order_id=order_id, key=f"prep:{asked}", actor=who.actor, request_id=asked)
+
+    async def go(_: bool) -> Response:  # noqa: FBT001 - a callback's one word
+        async with parts.database.write() as writer:
+            told = await kitchen.change(writer, step, wanted.minutes)
+        stream = await parts.refresh(order_id)
+        names = ("food_ready_at", "estimated_at", "delay")
+        return reply(
+            {"order_id": order_id, "seq": stream.seq if stream else 0}
+            | {name: told.get(name) for name in names}
+        )
+
+    return await once(parts, key, order_id, go)
 
 
 @router.post("/orders/{order_id}/hand-over", response_model=schemas.Done)

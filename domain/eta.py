@@ -25,6 +25,7 @@ WAIT_MINUTES_PER_TASK = 3.0
 """For each waiting task beyond one for every free rider, shared among the riders."""
 QUEUE_MINUTES_MAX = 30.0
 WORTH_TELLING_MINUTES = 1.0
+MINUTE = timedelta(minutes=1)
 HINTS_MAX = 3
 
 

@@ -19,6 +19,10 @@ _FIND = text("SELECT * FROM pickups WHERE order_id = :order_id")
 _READY = text("""
 UPDATE pickups SET food_ready_at = now() WHERE order_id = :order_id AND collected_at IS NULL
 """)
+_EXPECT = text("""
+UPDATE pickups SET food_ready_at = :food_ready_at
+WHERE order_id = :order_id AND collected_at IS NULL
+""")
 _COUNT_TRY = text("""
 UPDATE pickups SET proof_tries = proof_tries + 1 WHERE order_id = :order_id RETURNING proof_tries
 """)
@@ -33,6 +37,11 @@ async def open_pickup(
     """The kitchen starts on what somebody will fetch; a repeat changes nothing."""
     opened = {"order_id": order_id, "site_id": site_id, "food_ready_at": food_ready_at}
     await writer.run(_OPEN, opened)
+
+
+async def expect_food(writer: Writer, *, order_id: str, food_ready_at: datetime) -> None:
+    """The kitchen will be done at another time."""
+    await writer.run(_EXPECT, {"order_id": order_id, "food_ready_at": food_ready_at})
 
 
 async def food_is_ready(writer: Writer, *, order_id: str) -> None:

@@ -67,6 +67,7 @@ from api.schemas.finance import (
     SendRefundAgain,
 )
 from api.schemas.orders import (
+    ChangePrep,
     DecideCancel,
     Done,
     Event,
@@ -78,6 +79,7 @@ from api.schemas.orders import (
     Paying,
     PendingOrder,
     PickupCode,
+    PrepChanged,
     RejectOrder,
 )
 from api.schemas.paying import (
@@ -152,6 +154,7 @@ __all__ = [
     "Asked",
     "AssignTicket",
     "Attempt",
+    "ChangePrep",
     "Choice",
     "CloseDifference",
     "ClosePeriod",
@@ -221,6 +224,7 @@ __all__ = [
     "Position",
     "Positions",
     "PositionsDone",
+    "PrepChanged",
     "PricedLine",
     "Problem",
     "Proof",

@@ -14,7 +14,7 @@ from api.schemas.base import (
     MaybeId,
     Told,
 )
-from api.schemas.catalogue import Discount, PricedLine, Promise
+from api.schemas.catalogue import PREP_MINUTES_MAX, Discount, PricedLine, Promise
 from domain.contracts.life import PayWishes
 
 
@@ -98,6 +98,7 @@ class Order(Told):
     promise: Promise | None = None
     promised_from: datetime | None = None
     promised_at: datetime | None
+    food_ready_at: datetime | None = Field(default=None, description="Told where it changed.")
     estimated_at: datetime | None = Field(default=None, description="Told where it changed.")
     delay: Delay | None = Field(default=None, description="A delay that is coming, and why.")
     rating: dict[str, Any] | None = Field(default=None, description="Stars and tags, if rated.")
@@ -159,6 +160,22 @@ class RejectOrder(Asked):
     """Why the shop can't take it."""
 
     reason_code: Code
+
+
+class ChangePrep(Asked):
+    """When the food will be ready, minutes from now (at speed 1)."""
+
+    minutes: int = Field(ge=1, le=PREP_MINUTES_MAX)
+
+
+class PrepChanged(Told):
+    """What the customer has been told."""
+
+    order_id: str
+    seq: int
+    food_ready_at: datetime
+    estimated_at: datetime
+    delay: Delay | None
 
 
 class PickupCode(Asked):

@@ -16,6 +16,7 @@ from services.dispatch.riders import (
 from services.dispatch.rows import TaskState
 from services.dispatch.tasks import (
     close_if_open,
+    expect_food,
     extend,
     food_is_ready,
     hand_over,
@@ -42,6 +43,7 @@ __all__ = [
     "claim",
     "close_if_open",
     "decline",
+    "expect_food",
     "extend",
     "fail",
     "food_is_ready",

@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from domain.geo import Point, distance_meters
+
 FORMULA = "formula"
 """The version of a window that no model answered for."""
 ASSIGNMENT_MINUTES = 2.0
@@ -290,6 +292,12 @@ def arrival(progress: Progress, now: datetime, *, speed: float) -> Estimate:
         if overdue > 0 and (progress.searching or not progress.ready):
             hints = (Hint(waits_for, overdue), *hints)
     return Estimate(at=there + HAND_OVER_MINUTES * minute, hints=telling(hints))
+
+
+def at_store(place: Point, store: Point, now: datetime, *, speed: float) -> datetime:
+    """When a rider who goes there straight away is at the store, on a site of this speed."""
+    at = now + travel_minutes(distance_meters(place, store)) * MINUTE / speed
+    return at - timedelta(microseconds=at.microsecond)
 
 
 def delay_minutes(estimate: Estimate, promised_at: datetime, *, speed: float) -> int:

@@ -59,6 +59,13 @@ class Delay(Told):
     hints: list[str]
 
 
+class RiderAtStore(Told):
+    """When a rider will be at the store, as things are."""
+
+    rider_id: str
+    at: datetime
+
+
 class Order(Told):
     """The public state of an order at `seq`."""
 
@@ -101,6 +108,9 @@ class Order(Told):
     food_ready_at: datetime | None = Field(default=None, description="Told where it changed.")
     estimated_at: datetime | None = Field(default=None, description="Told where it changed.")
     delay: Delay | None = Field(default=None, description="A delay that is coming, and why.")
+    rider_at_store: RiderAtStore | None = Field(
+        default=None, description="While `delivery` is `assigned`; `at_store` says they are there."
+    )
     rating: dict[str, Any] | None = Field(default=None, description="Stars and tags, if rated.")
     rider_id: str
     handover_code: str | None = Field(default=None, description="For the customer only.")

@@ -7,6 +7,7 @@ from sqlalchemy import Row
 
 from activities.act import act
 from activities.compensation import compensate_late
+from activities.dividing import divide
 from activities.payments import pay
 from activities.refunds import open_refund
 from domain.books import journal
@@ -30,18 +31,19 @@ from domain.orders import (
     MERCHANT_FAULT,
     CloseReason,
     Delivery,
+    Fulfilment,
     Kitchen,
     Payment,
     Status,
 )
 from services import (
-    after_sales,
     credit,
     dispatch,
     events,
     ledger,
     orders,
     payments,
+    pickups,
     refunds,
     settlement,
     tickets,
@@ -96,31 +98,16 @@ class OrderActs:
 
     @act(contracts.MARK_ACCEPTED)
     async def mark_accepted(self, step: AcceptStep) -> Done:
-        """The kitchen starts; a delivery task waits for its search to begin."""
+        """The kitchen starts; who brings the food, or fetches it, comes later."""
         async with self.database.write() as writer:
             stream, repeated = await orders.begin(writer, step)
             if repeated:
                 return Changed(stream=stream, fresh=False).done()
             row = await orders.find(writer, step.order_id)
-            await dispatch.open_task(
-                writer,
-                site_id=row.site_id,
-                zone_id=row.zone_id,
-                order_id=step.order_id,
-                shop_id=row.shop_id,
-                food_ready_at=step.food_ready_at,
-                search_from=step.search_from,
-                support_at=step.support_at,
-                give_up_at=step.give_up_at,
-                promised_at=step.promised_at,
-                offer_seconds=step.offer_seconds,
-                rider_silence_seconds=step.rider_silence_seconds,
-                held=row.held,
-            )
             view = {
                 "status": Status.PREPARING,
                 "kitchen": Kitchen.PREPARING,
-                "delivery": Delivery.SEARCHING,
+                "delivery": await self._open_delivery(writer, row, step),
                 "promised_from": promised_from(
                     stream.view.get("promise"), step.promised_at, row.timers["promise_seconds"]
                 ),
@@ -135,6 +122,34 @@ class OrderActs:
             what = Change(type="order.accepted", data=view, columns=columns)
             return (await orders.change(writer, step, stream, what)).done()
 
+    @staticmethod
+    async def _open_delivery(writer: Writer, row: Row[Any], step: AcceptStep) -> Delivery:
+        """A delivery task waits for its search to begin; what is fetched has none."""
+        if row.fulfilment == Fulfilment.SELF_PICKUP:
+            await pickups.open_pickup(
+                writer,
+                order_id=step.order_id,
+                site_id=row.site_id,
+                food_ready_at=step.food_ready_at,
+            )
+            return Delivery.NONE
+        await dispatch.open_task(
+            writer,
+            site_id=row.site_id,
+            zone_id=row.zone_id,
+            order_id=step.order_id,
+            shop_id=row.shop_id,
+            food_ready_at=step.food_ready_at,
+            search_from=step.search_from,
+            support_at=step.support_at,
+            give_up_at=step.give_up_at,
+            promised_at=step.promised_at,
+            offer_seconds=step.offer_seconds,
+            rider_silence_seconds=step.rider_silence_seconds,
+            held=row.held,
+        )
+        return Delivery.SEARCHING
+
     @act(contracts.REMIND_MERCHANT)
     async def remind_merchant(self, step: Step) -> Done:
         """Tell the shop's screen that an order waits."""
@@ -142,13 +157,20 @@ class OrderActs:
 
     @act(contracts.MARK_READY)
     async def mark_ready(self, step: Step) -> Done:
-        """The food is ready and waits for its rider."""
+        """The food is ready and waits for its rider, or for its customer.
+
+        To be fetched, it is late no longer: the customer gets what the kitchen's lateness gives.
+        """
         both = {"status": Status.AWAITING_PICKUP, "kitchen": Kitchen.READY}
         async with self.database.write() as writer:
             what = Change(type="order.ready", data=both, columns=both)
             changed = await orders.apply(writer, step, what)
             if changed.fresh:
                 await dispatch.food_is_ready(writer, order_id=step.order_id)
+                await pickups.food_is_ready(writer, order_id=step.order_id)
+            view = changed.stream.view
+            if view.get("late") and view.get("fulfilment") == Fulfilment.SELF_PICKUP:
+                return await compensate_late(writer, changed, step, cause="late_ready")
             return changed.done()
 
     @act(contracts.ASK_CANCEL)
@@ -236,8 +258,13 @@ class OrderActs:
             given_up = step.reason != CloseReason.NO_RIDER or await dispatch.has_given_up(
                 writer, order_id=step.order_id
             )
-            if not given_up or not await dispatch.close_if_open(
-                writer, order_id=step.order_id, even_after_pickup=step.even_after_pickup
+            delivered = stream.view["status"] == Status.DELIVERED
+            if (
+                delivered
+                or not given_up
+                or not await dispatch.close_if_open(
+                    writer, order_id=step.order_id, even_after_pickup=step.even_after_pickup
+                )
             ):
                 return self._end_done(stream, (), ended=False)
             row = await orders.find(writer, step.order_id)
@@ -270,25 +297,7 @@ class OrderActs:
             if repeated:
                 return Changed(stream=stream, fresh=False).done()
             row = await orders.find(writer, step.order_id)
-            await credit.release_if_held(writer, step.order_id)
-            left = row.paid_fen - row.refunded_fen
-            borne = await after_sales.borne_by_merchant(writer, step.order_id)
-            shares = await settlement.divide(writer, row, borne_fen=borne)
-            await refunds.pay_merchant(writer, stream, amount_fen=shares.subsidy_fen)
-            if left > 0:
-                await settlement.open_settlement(writer, step.order_id, shares)
-                await ledger.post(
-                    writer,
-                    journal(
-                        "order_settled",
-                        site_id=row.site_id,
-                        order_id=step.order_id,
-                        merchant_id=row.merchant_id,
-                        merchant_fen=shares.merchant_fen,
-                        commission_fen=shares.commission_fen,
-                        delivery_fen=shares.delivery_fen,
-                    ),
-                )
+            await divide(writer, stream, row)
             # A wish that was made meanwhile outlives the order.
             shown = stream.view["after_sale"]
             shown = "closed" if shown == "open" else shown
@@ -302,18 +311,22 @@ class OrderActs:
 
     @staticmethod
     async def _pay_rider(writer: Writer, stream: events.Stream, step: RiderStep) -> None:
-        """The rider has earned their part of the delivery fee."""
+        """The rider has earned their part of the delivery fee, bonus and the customer's tip."""
         contract, delivery_fee_fen = await settlement.contract_of(writer, step.order_id)
-        earned = contract.rider_fee(delivery_fee_fen)
-        if earned:
+        earned = {
+            "rider_earned": contract.rider_fee(delivery_fee_fen),
+            "rider_tipped": stream.view.get("tip_fen", 0),
+            "rider_bonus": await dispatch.bonus_fen(writer, order_id=step.order_id),
+        }
+        for event in filter(earned.get, earned):
             await ledger.post(
                 writer,
                 journal(
-                    "rider_earned",
+                    event,
                     site_id=stream.site_id,
                     order_id=step.order_id,
                     rider_id=step.rider_id,
-                    amount_fen=earned,
+                    amount_fen=earned[event],
                 ),
             )
 

@@ -14,6 +14,7 @@ from api import (
     catalogue,
     codec,
     credit,
+    earnings,
     finance,
     health,
     hot,
@@ -24,6 +25,7 @@ from api import (
     orders,
     payouts,
     policies,
+    ratings,
     refunds,
     rider,
     statements,
@@ -88,6 +90,8 @@ def create_app(settings: Settings) -> FastAPI:
         statements,
         after_sales,
         policies,
+        ratings,
+        earnings,
         live,
     ):
         app.include_router(module.router, responses=PROBLEMS)

@@ -15,7 +15,7 @@ from api.replies import reply
 from api.schemas import PAGE_ITEMS, Id
 from domain.prices import Wish
 from domain.shops import is_open
-from services import addresses, credit, quotes, shops
+from services import addresses, credit, quotes, ratings, shops
 from services.quotes import Basket
 
 router = APIRouter(prefix="/v1")
@@ -30,9 +30,14 @@ async def list_shops(parts: Held, site: Id, cursor: Cursor = None, limit: Limit 
     async with parts.database.read() as reader:
         where = await shops.site(reader, site)
         found = await shops.page(reader, site, after=after, limit=limit + 1)
+        rated = await ratings.sums(reader, site, [f"shop:{shop.shop_id}" for shop in found])
     now = where.local(utc_now())
     items = [
-        views.shop(shop, takes_orders=is_open(shop, now, always_open=where.always_open))
+        views.shop(
+            shop,
+            takes_orders=is_open(shop, now, always_open=where.always_open),
+            rated=rated[f"shop:{shop.shop_id}"],
+        )
         for shop in found[:limit]
     ]
     more = cursors.encode(found[limit - 1].shop_id) if len(found) > limit else None
@@ -93,6 +98,7 @@ async def make_quote(parts: Held, who: Customer, wanted: schemas.NewQuote) -> Re
             address_id=wanted.address_id,
             fulfilment=wanted.fulfilment,
             wishes=[Wish(**line.model_dump()) for line in wanted.lines],
+            tip_fen=wanted.tip_fen,
             window_from=window.from_ if window else None,
             window_to=window.to if window else None,
         ),

@@ -77,6 +77,7 @@ Supporter = Annotated[Identity, Depends(Door(*SUPPORTERS))]
 Desk = Annotated[Identity, Depends(Door(*DESKS))]
 DeskReader = Annotated[Identity, Depends(Door(*DESKS, Role.OPERATIONS))]
 Finance = Annotated[Identity, Depends(Door(Role.FINANCE))]
+Operations = Annotated[Identity, Depends(Door(Role.OPERATIONS))]
 OfOrder = Annotated[Identity, Depends(Door(*PEOPLE_OF_ORDERS))]
 Anybody = Annotated[Identity, Depends(Door(*Role))]
 

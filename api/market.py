@@ -22,19 +22,24 @@ class Here:
 
 
 async def market(reader: Reader, who: Identity, shop_id: str, address_id: str) -> Here:
-    """Raises NotFound for a shop of another site, or somebody else's address."""
+    """Raises NotFound for a shop of another site, or somebody else's address.
+
+    Without an address the customer comes to the shop.
+    """
     site = await shops.site(reader, who.site_id)
     shop = await shops.shop(reader, who.site_id, shop_id)
-    address = await addresses.get(
-        reader, site_id=who.site_id, customer_id=who.subject, address_id=address_id
-    )
+    address: dict[str, Any] = {}
+    if address_id:
+        address = await addresses.get(
+            reader, site_id=who.site_id, customer_id=who.subject, address_id=address_id
+        )
     return Here(
         market=Market(
             shop=shop,
             menu=await shops.menu(reader, shop_id),
             fee_rule=site.fee_rule,
             always_open=site.always_open,
-            place=Point(address["lat"], address["lng"]),
+            place=Point(address["lat"], address["lng"]) if address else shop.place,
             now=site.local(utc_now()),
         ),
         site=site,

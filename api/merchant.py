@@ -7,17 +7,19 @@ from starlette.responses import Response
 from api import schemas, views
 from api.commands import act
 from api.identity import Merchant
-from api.once import GivenKey, key_of, request_id
+from api.once import GivenKey, key_of, once, request_id
 from api.orders import Cursor, Limit, Nothing, Status, ensure_mine, page_of
 from api.parts import Held, Parts, utc_now
 from api.replies import reply
 from api.schemas import Id
 from domain.contracts.life import Command, DecideCancel, Reject
+from domain.contracts.orders import Step
 from domain.shops import is_open
-from services import shops
+from services import kitchen, pickups, ratings, shops
 from services.identity import Identity
 from services.reads import Filter
 from services.requests import Key
+from services.shops import Switches
 
 router = APIRouter(prefix="/v1/merchant", tags=["merchant"])
 
@@ -69,6 +71,49 @@ async def mark_order_ready(
     return await act(parts, key, order_id, "ready", command)
 
 
+@router.post("/orders/{order_id}/prep", response_model=schemas.PrepChanged)
+async def change_prep(
+    parts: Held,
+    who: Merchant,
+    order_id: Id,
+    wanted: schemas.ChangePrep,
+    idempotency_key: GivenKey = None,
+) -> Response:
+    """Say when it will be ready; the customer is told of the delay before it happens."""
+    key = await _key(parts, who, order_id, "prep", idempotency_key, body=wanted)
+    asked = request_id(key)
+    step = Step(order_id=order_id, key=f"prep:{asked}", actor=who.actor, request_id=asked)
+
+    async def go(_: bool) -> Response:  # noqa: FBT001 - a callback's one word
+        async with parts.database.write() as writer:
+            told = await kitchen.change(writer, step, wanted.minutes)
+        stream = await parts.refresh(order_id)
+        names = ("food_ready_at", "estimated_at", "delay")
+        return reply(
+            {"order_id": order_id, "seq": stream.seq if stream else 0}
+            | {name: told.get(name) for name in names}
+        )
+
+    return await once(parts, key, order_id, go)
+
+
+@router.post("/orders/{order_id}/hand-over", response_model=schemas.Done)
+async def hand_over_order(
+    parts: Held,
+    who: Merchant,
+    order_id: Id,
+    proof: schemas.PickupCode,
+    idempotency_key: GivenKey = None,
+) -> Response:
+    """Give the food to whoever tells the customer's code; five tries."""
+    key = await _key(parts, who, order_id, "hand-over", idempotency_key, body=proof)
+    await pickups.check_code(
+        parts.database, order_id=order_id, code=proof.code, key=parts.handover_key
+    )
+    command = Command(actor=who.actor, request_id=request_id(key))
+    return await act(parts, key, order_id, "hand_over", command)
+
+
 @router.post("/orders/{order_id}/cancel-request", response_model=schemas.Done)
 async def decide_cancel(
     parts: Held,
@@ -87,20 +132,20 @@ async def decide_cancel(
 async def switch_shop(
     parts: Held, who: Merchant, shop_id: Id, switches: schemas.SwitchShop
 ) -> Response:
-    """Open or close, pause, accept by itself or not."""
+    """Open or close, pause (for good or a while), accept by itself, how long it cooks."""
+    set_pause = "paused_until" in switches.model_fields_set
     async with parts.database.write() as writer:
         site = await shops.site(writer, who.site_id)
         shop = await shops.switch(
             writer,
+            Switches(**switches.model_dump(), set_pause=set_pause),
             site_id=who.site_id,
             merchant_id=who.subject,
             shop_id=shop_id,
-            open_=switches.open,
-            paused=switches.paused,
-            auto_accept=switches.auto_accept,
         )
+        rated = await ratings.sums(writer, who.site_id, [f"shop:{shop_id}"])
     takes_orders = is_open(shop, site.local(utc_now()), always_open=site.always_open)
-    return reply(views.shop(shop, takes_orders=takes_orders))
+    return reply(views.shop(shop, takes_orders=takes_orders, rated=rated[f"shop:{shop_id}"]))
 
 
 @router.post("/items/{item_id}/availability", response_model=schemas.Item)

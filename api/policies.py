@@ -9,14 +9,27 @@ from api import schemas
 from api.parts import Held
 from api.replies import reply
 from api.schemas import Id
-from domain import compensation, refund_rules
+from domain import compensation, rating, refund_rules
 from domain.after_sale import State, first_state
 from domain.contracts.after_sales import AfterSaleTimers
-from domain.orders import MERCHANT_FAULT, CloseReason
+from domain.orders import CUSTOMER_FAULT, CloseReason, bearer_of
 from domain.prices import FEES_VERSION, FeeRule
 from services import shops
 
 router = APIRouter(prefix="/v1/policies", tags=["policies"])
+
+
+@router.get("/ratings", response_model=schemas.RatingPolicy)
+async def get_rating_policy() -> Response:
+    """Tags by code."""
+    return reply(
+        {
+            "food_tags": rating.FOOD_TAGS,
+            "ride_tags": rating.RIDE_TAGS,
+            "stars_max": rating.STARS_MAX,
+            "changes_max": rating.CHANGES_MAX,
+        }
+    )
 
 
 @router.get("/refunds", response_model=schemas.RefundPolicy)
@@ -37,8 +50,8 @@ async def get_refund_policy(parts: Held) -> Response:
     ended_early = [
         {
             "close_reason": reason,
-            "bearer": "merchant" if reason in MERCHANT_FAULT else "platform",
-            "refund_percent": 100,
+            "bearer": bearer_of(reason),
+            "refund_percent": 0 if reason in CUSTOMER_FAULT else 100,
         }
         for reason in CloseReason
     ]

@@ -9,6 +9,7 @@ from api.paying import Way
 from domain import compensation, refund_rules
 from domain.prices import FEES_VERSION, Item
 from domain.proof import handover_code
+from domain.rating import Sums
 from domain.shops import Shop
 from services.events import Stream
 from services.identity import Identity, Role
@@ -17,7 +18,7 @@ from services.quotes import Quote
 CODES_KEPT = 10_000
 
 
-def shop(one: Shop, *, takes_orders: bool) -> dict[str, Any]:
+def shop(one: Shop, *, takes_orders: bool, rated: Sums) -> dict[str, Any]:
     """A shop as everybody sees it."""
     return {
         "shop_id": one.shop_id,
@@ -30,7 +31,15 @@ def shop(one: Shop, *, takes_orders: bool) -> dict[str, Any]:
         "lat": one.place.lat,
         "lng": one.place.lng,
         "delivery_area": [[corner.lat, corner.lng] for corner in one.delivery_area],
+        "self_pickup": one.self_pickup,
+        "paused_until": one.paused_until,
+        "rating": rating(rated),
     }
+
+
+def rating(sums: Sums) -> dict[str, Any]:
+    """What all say, with its average."""
+    return {"count": sums.count, "stars": sums.stars, "average": sums.average}
 
 
 def item(one: Item) -> dict[str, Any]:
@@ -49,6 +58,7 @@ def quote(one: Quote, offered: Sequence[Way], *, credit_fen: int) -> dict[str, A
         "goods_fen": one.goods_fen,
         "packing_fen": one.packing_fen,
         "delivery_fee_fen": one.delivery_fee_fen,
+        "tip_fen": one.tip_fen,
         "discounts": one.discounts,
         "channel_fee_fen": one.channel_fee_fen,
         "total_fen": one.total_fen,

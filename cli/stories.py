@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 
 import click
 import httpx
@@ -11,10 +12,12 @@ import httpx
 from cli import city, people
 from cli.money import show_money
 from cli.report import Report
-from cli.story_town import CUSTOMER, GATEWAY_HABITS, SUPPORT, Json, Town, city_of
+from cli.story_town import CUSTOMER, GATEWAY_HABITS, RIDER, SUPPORT, Json, Town, city_of
 from services.settings import Settings
 
 CALL_TIMEOUT_SECONDS = 30
+BUSINESS = timezone(timedelta(hours=8))
+"""Of business days."""
 
 
 async def refund_line(town: Town) -> Json:
@@ -108,6 +111,33 @@ async def split_fails(town: Town) -> Json:
     return order
 
 
+async def self_pickup(town: Town) -> Json:
+    """The customer fetches the food, and tells the shop the code at the counter."""
+    order = await town.place(fetched=True)
+    await town.pay(order)
+    await _paid(town, order)
+    await town.works()
+    view = await town.until(order, lambda view: view["status"] == "delivered")
+    town.report.say(f"handed over at the counter; delivery: {view['delivery']}")
+    await town.until(order, lambda view: view["status"] == "completed")
+    return order
+
+
+async def tip(town: Town) -> Json:
+    """A tip with the order is the rider's as soon as they have delivered."""
+    order = await town.place(tip_fen=300)
+    await town.pay(order)
+    await _paid(town, order)
+    await town.works()
+    await town.until(order, lambda view: view["status"] == "delivered")
+    today = datetime.now(BUSINESS).date()
+    earned = await town.tap("rider", RIDER, "GET", f"/rider/earnings?day={today}")
+    parts = {name: f"{fen / 100:.2f}" for name, fen in earned["parts"].items()}
+    town.report.say(f"the rider has earned {parts}")
+    await town.until(order, lambda view: view["status"] == "completed")
+    return order
+
+
 @dataclass(frozen=True, slots=True)
 class Story:
     """What happens, and which silences of the city are shorter for it (seconds)."""
@@ -125,6 +155,8 @@ STORIES = {
     "split-fails": Story(split_fails, {"after_sale_seconds": 1}, speed=30),
     "abnormal-refund": Story(abnormal_refund),
     "dispute": Story(dispute),
+    "self-pickup": Story(self_pickup, {"after_sale_seconds": 1}),
+    "tip": Story(tip, {"after_sale_seconds": 1}),
     "merchant-silent": Story(
         merchant_silent, {"merchant_remind_seconds": 1, "merchant_seconds": 3}
     ),

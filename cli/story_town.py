@@ -30,6 +30,7 @@ GATEWAY_HABITS = {"refund_seconds": 60, "speed": 60}
 """WeChat wants a minute between refunds of one payment; stories don't."""
 SHOWN = {"alipay": "qr_code", "card": "client_secret", "bank": "code_url"}
 """What a customer's app gets at a channel, and pays with; at WeChat all of it."""
+CUSTOMER_HABITS = {"pays": "no", "fetches_after_seconds": 1, "rates": 5}
 RIDER_HABITS = {
     "start": PLACE,
     "answers_after_seconds": 0.5,
@@ -86,7 +87,9 @@ class Town:
         found: Json = answer.json() if answer.content else {}
         return found
 
-    async def place(self, channel: str = "wechat", method: str = "jsapi", **more: int) -> Json:
+    async def place(
+        self, channel: str = "wechat", method: str = "jsapi", *, fetched: bool = False, **more: int
+    ) -> Json:
         """The customer orders, two bowls unless told otherwise; the answer with its payment."""
         who = {"name": "小陶", "phone": "13800138000", "text": "文三路 1 号"}
         address = await self.tap("customer", CUSTOMER, "POST", "/addresses", who | DOOR)
@@ -100,7 +103,8 @@ class Town:
                 "shop_id": f"{self.site_id}-shop",
                 "address_id": address["address_id"],
                 "lines": [line],
-                "fulfilment": "delivery",
+                "fulfilment": "self_pickup" if fetched else "delivery",
+                "tip_fen": more.get("tip_fen", 0),
             },
         )
         order = await self.tap(
@@ -134,7 +138,7 @@ class Town:
         kitchen = {"accepts_after_seconds": answers, "cooks_seconds": 1}
         await self.group.add("merchant", self.merchant_id, kitchen)
         await self.group.add("rider", RIDER, RIDER_HABITS)
-        await self.group.add("customer", CUSTOMER, {"pays": "no"})
+        await self.group.add("customer", CUSTOMER, CUSTOMER_HABITS)
 
     async def view(self, order: Json) -> Json:
         """The order as its customer sees it."""
@@ -222,6 +226,7 @@ def city_of(site_id: str, timers: Json, speed: float) -> Json:
                 "name": "故事面馆",
                 "delivery_area": AREA,
                 "prep_minutes": 1,
+                "self_pickup": True,
             }
         ],
         "items": [

@@ -1,7 +1,8 @@
 """Who bears a discount on what, and what each part of an order gives back: exact to the fen.
 
-An order is a few parts (goods and packing of each line, delivery, a channel's fee). Each refund
-takes from what is *left* of them, so whatever the order of the refunds, the last one ends at zero.
+An order is a few parts (goods and packing of each line, delivery, a channel's fee, a tip). Each
+refund takes from what is *left* of them, so whatever the order of the refunds, the last one ends at
+zero.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,7 @@ from domain.money import allocate
 
 DELIVERY = "delivery"
 CHANNEL_FEE = "channel_fee"
+TIP = "tip"
 
 
 class DiscountBearer(StrEnum):
@@ -38,7 +40,7 @@ class Part:
     """A part of an order, or what of one goes back: units, the customer's money, the bearers'."""
 
     key: str
-    """`goods:1`, `packing:1` by line from 1, `delivery`, `channel_fee`."""
+    """`goods:1`, `packing:1` by line from 1, `delivery`, `channel_fee`, `tip`."""
     quantity: int
     paid_fen: int
     platform_fen: int = 0
@@ -76,10 +78,12 @@ def parts_of(
     delivery_fee_fen: int,
     discounts: Sequence[Discount] = (),
     channel_fee_fen: int = 0,
+    tip_fen: int = 0,
 ) -> tuple[Part, ...]:
     """An order's parts from its lines (quantity, goods fen, packing fen), discounts taken off.
 
-    A channel's own fee is never discounted. Raises ValueError for discounts beyond the price.
+    Neither a channel's own fee nor the rider's tip is ever discounted. Raises ValueError for
+    discounts beyond the price.
     """
     full = [
         part
@@ -92,7 +96,11 @@ def parts_of(
     full.append(Part(key=DELIVERY, quantity=1, paid_fen=delivery_fee_fen))
     for discount in discounts:
         full = _discounted(full, discount)
-    return (*full, Part(key=CHANNEL_FEE, quantity=1, paid_fen=channel_fee_fen))
+    return (
+        *full,
+        Part(key=CHANNEL_FEE, quantity=1, paid_fen=channel_fee_fen),
+        Part(key=TIP, quantity=1, paid_fen=tip_fen),
+    )
 
 
 def _discounted(parts: Sequence[Part], discount: Discount) -> list[Part]:

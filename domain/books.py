@@ -259,6 +259,17 @@ RULES: Mapping[str, Rule] = {
         meaning="a delivery was done",
         legs=(("rider_cost", "rider", "amount_fen"),),
     ),
+    "rider_tipped": Rule(
+        # The customer's tip is part of what the delivery brings the platform.
+        key="order/{order_id}/rider_tipped",
+        meaning="the tip of an order is its rider's, all of it",
+        legs=(("rider_cost", "rider", "amount_fen"),),
+    ),
+    "rider_bonus": Rule(
+        key="order/{order_id}/rider_bonus",
+        meaning="a search that took long found its rider for more",
+        legs=(("rider_cost", "rider", "amount_fen"),),
+    ),
     "platform_share_split": Rule(
         key="split/{out_order_no}/platform",
         meaning="the channel paid the platform its share of an order (分账)",

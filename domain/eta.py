@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from domain.geo import Point, distance_meters
+
 FORMULA = "formula"
 """The version of a window that no model answered for."""
 ASSIGNMENT_MINUTES = 2.0
@@ -25,6 +27,7 @@ WAIT_MINUTES_PER_TASK = 3.0
 """For each waiting task beyond one for every free rider, shared among the riders."""
 QUEUE_MINUTES_MAX = 30.0
 WORTH_TELLING_MINUTES = 1.0
+MINUTE = timedelta(minutes=1)
 HINTS_MAX = 3
 
 
@@ -183,7 +186,7 @@ def formula(known: Known) -> Window:
     usual = known.prep_minutes + ASSIGNMENT_MINUTES + ride + HAND_OVER_MINUTES
     per_rider = (moment.waiting - moment.riders) / max(1, moment.riders)
     extra = (
-        Hint("busy kitchen", _bounded(KITCHEN_MINUTES_PER_ORDER * (moment.cooking - AT_EASE))),
+        _busy(moment),
         Hint("few riders", _bounded(WAIT_MINUTES_PER_TASK * per_rider)),
         *outside(known.meters, known.vehicle, moment),
     )
@@ -193,6 +196,18 @@ def formula(known: Known) -> Window:
         middle=middle,
         high=middle + SLACK_MINUTES,
         hints=telling(extra),
+    )
+
+
+def until_ready(known: Known) -> Window:
+    """The kitchen alone, for those who fetch their food: from acceptance to the counter."""
+    busy = _busy(known.moment)
+    middle = known.prep_minutes + busy.minutes
+    return Window(
+        low=known.prep_minutes * EARLY_SHARE,
+        middle=middle,
+        high=middle + SLACK_MINUTES,
+        hints=telling((busy,)),
     )
 
 
@@ -224,6 +239,10 @@ def telling(hints: tuple[Hint, ...]) -> tuple[Hint, ...]:
     """The few worth a customer's attention, the largest first."""
     worth = [hint for hint in hints if abs(hint.minutes) >= WORTH_TELLING_MINUTES]
     return tuple(sorted(worth, key=lambda hint: -abs(hint.minutes))[:HINTS_MAX])
+
+
+def _busy(moment: Moment) -> Hint:
+    return Hint("busy kitchen", _bounded(KITCHEN_MINUTES_PER_ORDER * (moment.cooking - AT_EASE)))
 
 
 def _bounded(minutes: float) -> float:
@@ -273,6 +292,12 @@ def arrival(progress: Progress, now: datetime, *, speed: float) -> Estimate:
         if overdue > 0 and (progress.searching or not progress.ready):
             hints = (Hint(waits_for, overdue), *hints)
     return Estimate(at=there + HAND_OVER_MINUTES * minute, hints=telling(hints))
+
+
+def at_store(place: Point, store: Point, now: datetime, *, speed: float) -> datetime:
+    """When a rider who goes there straight away is at the store, on a site of this speed."""
+    at = now + travel_minutes(distance_meters(place, store)) * MINUTE / speed
+    return at - timedelta(microseconds=at.microsecond)
 
 
 def delay_minutes(estimate: Estimate, promised_at: datetime, *, speed: float) -> int:

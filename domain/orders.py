@@ -21,7 +21,7 @@ class Status(StrEnum):
     DELIVERING = "delivering"
     """配送中: the rider has the food."""
     DELIVERED = "delivered"
-    """已送达: handed over with proof; after-sale is open."""
+    """已送达: handed over with proof, by a rider or the shop; after-sale is open."""
     COMPLETED = "completed"
     """已完成: after-sale is over, money settled."""
     CANCELLED = "cancelled"
@@ -52,6 +52,15 @@ class Payment(StrEnum):
     """已退款"""
     UNKNOWN = "unknown"
     """结果未知: being queried."""
+
+
+class Fulfilment(StrEnum):
+    """How the customer gets the food."""
+
+    DELIVERY = "delivery"
+    """配送: a rider brings it."""
+    SELF_PICKUP = "self_pickup"
+    """自取: no rider, no task; the shop hands over against the customer's code."""
 
 
 class Kitchen(StrEnum):
@@ -95,7 +104,7 @@ CARRYING = frozenset({Delivery.PICKED_UP, Delivery.ARRIVED})
 
 
 class CloseReason(StrEnum):
-    """Why an order ended early."""
+    """Why an order ended early, or without its food."""
 
     PAYMENT_EXPIRED = "payment_expired"
     """超时未支付"""
@@ -115,10 +124,27 @@ class CloseReason(StrEnum):
     """客服取消"""
     PAYMENT_REFUSED = "payment_refused"
     """支付渠道拒绝"""
+    NOT_READY = "not_ready"
+    """商家未出餐: to be fetched, and never ready."""
+    NOT_COLLECTED = "not_collected"
+    """用户未取餐: ready, and nobody came. The order is `completed`: the customer bears it."""
 
 
-MERCHANT_FAULT = frozenset({CloseReason.MERCHANT_REJECTED, CloseReason.MERCHANT_SILENT})
+MERCHANT_FAULT = frozenset(
+    {CloseReason.MERCHANT_REJECTED, CloseReason.MERCHANT_SILENT, CloseReason.NOT_READY}
+)
 """Ends whose refund the merchant bears; after acceptance all others leave the merchant paid."""
+
+
+CUSTOMER_FAULT = frozenset({CloseReason.NOT_COLLECTED})
+"""Ends that give nothing back by themselves: the shop has done its part."""
+
+
+def bearer_of(reason: CloseReason) -> str:
+    """Who bears an early end after acceptance: `merchant`, `customer` or `platform`."""
+    if reason in MERCHANT_FAULT:
+        return "merchant"
+    return "customer" if reason in CUSTOMER_FAULT else "platform"
 
 
 class Action(StrEnum):
@@ -132,6 +158,7 @@ class Action(StrEnum):
     DECIDE_CANCEL = "decide_cancel"
     PICKUP = "pickup"
     DELIVER = "deliver"
+    HAND_OVER = "hand_over"
 
 
 ALLOWED: dict[Action, frozenset[Status]] = {
@@ -143,6 +170,7 @@ ALLOWED: dict[Action, frozenset[Status]] = {
     Action.DECIDE_CANCEL: COOKING,
     Action.PICKUP: COOKING,
     Action.DELIVER: frozenset({Status.DELIVERING}),
+    Action.HAND_OVER: COOKING,
 }
 
 

@@ -11,6 +11,7 @@ FEES_VERSION = "1"
 """Of how fees are made up, as quotes name it; raised with every change."""
 MAX_LINES = 50
 MAX_QUANTITY = 99
+TIP_MAX_FEN = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +91,8 @@ class Price:
     goods_fen: int
     packing_fen: int
     delivery_fee_fen: int
+    tip_fen: int
+    """For the rider who delivers, all of it."""
     discounts: tuple[Discount, ...]
     channel_fee_fen: int
     """The payment channel's fee, where the customer bears it."""
@@ -109,12 +112,15 @@ def price(
     *,
     discounts: Sequence[Discount] = (),
     channel_fee_fen: int = 0,
+    tip_fen: int = 0,
 ) -> Price:
     """Price a basket against the menu as it is now; what can't be sold is refused by name.
 
-    The total is the sum of goods, packing, delivery and channel fee less the discounts, which the
-    caller's rules have kept within the price (ValueError otherwise).
+    The total is the sum of goods, packing, delivery, tip and channel fee less the discounts, which
+    the caller's rules have kept within the price (ValueError otherwise).
     """
+    if not 0 <= tip_fen <= TIP_MAX_FEN:
+        raise Invalid(f"a tip is at most {TIP_MAX_FEN} fen", most_fen=TIP_MAX_FEN)
     if not 0 < len(wishes) <= MAX_LINES:
         raise Invalid(f"an order has 1 to {MAX_LINES} lines", lines=len(wishes))
     full = tuple(_line(menu, wish) for wish in wishes)
@@ -124,6 +130,7 @@ def price(
         delivery_fee_fen=fee_fen,
         discounts=discounts,
         channel_fee_fen=channel_fee_fen,
+        tip_fen=tip_fen,
     )
     by_key = {part.key: part for part in parts}
     return Price(
@@ -131,6 +138,7 @@ def price(
         goods_fen=sum(line.total_fen for line in full),
         packing_fen=sum(line.packing_fen for line in full),
         delivery_fee_fen=fee_fen,
+        tip_fen=tip_fen,
         discounts=tuple(discounts),
         channel_fee_fen=channel_fee_fen,
         total_fen=allocation.paid_fen(parts),

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import UTC, datetime, time
 
 from domain.errors import OutOfDeliveryArea, ShopClosed
 from domain.geo import Point, contains, distance_meters
+from domain.orders import Fulfilment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,13 +36,26 @@ class Shop:
     open: bool
     paused: bool
     auto_accept: bool
+    self_pickup: bool = False
+    """Customers may fetch their food themselves."""
+    paused_until: datetime | None = None
+    """The kitchen rests, and takes orders again by itself."""
+
+    def offers(self) -> list[Fulfilment]:
+        """The ways to get its food."""
+        return [Fulfilment.DELIVERY, *([Fulfilment.SELF_PICKUP] if self.self_pickup else [])]
 
 
 def is_open(shop: Shop, local: datetime, *, always_open: bool = False) -> bool:
     """Whether the shop takes orders at a local time; its own switches go before everything."""
-    if not shop.open or shop.paused:
+    if not shop.open or shop.paused or rests(shop, local):
         return False
     return always_open or not shop.hours or _within(shop.hours, local)
+
+
+def rests(shop: Shop, now: datetime) -> bool:
+    """Whether the kitchen pauses for a while."""
+    return shop.paused_until is not None and now < shop.paused_until
 
 
 def _within(hours: Sequence[Hours], local: datetime) -> bool:
@@ -59,9 +73,16 @@ def _within(hours: Sequence[Hours], local: datetime) -> bool:
 
 
 def ensure_open(shop: Shop, local: datetime, *, always_open: bool = False) -> None:
-    """Raise ShopClosed unless the shop takes orders now."""
-    if not is_open(shop, local, always_open=always_open):
-        raise ShopClosed(shop_id=shop.shop_id)
+    """Raise ShopClosed unless the shop takes orders now; with `paused_until` where it rests."""
+    if is_open(shop, local, always_open=always_open):
+        return
+    if shop.paused_until is not None and rests(shop, local):
+        raise ShopClosed(
+            "the kitchen takes no orders for a while",
+            shop_id=shop.shop_id,
+            paused_until=shop.paused_until.astimezone(UTC).isoformat(),
+        )
+    raise ShopClosed(shop_id=shop.shop_id)
 
 
 def delivery_meters(shop: Shop, place: Point) -> int:

@@ -146,6 +146,7 @@ RULES: dict[str, Rule] = {
     "merchant_owes": Rule(owner=Owner.FINANCE),
     "compensation_capped": Rule(),
     "gift": Rule(settles=Settles.GIFT_DECIDED),
+    "low_rating": _desk(Owner.SUPPORT, DAY),
     "customer": _desk(Owner.SUPPORT, DAY),
     # The channel itself wants an answer within a day: the lead has it before that.
     "complaint": _desk(Owner.SUPPORT, 12 * HOUR, Settles.DISPUTE_DECIDED),

@@ -50,12 +50,14 @@ class Sold:
 
 
 _ORDER = text("""
-SELECT o.site_id, s.speed, now() AS now, t.delivered_at, o.paid_at, o.ended_at,
+SELECT o.site_id, s.speed, now() AS now,
+  coalesce(t.delivered_at, c.collected_at) AS delivered_at, o.paid_at, o.ended_at,
   coalesce(a.channel, '') AS channel, o.paid_fen, o.refunded_fen, o.delivery_fee_fen,
-  o.channel_fee_fen, o.discounts,
+  o.channel_fee_fen, o.tip_fen, o.discounts,
   (SELECT count(*) FROM refunds r WHERE r.out_trade_no = a.out_trade_no) AS refunds,
   (SELECT max(created_at) FROM refunds r WHERE r.out_trade_no = a.out_trade_no) AS refunded_at
 FROM orders o JOIN sites s USING (site_id) LEFT JOIN delivery_tasks t USING (order_id)
+LEFT JOIN pickups c USING (order_id)
 LEFT JOIN payment_attempts a ON a.order_id = o.order_id AND a.state = 'paid' AND a.amount_fen >
   (SELECT coalesce(sum(r.amount_fen), 0) FROM refunds r WHERE r.out_trade_no = a.out_trade_no)
 WHERE o.order_id = :order_id
@@ -145,6 +147,7 @@ async def sold(reader: Reader, order_id: str) -> Sold:
         delivery_fee_fen=order.delivery_fee_fen,
         discounts=[_discount(one) for one in order.discounts],
         channel_fee_fen=order.channel_fee_fen,
+        tip_fen=order.tip_fen,
     )
     taken = [part for wish in wishes if wish.state != State.DECLINED for part in parts_of(wish)]
     left = allocation.left_of(parts, taken)

@@ -80,6 +80,14 @@ LAWS: Mapping[str, str] = {
         WHERE a.state IN ('approved', 'delayed', 'refunded') AND {a_site}
           AND (r.amount_fen + r.credit_fen IS DISTINCT FROM a.amount_fen
             OR (a.state = 'refunded') <> (r.state = 'success'))""",
+    "1 a tip is its rider's as soon as they have delivered": """
+        SELECT o.order_id, o.tip_fen, coalesce(sum(e.amount_fen), 0) AS booked_fen
+        FROM orders o JOIN delivery_tasks t USING (order_id)
+        LEFT JOIN ledger_journals j ON j.order_id = o.order_id AND j.event = 'rider_tipped'
+        LEFT JOIN ledger_entries e ON e.journal_id = j.id AND e.side = 'C'
+        WHERE o.tip_fen > 0 AND {o_site} GROUP BY o.order_id, t.state
+        HAVING coalesce(sum(e.amount_fen), 0)
+          <> CASE t.state WHEN 'delivered' THEN o.tip_fen ELSE 0 END""",
     "1 split, received and refunded add up to what came for a settled order": r"""
         SELECT s.order_id,
           sum(CASE e.side WHEN 'D' THEN e.amount_fen ELSE -e.amount_fen END) AS left_fen,
@@ -164,6 +172,15 @@ LAWS: Mapping[str, str] = {
         WHERE {site} GROUP BY site_id, business_day
         HAVING coalesce(sum(spent_fen) FILTER (WHERE customer_id = ''), 0)
           <> coalesce(sum(spent_fen) FILTER (WHERE customer_id <> ''), 0)""",
+    "6 sums of ratings are what their ratings add up to": """
+        SELECT subject, s.count, s.stars FROM rating_sums s LEFT JOIN (
+          SELECT site_id, 'shop\\:' || shop_id AS subject, count(*) AS count, sum(food) AS stars
+          FROM ratings GROUP BY site_id, shop_id
+          UNION ALL
+          SELECT site_id, 'rider\\:' || rider_id, count(*), sum(ride)
+          FROM ratings WHERE ride IS NOT NULL GROUP BY site_id, rider_id
+        ) r USING (site_id, subject)
+        WHERE {s_site} AND (s.count, s.stars) <> (coalesce(r.count, 0), coalesce(r.stars, 0))""",
     "7 seq is gapless from 1": """
         SELECT s.order_id, s.seq, count(e.seq) AS events, max(e.seq) AS last
         FROM order_streams s LEFT JOIN order_events e USING (order_id)
@@ -174,6 +191,10 @@ LAWS: Mapping[str, str] = {
         FROM orders o JOIN order_streams s USING (order_id)
         WHERE {o_site} AND (o.status <> s.view->>'status' OR o.payment <> s.view->>'payment'
           OR o.kitchen <> s.view->>'kitchen' OR o.held <> (s.view->>'held')::boolean)""",
+    "7 order and counter agree at the end": """
+        SELECT o.order_id, o.status, o.close_reason FROM orders o JOIN pickups p USING (order_id)
+        WHERE {o_site} AND (p.collected_at IS NOT NULL)
+          <> (o.status IN ('delivered', 'completed') AND o.close_reason = '')""",
     "7 order and delivery agree at the end": """
         SELECT o.order_id, o.status, t.state FROM orders o JOIN delivery_tasks t USING (order_id)
         WHERE {o_site} AND ((o.status IN ('delivered', 'completed')) <> (t.state = 'delivered')

@@ -84,11 +84,11 @@ RETURNING last_number
 _ORDER = text("""
 INSERT INTO orders (order_id, site_id, customer_id, merchant_id, shop_id, zone_id, quote_id,
   address_id, status, payment, kitchen, fulfilment, window_from, window_to, tableware,
-  business_day, number, goods_fen, packing_fen, delivery_fee_fen, discounts,
+  business_day, number, goods_fen, packing_fen, delivery_fee_fen, tip_fen, discounts,
   channel_fee_fen, total_fen, credit_fen, timers, pay_by)
 VALUES (:order_id, :site_id, :customer_id, :merchant_id, :shop_id, :zone_id, :quote_id,
   :address_id, 'awaiting_payment', 'unpaid', 'none', :fulfilment, :window_from, :window_to,
-  :tableware, :business_day, :number, :goods_fen, :packing_fen, :delivery_fee_fen,
+  :tableware, :business_day, :number, :goods_fen, :packing_fen, :delivery_fee_fen, :tip_fen,
   CAST(:discounts AS jsonb), :channel_fee_fen, :total_fen, :credit_fen,
   CAST(:timers AS jsonb), :pay_by)
 RETURNING placed_at
@@ -192,6 +192,7 @@ async def _insert(writer: Writer, order: Order, quote: Row[Any], number: int) ->
             "goods_fen": quote.goods_fen,
             "packing_fen": quote.packing_fen,
             "delivery_fee_fen": quote.delivery_fee_fen,
+            "tip_fen": quote.tip_fen,
             "discounts": dumps(quote.discounts),
             "channel_fee_fen": quote.channel_fee_fen,
             "total_fen": quote.total_fen,
@@ -228,6 +229,7 @@ def _first_view(order: Order, quote: Row[Any], number: int) -> dict[str, Any]:
         "goods_fen": quote.goods_fen,
         "packing_fen": quote.packing_fen,
         "delivery_fee_fen": quote.delivery_fee_fen,
+        "tip_fen": quote.tip_fen,
         "discounts": quote.discounts,
         "channel_fee_fen": quote.channel_fee_fen,
         "total_fen": quote.total_fen,

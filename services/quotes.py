@@ -13,13 +13,13 @@ from domain.contracts.life import Order, PayWishes, Timers
 from domain.errors import FulfilmentUnavailable, Invalid, NotFound, QuoteExpired
 from domain.eta import Known, Moment, Window
 from domain.geo import Point
+from domain.orders import Fulfilment
 from domain.prices import FeeRule, Item, Wish, delivery_fee, price
 from domain.shops import Shop, delivery_meters, ensure_open
 from services.db import Reader, Writer
 from services.events import dumps
 
 QUOTE_VALID = timedelta(minutes=15)
-DELIVERY = "delivery"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Market:
     fee_rule: FeeRule
     always_open: bool
     place: Point
-    """Where the food goes."""
+    """Where the food goes; the shop's own where the customer fetches it."""
     now: datetime
     """On the site's clock."""
     moment: Moment = field(default_factory=Moment)
@@ -56,6 +56,7 @@ class Quote:
     goods_fen: int
     packing_fen: int
     delivery_fee_fen: int
+    tip_fen: int
     discounts: list[dict[str, Any]]
     channel_fee_fen: int
     total_fen: int
@@ -76,17 +77,18 @@ class Basket:
     address_id: str
     fulfilment: str
     wishes: Sequence[Wish]
+    tip_fen: int = 0
     window_from: datetime | None = None
     window_to: datetime | None = None
 
 
 _STORE = text("""
 INSERT INTO quotes (quote_id, site_id, customer_id, shop_id, address_id, fulfilment, window_from,
-  window_to, wishes, lines, goods_fen, packing_fen, delivery_fee_fen, discounts,
+  window_to, wishes, lines, goods_fen, packing_fen, delivery_fee_fen, tip_fen, discounts,
   channel_fee_fen, total_fen, distance_meters, promise_minutes, expires_at, promise)
 VALUES (:quote_id, :site_id, :customer_id, :shop_id, :address_id, :fulfilment, :window_from,
   :window_to, CAST(:wishes AS jsonb), CAST(:lines AS jsonb), :goods_fen, :packing_fen,
-  :delivery_fee_fen, CAST(:discounts AS jsonb), :channel_fee_fen, :total_fen,
+  :delivery_fee_fen, :tip_fen, CAST(:discounts AS jsonb), :channel_fee_fen, :total_fen,
   :distance_meters, :promise_minutes, :expires_at, CAST(:promise AS jsonb))
 """)
 _FIND = text("""
@@ -97,15 +99,21 @@ WHERE quote_id = :quote_id AND site_id = :site_id AND customer_id = :customer_id
 
 def make(basket: Basket, market: Market) -> Quote:
     """Price a basket now; raises what stands in the way (closed, too far, sold out, unknown)."""
-    if basket.fulfilment != DELIVERY:
-        raise FulfilmentUnavailable(fulfilment=basket.fulfilment, available=[DELIVERY])
+    shop = market.shop
+    fetched = basket.fulfilment == Fulfilment.SELF_PICKUP
+    if basket.fulfilment not in shop.offers():
+        raise FulfilmentUnavailable(fulfilment=basket.fulfilment, available=shop.offers())
+    if not (fetched or basket.address_id):
+        raise Invalid("a delivery needs an address_id")
+    if fetched and basket.tip_fen:
+        raise Invalid("there is no rider to be tipped")
     window = (basket.window_from, basket.window_to)
     if window[0] and window[1] and not market.now < window[1] > window[0]:
         raise Invalid("the requested window is over before it begins, or in the past")
-    shop = market.shop
     ensure_open(shop, market.now, always_open=market.always_open)
-    meters = delivery_meters(shop, market.place)
-    priced = price(market.menu, basket.wishes, delivery_fee(market.fee_rule, meters))
+    meters = 0 if fetched else delivery_meters(shop, market.place)
+    fee_fen = 0 if fetched else delivery_fee(market.fee_rule, meters)
+    priced = price(market.menu, basket.wishes, fee_fen, tip_fen=basket.tip_fen)
     known = Known(
         shop_id=shop.shop_id,
         prep_minutes=shop.prep_minutes,
@@ -114,7 +122,7 @@ def make(basket: Basket, market: Market) -> Quote:
         weekday=market.now.isoweekday(),
         moment=market.moment,
     )
-    window_ahead = market.foretell(known)
+    window_ahead = eta.until_ready(known) if fetched else market.foretell(known)
     return Quote(
         quote_id=ids.derive("quote", uuid.uuid4().hex),
         site_id=basket.site_id,
@@ -129,6 +137,7 @@ def make(basket: Basket, market: Market) -> Quote:
         goods_fen=priced.goods_fen,
         packing_fen=priced.packing_fen,
         delivery_fee_fen=priced.delivery_fee_fen,
+        tip_fen=priced.tip_fen,
         discounts=[asdict(discount) for discount in priced.discounts],
         channel_fee_fen=priced.channel_fee_fen,
         total_fen=priced.total_fen,
@@ -176,6 +185,7 @@ def price_again(quote: Quote, market: Market) -> Quote | None:
             address_id=quote.address_id,
             fulfilment=quote.fulfilment,
             wishes=[Wish(**wish) for wish in quote.wishes],
+            tip_fen=quote.tip_fen,
         ),
         market,
     )
@@ -223,6 +233,7 @@ def order(
         total_fen=quote.total_fen,
         credit_fen=credit_fen,
         auto_accept=shop.auto_accept,
+        fulfilment=quote.fulfilment,
         tableware=tableware,
         pay_by=now + timedelta(seconds=timers.payment_seconds),
         timers=timers,

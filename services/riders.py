@@ -1,12 +1,13 @@
 """Riders' shifts and places, and which order a task belongs to; who gets a task is dispatch's."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row, text
 
 from domain.errors import NotFound
 from domain.geo import Point
-from services.db import Reader, Writer
+from services.db import Database, Reader, Writer
 
 CARRIED_MAX = 20
 
@@ -38,6 +39,10 @@ _TASK = text("""
 SELECT task_id, order_id, rider_id, token, state FROM delivery_tasks
 WHERE task_id = :task_id AND site_id = :site_id
 """)
+_PLACES = text("""
+SELECT rider_id, lat, lng FROM riders
+WHERE site_id = :site_id AND rider_id = ANY(:rider_ids) AND lat IS NOT NULL AND lng IS NOT NULL
+""")
 _STATE = text("SELECT state FROM delivery_tasks WHERE order_id = :order_id")
 
 
@@ -62,6 +67,13 @@ async def move(writer: Writer, *, site_id: str, rider_id: str, place: Point) -> 
         raise NotFound("there is no such rider")
     rows = await writer.all(_CARRIED, rider | {"limit": CARRIED_MAX})
     return [row.order_id for row in rows]
+
+
+async def places(database: Database, site_id: str, rider_ids: Sequence[str]) -> Mapping[str, Point]:
+    """Where these riders of a site were last, those of whom it is known."""
+    async with database.read() as reader:
+        rows = await reader.all(_PLACES, {"site_id": site_id, "rider_ids": list(rider_ids)})
+    return {row.rider_id: Point(row.lat, row.lng) for row in rows}
 
 
 async def task(reader: Reader, *, site_id: str, task_id: str) -> Row[Any]:

@@ -37,7 +37,7 @@ SECTIONS: dict[str, Table] = {
     "riders": market.riders,
 }
 LEFT_AS_IT_IS: dict[str, frozenset[str]] = {
-    "shops": frozenset({"open", "paused", "auto_accept"}),
+    "shops": frozenset({"open", "paused", "paused_until", "auto_accept"}),
     "items": frozenset({"available", "stock"}),
     "riders": frozenset({"on_shift", "lat", "lng", "seen_at"}),
 }

@@ -1,6 +1,6 @@
 """Sites, shops and menus: reading them, and the switches a merchant has; never prices."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -42,7 +42,11 @@ _MENU = text("SELECT * FROM items WHERE shop_id = :shop_id ORDER BY item_id LIMI
 _SITE_OF = text("SELECT site_id FROM shops WHERE shop_id = :shop_id")
 _SWITCH = text("""
 UPDATE shops SET open = coalesce(:open, open), paused = coalesce(:paused, paused),
-  auto_accept = coalesce(:auto_accept, auto_accept)
+  auto_accept = coalesce(:auto_accept, auto_accept),
+  self_pickup = coalesce(:self_pickup, self_pickup),
+  prep_minutes = coalesce(:prep_minutes, prep_minutes),
+  paused_until = CASE WHEN :set_pause THEN CAST(:paused_until AS timestamptz)
+    ELSE paused_until END
 WHERE shop_id = :shop_id AND site_id = :site_id AND merchant_id = :merchant_id RETURNING *
 """)
 _AVAILABILITY = text("""
@@ -98,28 +102,26 @@ async def menu(reader: Reader, shop_id: str) -> dict[str, Item]:
     return {row.item_id: _item(row) for row in rows}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switches:
+    """What a merchant changes of a shop; None leaves it as it is."""
+
+    open: bool | None = None
+    paused: bool | None = None
+    auto_accept: bool | None = None
+    self_pickup: bool | None = None
+    prep_minutes: int | None = None
+    set_pause: bool = False
+    """Whether `paused_until` is meant: None then ends a pause."""
+    paused_until: datetime | None = None
+
+
 async def switch(
-    writer: Writer,
-    *,
-    site_id: str,
-    merchant_id: str,
-    shop_id: str,
-    open_: bool | None,
-    paused: bool | None,
-    auto_accept: bool | None,
+    writer: Writer, switches: Switches, *, site_id: str, merchant_id: str, shop_id: str
 ) -> Shop:
     """Set the switches that are given; raises NotFound for another merchant's shop."""
-    row = await writer.first(
-        _SWITCH,
-        {
-            "site_id": site_id,
-            "merchant_id": merchant_id,
-            "shop_id": shop_id,
-            "open": open_,
-            "paused": paused,
-            "auto_accept": auto_accept,
-        },
-    )
+    whose = {"site_id": site_id, "merchant_id": merchant_id, "shop_id": shop_id}
+    row = await writer.first(_SWITCH, asdict(switches) | whose)
     if row is None:
         raise NotFound("there is no such shop")
     return _shop(row)
@@ -167,6 +169,8 @@ def _shop(row: Row[Any]) -> Shop:
         open=row.open,
         paused=row.paused,
         auto_accept=row.auto_accept,
+        self_pickup=row.self_pickup,
+        paused_until=row.paused_until,
     )
 
 

@@ -40,6 +40,7 @@ LINES = ((3, 1_000, 30), (1, 2_000, 100))
 """Quantity, goods fen, packing fen."""
 GOODS_FEN, PACKING_FEN, DELIVERY_FEN = 3_000, 130, 500
 DISCOUNT_FEN = 200
+TIP_FEN = 300
 RIDER, CUSTOMER = "rider", "ann"
 LATER = timedelta(minutes=30)
 T = TypeVar("T")
@@ -154,10 +155,12 @@ class Bazaar:
         async with self.database.read() as reader:
             return list(await reader.all(text(statement), parameters | {"site": self.site_id}))
 
-    async def order(self, channel: str, *, credit_fen: int, discount_fen: int) -> Order:
+    async def order(
+        self, channel: str, *, credit_fen: int, discount_fen: int, tip_fen: int
+    ) -> Order:
         """An order by a quote of its own, not placed yet; its customer has the credit for it."""
         quote_id = uuid.uuid4().hex
-        total_fen = GOODS_FEN + PACKING_FEN + DELIVERY_FEN - discount_fen
+        total_fen = GOODS_FEN + PACKING_FEN + DELIVERY_FEN + tip_fen - discount_fen
         who: dict[str, Any] = {"site_id": self.site_id, "customer_id": CUSTOMER}
         quote = {
             **who,
@@ -169,6 +172,7 @@ class Bazaar:
             "goods_fen": GOODS_FEN,
             "packing_fen": PACKING_FEN,
             "delivery_fee_fen": DELIVERY_FEN,
+            "tip_fen": tip_fen,
             "discounts": _discounts(discount_fen),
             "total_fen": total_fen,
             "distance_meters": 100,

@@ -21,6 +21,7 @@ from services.db import Database
 from services.gateways import Gateways
 
 TOTAL_FEN = 2_000
+GOODS_FEN = 1_500
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,12 @@ class Desk:
         async with self.database.write() as writer:
             await ledger.post(writer, await credit.grant(writer, wanted))
 
-    async def order(self, credit_fen: int) -> Order:
-        """An order by a quote of its own, not placed yet."""
+    async def order(
+        self, credit_fen: int, *, fetched: bool = False, timers: Timers | None = None
+    ) -> Order:
+        """An order by a quote of its own, not placed yet; `fetched`: without any delivery."""
+        fulfilment = "self_pickup" if fetched else "delivery"
+        fee_fen = 0 if fetched else TOTAL_FEN - GOODS_FEN
         quote_id, shop_id = uuid.uuid4().hex, f"{self.site_id}-shop"
         line = {"item_id": "tea", "name": "tea", "quantity": 1, "choices": {}, "unit_fen": 1_500}
         quote = {
@@ -82,12 +87,12 @@ class Desk:
             "customer_id": "ann",
             "shop_id": shop_id,
             "address_id": "home",
-            "fulfilment": "delivery",
+            "fulfilment": fulfilment,
             "lines": [line | {"packing_fen": 0, "total_fen": 1_500}],
-            "goods_fen": 1_500,
+            "goods_fen": GOODS_FEN,
             "packing_fen": 0,
-            "delivery_fee_fen": 500,
-            "total_fen": TOTAL_FEN,
+            "delivery_fee_fen": fee_fen,
+            "total_fen": GOODS_FEN + fee_fen,
             "distance_meters": 100,
             "promise_minutes": 30,
             "expires_at": datetime.now(UTC) + timedelta(minutes=15),
@@ -103,12 +108,13 @@ class Desk:
             quote_id=quote_id,
             channel="wechat",
             method="native",
-            total_fen=TOTAL_FEN,
+            total_fen=GOODS_FEN + fee_fen,
             credit_fen=credit_fen,
             auto_accept=False,
+            fulfilment=fulfilment,
             tableware=0,
             pay_by=datetime.now(UTC) + timedelta(minutes=15),
-            timers=Timers(),
+            timers=timers or Timers(),
         )
 
     async def placed(self, credit_fen: int) -> str:

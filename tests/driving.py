@@ -164,10 +164,14 @@ class Driven(RuleBasedStateMachine):
     def one(data: st.DataObject, things: Sequence[T]) -> T:
         return things[data.draw(st.integers(0, len(things) - 1))]
 
-    def sell(self, channel: str, credit_fen: int, discount_fen: int, far: int) -> None:
+    def sell(
+        self, channel: str, credit_fen: int, discount_fen: int, tip_fen: int, far: int
+    ) -> None:
         """A new order, and its first so many steps as they should go."""
         order = self.run(
-            self.world.order(channel, credit_fen=credit_fen, discount_fen=discount_fen)
+            self.world.order(
+                channel, credit_fen=credit_fen, discount_fen=discount_fen, tip_fen=tip_fen
+            )
         )
         self.do(self.world.orders.reserve, order)
         sale = Sale(order.order_id)

@@ -7,6 +7,7 @@ from typing import Any
 
 from activities import (
     after_sales,
+    collecting,
     dispatch,
     disputes,
     orders,
@@ -64,6 +65,7 @@ class Queue:
 def _order_acts(tools: Tools) -> list[Callable[..., Any]]:
     return [
         *orders.build(tools.database),
+        *collecting.build(tools.database),
         *support.build(tools.database),
         *tickets.build(tools.database),
         *disputes.build(tools.database, tools.gateways),

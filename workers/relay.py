@@ -6,6 +6,7 @@ in order per order.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 import structlog
 from redis.asyncio import Redis
@@ -19,7 +20,7 @@ from activities.refunds import RefundActs
 from domain.contracts.payments import Settle
 from domain.contracts.refunds import EndRefund
 from domain.ids import refund_workflow
-from services import events, logs, metrics, outbox, process, snapshots
+from services import events, logs, metrics, outbox, process, riders, snapshots
 from services.db import Database, Writer
 from services.eta import outside
 from services.eta.outside import Outside
@@ -196,7 +197,7 @@ class Relay:
         self._redis = redis
         self._workflows = workflows
         self._sweep = Sweep(database, workflows)
-        self._estimates = Estimates(database, around)
+        self._estimates = Estimates(database, around, partial(riders.places, database))
         late = LatePayments(PaymentActs(database, gateways), self._sweep)
         refunds = RefundActs(database, gateways)
 

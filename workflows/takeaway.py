@@ -18,14 +18,14 @@ from domain.contracts.life import (
 )
 from domain.contracts.orders import AcceptStep, RiderStep
 from domain.errors import ActionNotAllowed
-from domain.orders import Action, CloseReason, Payment, Status, needs_merchant_consent
-from workflows.kit.life import OrderLife
+from domain.orders import Action, CloseReason, Status, needs_merchant_consent
+from workflows.kit.collecting import Collecting
 
 MAX_CANCEL_ASKS = 3
 
 
 @workflow.defn(name="TakeawayOrder")
-class TakeawayOrder(OrderLife):
+class TakeawayOrder(Collecting):
     """One order; what it believes is what its acts have committed."""
 
     @workflow.init
@@ -55,7 +55,7 @@ class TakeawayOrder(OrderLife):
         if self.placed:
             await self._paid()
             await self._accepted()
-            await self._delivered()
+            await (self._collected() if self.fetched else self._delivered())
             await self._after_sale()
         for task in self.background:
             with suppress(asyncio.CancelledError):
@@ -118,10 +118,7 @@ class TakeawayOrder(OrderLife):
         if not self.ended:
             self._alarm("after-sale closes", self.timers.after_sale_seconds, close)
         await self._live_until(lambda: self.after_sale_over)
-        # What is only held is taken first, or gone for certain: what comes later would go home.
-        await workflow.wait_condition(
-            lambda: self.payment is not Payment.AUTHORIZED or self.hold_lost or self.ended
-        )
+        await self._money_is_certain()
         if not self.ended:
             await self.act(orders.COMPLETE, self.step("completed"))
 
@@ -234,6 +231,20 @@ class TakeawayOrder(OrderLife):
     @deliver.validator
     def _may_deliver(self, command: RiderCommand) -> None:  # noqa: ARG002
         self._may(Action.DELIVER)
+
+    @workflow.update
+    async def hand_over(self, command: Command) -> Answer:
+        """The shop has handed it over at the counter, against the customer's code."""
+        await self.act(orders.MARK_COLLECTED, self.step("collected", command), Action.HAND_OVER)
+        self.cancel_asked = False
+        self.clock.drop("merchant agrees to cancel")
+        return self.answer()
+
+    @hand_over.validator
+    def _may_hand_over(self, command: Command) -> None:  # noqa: ARG002
+        self._may(Action.HAND_OVER)
+        if not self.fetched:
+            raise ActionNotAllowed("a rider brings it", status=self.status.value)
 
     # Acts ----------------------------------------------------------------------------------------
 

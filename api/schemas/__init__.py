@@ -56,6 +56,7 @@ from api.schemas.catalogue import (
     WishedLine,
 )
 from api.schemas.credit import Credit, CreditGrant, Gift, Gifts, NewGift
+from api.schemas.earnings import Earnings, FairShare
 from api.schemas.finance import (
     CloseDifference,
     Difference,
@@ -66,6 +67,7 @@ from api.schemas.finance import (
     SendRefundAgain,
 )
 from api.schemas.orders import (
+    ChangePrep,
     DecideCancel,
     Done,
     Event,
@@ -76,6 +78,8 @@ from api.schemas.orders import (
     PayableOrder,
     Paying,
     PendingOrder,
+    PickupCode,
+    PrepChanged,
     RejectOrder,
 )
 from api.schemas.paying import (
@@ -84,6 +88,14 @@ from api.schemas.paying import (
     PaymentPage,
     SavedCard,
     UsedWay,
+)
+from api.schemas.ratings import (
+    NewRating,
+    NewStars,
+    OwnRating,
+    RatingPolicy,
+    RatingWords,
+    RiderRatings,
 )
 from api.schemas.riding import (
     DropOff,
@@ -142,6 +154,7 @@ __all__ = [
     "Asked",
     "AssignTicket",
     "Attempt",
+    "ChangePrep",
     "Choice",
     "CloseDifference",
     "ClosePeriod",
@@ -155,12 +168,14 @@ __all__ = [
     "Differences",
     "Done",
     "DropOff",
+    "Earnings",
     "Entry",
     "EscalateTicket",
     "Event",
     "Events",
     "EvidenceKept",
     "Failure",
+    "FairShare",
     "FeePolicy",
     "Fen",
     "Gift",
@@ -182,7 +197,9 @@ __all__ = [
     "NewNote",
     "NewOrder",
     "NewQuote",
+    "NewRating",
     "NewRefund",
+    "NewStars",
     "NewTicket",
     "Note",
     "Offer",
@@ -190,6 +207,7 @@ __all__ = [
     "Order",
     "Orders",
     "Outcome",
+    "OwnRating",
     "PayableOrder",
     "Paying",
     "PaymentFailure",
@@ -202,14 +220,18 @@ __all__ = [
     "Period",
     "PeriodTotals",
     "Periods",
+    "PickupCode",
     "Position",
     "Positions",
     "PositionsDone",
+    "PrepChanged",
     "PricedLine",
     "Problem",
     "Proof",
     "ProposePayouts",
     "Quote",
+    "RatingPolicy",
+    "RatingWords",
     "Reconciliation",
     "Reconciliations",
     "Refund",
@@ -218,6 +240,7 @@ __all__ = [
     "RejectAfterSale",
     "RejectOrder",
     "ResolveTicket",
+    "RiderRatings",
     "SavedCard",
     "SendRefundAgain",
     "SetAvailability",

@@ -106,7 +106,7 @@ class ClosedOrder(Told):
     """An order that ended early: everything goes back; who bears it."""
 
     close_reason: str
-    bearer: Literal["merchant", "platform"]
+    bearer: Literal["merchant", "platform", "customer"]
     refund_percent: int
 
 

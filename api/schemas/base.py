@@ -9,6 +9,8 @@ from domain.cards import looks_like_card_number
 PAGE_ITEMS = 100
 Id = Annotated[str, StringConstraints(pattern=r"^[\w.:@~-]{1,64}$")]
 """Letters of any script, digits and `_ . : @ ~ -`."""
+MaybeId = Annotated[str, StringConstraints(pattern=r"^[\w.:@~-]{0,64}$")]
+"""The same, or empty: there is none."""
 Code = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,64}$")]
 """A word of a list, never free text."""
 

@@ -11,8 +11,13 @@ from api.schemas.base import (
     Id,
     Lat,
     Lng,
+    MaybeId,
     Told,
 )
+from api.schemas.ratings import RatingSums
+from domain.prices import TIP_MAX_FEN
+
+PREP_MINUTES_MAX = 180
 
 
 class Shop(Told):
@@ -28,6 +33,9 @@ class Shop(Told):
     lat: float
     lng: float
     delivery_area: list[list[float]]
+    self_pickup: bool = False
+    paused_until: datetime | None = Field(default=None, description="It rests, and comes back.")
+    rating: RatingSums | None = None
 
 
 class Shops(Told):
@@ -79,6 +87,11 @@ class SwitchShop(Asked):
     open: bool | None = None
     paused: bool | None = None
     auto_accept: bool | None = None
+    self_pickup: bool | None = None
+    prep_minutes: int | None = Field(default=None, ge=1, le=PREP_MINUTES_MAX)
+    paused_until: AwareDatetime | None = Field(
+        default=None, description="No new orders until then; null ends a pause."
+    )
 
 
 class SetAvailability(Asked):
@@ -136,10 +149,11 @@ class NewQuote(Asked):
     """A basket to be priced."""
 
     shop_id: Id
-    address_id: Id
+    address_id: MaybeId = Field(default="", description="Empty where the customer fetches it.")
     lines: list[WishedLine] = Field(min_length=1, max_length=50)
     fulfilment: Literal["delivery", "self_pickup"] = "delivery"
     requested_window: Window | None = None
+    tip_fen: int = Field(default=0, ge=0, le=TIP_MAX_FEN, description="For the rider.")
 
 
 class PricedLine(Told):
@@ -203,6 +217,7 @@ class Quote(Told):
     goods_fen: int
     packing_fen: int
     delivery_fee_fen: int
+    tip_fen: int = 0
     discounts: list[Discount]
     channel_fee_fen: int = Field(description="The payment channel's fee, if the customer bears it.")
     total_fen: int

@@ -11,9 +11,10 @@ from api.schemas.base import (
     Fen,
     Free,
     Id,
+    MaybeId,
     Told,
 )
-from api.schemas.catalogue import Discount, PricedLine, Promise
+from api.schemas.catalogue import PREP_MINUTES_MAX, Discount, PricedLine, Promise
 from domain.contracts.life import PayWishes
 
 
@@ -41,7 +42,7 @@ class NewOrder(Asked):
     """An order by quote."""
 
     quote_id: Id
-    address_id: Id
+    address_id: MaybeId = ""
     remark: Free = Field(default="", max_length=200)
     tableware: int = Field(default=0, ge=0, le=20)
     credit_fen: Fen = Field(default=0, description="What platform credit pays of it.")
@@ -56,6 +57,13 @@ class Delay(Told):
 
     minutes: int
     hints: list[str]
+
+
+class RiderAtStore(Told):
+    """When a rider will be at the store, as things are."""
+
+    rider_id: str
+    at: datetime
 
 
 class Order(Told):
@@ -85,6 +93,7 @@ class Order(Told):
     goods_fen: int
     packing_fen: int
     delivery_fee_fen: int
+    tip_fen: int = Field(default=0, description="For the rider who delivers, all of it.")
     discounts: list[Discount] = Field(default_factory=list)
     channel_fee_fen: int = 0
     total_fen: int
@@ -96,8 +105,13 @@ class Order(Told):
     promise: Promise | None = None
     promised_from: datetime | None = None
     promised_at: datetime | None
+    food_ready_at: datetime | None = Field(default=None, description="Told where it changed.")
     estimated_at: datetime | None = Field(default=None, description="Told where it changed.")
     delay: Delay | None = Field(default=None, description="A delay that is coming, and why.")
+    rider_at_store: RiderAtStore | None = Field(
+        default=None, description="While `delivery` is `assigned`; `at_store` says they are there."
+    )
+    rating: dict[str, Any] | None = Field(default=None, description="Stars and tags, if rated.")
     rider_id: str
     handover_code: str | None = Field(default=None, description="For the customer only.")
 
@@ -156,6 +170,28 @@ class RejectOrder(Asked):
     """Why the shop can't take it."""
 
     reason_code: Code
+
+
+class ChangePrep(Asked):
+    """When the food will be ready, minutes from now (at speed 1)."""
+
+    minutes: float = Field(ge=0, le=PREP_MINUTES_MAX)
+
+
+class PrepChanged(Told):
+    """What the customer has been told."""
+
+    order_id: str
+    seq: int
+    food_ready_at: datetime
+    estimated_at: datetime
+    delay: Delay | None
+
+
+class PickupCode(Asked):
+    """The four digits that the customer tells the shop."""
+
+    code: str = Field(pattern=r"^[0-9]{4}$")
 
 
 class DecideCancel(Asked):

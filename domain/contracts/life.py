@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from domain.orders import Fulfilment
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timers:
@@ -33,6 +35,10 @@ class Timers:
     late_support_seconds: float = 1_800
     late_fail_seconds: float = 10_800
     after_sale_seconds: float = 86_400
+    collect_remind_seconds: tuple[float, ...] = (900, 3_600)
+    """The food is ready to be fetched: its customer is reminded so long after."""
+    collect_seconds: float = 7_200
+    """Nobody came."""
     hold_remind_seconds: float = 6_300
     hold_seconds: float = 7_200
     refund_poll_seconds: tuple[float, ...] = (60, 300, 600, 1_200, 1_800)
@@ -75,6 +81,7 @@ class Order:
     credit_fen: int = 0
     """What of the total platform credit pays; all of it: no channel is asked."""
     auto_accept: bool
+    fulfilment: str = Fulfilment.DELIVERY
     tableware: int
     pay_by: datetime
     timers: Timers

@@ -57,6 +57,17 @@ class OrderSeen:
         self.changed.set()
         self.changed = asyncio.Event()
 
+    async def until(self, reached: Callable[[], bool]) -> None:
+        """Wait for news until it is so."""
+        while not reached():
+            await self.changed.wait()
+
+    @property
+    def waits_at_counter(self) -> bool:
+        """Whether it is ready, and no rider comes for it."""
+        fetched = self.view.get("fulfilment") == "self_pickup"
+        return fetched and self.status == "awaiting_pickup"
+
     @property
     def status(self) -> str:
         """The order's public status, or how placing it went so far."""
@@ -133,18 +144,20 @@ class CustomerPersona:
             life = timedelta(seconds=wish.ready_after_seconds / self._scene.speed)
             self._scene.ready_at[order_id] = seen.clicked_at + life
         habits = wish.habits or self.habits
-        self._begin_following(order_id, seen)
+        self._begin_following(order_id, seen, habits)
         if habits.cancels_after_seconds is not None:
             self._errands.begin(self._cancel(order_id, habits.cancels_after_seconds))
         await self._pay(placed, habits)
 
     async def _place(self, wish: OrderWish) -> dict[str, Any]:
-        address_id = await self._address(wish.place)
+        fetched = wish.fulfilment == "self_pickup"
+        address_id = "" if fetched else await self._address(wish.place)
         asked = {
             "shop_id": wish.shop_id,
             "address_id": address_id,
             "lines": wish.lines,
-            "fulfilment": "delivery",
+            "fulfilment": wish.fulfilment,
+            "tip_fen": wish.tip_fen,
         }
         quote = await self._made("/v1/quotes", asked)
         body = {
@@ -190,13 +203,15 @@ class CustomerPersona:
         if not answer.ok:
             self._scene.trouble[f"cancel {answer.problem}"] += 1
 
-    def _begin_following(self, order_id: str, seen: OrderSeen) -> None:
+    def _begin_following(self, order_id: str, seen: OrderSeen, habits: CustomerHabits) -> None:
         if order_id in self._known:
             return
         self._known.add(order_id)
         seen.order_id = order_id
         self._scene.codes[order_id] = lambda: self._code(order_id)
         self._errands.begin(self._follow(order_id, seen))
+        self._errands.begin(self._fetch(order_id, seen, habits))
+        self._errands.begin(self._rate(order_id, seen, habits))
 
     async def _follow(self, order_id: str, seen: OrderSeen) -> None:
         line = self._scene.line(self._token)
@@ -216,6 +231,27 @@ class CustomerPersona:
         seen.tell()
         self._scene.codes.pop(order_id, None)
         self._scene.called_out.pop(order_id, None)
+
+    async def _fetch(self, order_id: str, seen: OrderSeen, habits: CustomerHabits) -> None:
+        """Go to the shop for what no rider brings, and tell the code there."""
+        await seen.until(lambda: seen.over or seen.waits_at_counter)
+        if seen.over or habits.fetches_after_seconds is None:
+            return
+        await self._scene.live(habits.fetches_after_seconds)
+        come = self._scene.counters.get(seen.view["merchant_id"])
+        if come is not None:
+            await come(order_id, await self._code(order_id))
+
+    async def _rate(self, order_id: str, seen: OrderSeen, habits: CustomerHabits) -> None:
+        """Say how it was, where something came."""
+        await seen.until(lambda: seen.over)
+        if habits.rates is None or seen.status != "delivered":
+            return
+        stars = {"stars": habits.rates}
+        said = {"food": stars} | ({"ride": stars} if seen.view["delivery"] == "delivered" else {})
+        answer = await self._line.post(f"/v1/orders/{order_id}/rating", said)
+        if not answer.ok:
+            self._scene.trouble[f"rating {answer.problem}"] += 1
 
     async def _listen(self, line: Line, order_id: str, seen: OrderSeen) -> None:
         path = f"/v1/orders/{order_id}/live"
@@ -239,7 +275,7 @@ class CustomerPersona:
             seen = OrderSeen(order_id, self.id, datetime.fromisoformat(order["placed_at"]))
             seen.look(order["seq"], order)
             self._new_log(seen)
-            self._begin_following(order_id, seen)
+            self._begin_following(order_id, seen, self.habits)
             if order["status"] == "awaiting_payment":
                 self._errands.begin(self._pay_again(order_id))
 

@@ -32,6 +32,10 @@ class CustomerHabits(Told):
     pay_after_seconds: Seconds = 5
     cancels_after_seconds: Seconds | None = None
     """From placement; None: never."""
+    fetches_after_seconds: Seconds | None = 60
+    """From ready, where they fetch it themselves; None: they never come."""
+    rates: int | None = Field(default=None, ge=1, le=5)
+    """Stars for food and ride, after delivery; None: says nothing."""
 
 
 class MerchantHabits(Told):
@@ -129,6 +133,8 @@ class OrderWish(Told):
     channel: str = "wechat"
     method: str | None = None
     """None: the first that the quote offers at the channel."""
+    fulfilment: Literal["delivery", "self_pickup"] = "delivery"
+    tip_fen: int = Field(default=0, ge=0)
     credit_fen: int = Field(default=0, ge=0)
     """What the customer's platform credit pays of it."""
     instalments: Literal[0, 3, 6, 12] = 0

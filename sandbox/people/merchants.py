@@ -23,6 +23,7 @@ class MerchantPersona:
         self._scene = scene
         self._line = scene.line(merchant.token)
         self.habits: MerchantHabits = merchant.habits
+        self._scene.counters[merchant.id] = self._hand_over
         self._begun: set[tuple[str, str]] = set()
         self._errands = Errands(scene)
 
@@ -87,6 +88,9 @@ class MerchantPersona:
         await until(ready_at)
         await self._post(order_id, "ready", {})
         self._scene.counter(order_id).set()
+
+    async def _hand_over(self, order_id: str, code: str) -> None:
+        await self._post(order_id, "hand-over", {"code": code})
 
     async def _decide_cancel(self, order_id: str) -> None:
         decision = {"yes": "agree", "no": "decline"}.get(self.habits.agrees_to_cancel)

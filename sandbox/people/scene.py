@@ -43,6 +43,9 @@ class Scene:
     codes: dict[str, Callable[[], Awaitable[str]]] = field(default_factory=dict)
     """order_id → ask the customer at the door for the hand-over code."""
 
+    counters: dict[str, Callable[[str, str], Awaitable[None]]] = field(default_factory=dict)
+    """merchant_id → come for an order, and tell the code."""
+
     def __post_init__(self) -> None:
         self.http = httpx.AsyncClient(
             base_url=self.api_url,

@@ -16,7 +16,9 @@ from services.dispatch.riders import (
 )
 from services.dispatch.rows import TaskState
 from services.dispatch.tasks import (
+    bonus_fen,
     close_if_open,
+    expect_food,
     extend,
     food_is_ready,
     hand_over,
@@ -39,10 +41,12 @@ __all__ = [
     "TaskState",
     "arrive_customer",
     "arrive_store",
+    "bonus_fen",
     "check_proof",
     "claim",
     "close_if_open",
     "decline",
+    "expect_food",
     "extend",
     "fail",
     "food_is_ready",

@@ -42,6 +42,15 @@ UPDATE delivery_tasks SET food_ready_at = now(),
   give_up_at = give_up_at - greatest(search_from - now(), interval '0')
 WHERE order_id = :order_id AND state = ANY(:states)
 """)
+_EXPECT_FOOD = text("""
+UPDATE delivery_tasks t SET food_ready_at = :food_ready_at,
+  search_from = t.search_from + m.later,
+  support_at = t.support_at + m.later, give_up_at = t.give_up_at + m.later
+FROM (SELECT task_id, CASE WHEN search_from > now() THEN greatest(now() - search_from,
+      CAST(:food_ready_at AS timestamptz) - food_ready_at) ELSE interval '0' END AS later
+  FROM delivery_tasks WHERE order_id = :order_id) m
+WHERE t.task_id = m.task_id AND t.state = ANY(:states)
+""")
 _TAKE = text("""
 UPDATE delivery_tasks SET state = 'picked_up', picked_up_at = now(), changed_at = now()
 WHERE order_id = :order_id AND rider_id = :rider_id AND token = :token
@@ -61,6 +70,7 @@ UPDATE delivery_tasks SET support_at = support_at + make_interval(secs => :secon
   give_up_at = give_up_at + make_interval(secs => :seconds)
 WHERE order_id = :order_id
 """)
+_BONUS = text("SELECT bonus_fen FROM delivery_tasks WHERE order_id = :order_id")
 _GAVE_UP = text("SELECT gave_up FROM delivery_tasks WHERE order_id = :order_id")
 _TASK = text("""
 SELECT task_id, order_id, site_id, state, token, 0 AS seq FROM delivery_tasks
@@ -134,6 +144,13 @@ async def open_task(
 async def food_is_ready(writer: Writer, *, order_id: str) -> None:
     """The kitchen is done: a search that has not begun begins now, with its whole patience."""
     await writer.run(_FOOD_IS_READY, {"order_id": order_id, "states": [*map(str, BEFORE_PICKUP)]})
+
+
+async def expect_food(writer: Writer, *, order_id: str, food_ready_at: datetime) -> None:
+    """The kitchen will be done at another time: a search that has not begun moves with it."""
+    states = [*map(str, BEFORE_PICKUP)]
+    named = {"order_id": order_id, "food_ready_at": food_ready_at, "states": states}
+    await writer.run(_EXPECT_FOOD, named)
 
 
 async def take(writer: Writer, *, order_id: str, rider_id: str, token: int) -> bool:
@@ -211,6 +228,11 @@ async def hold(writer: Writer, *, order_id: str, held: bool) -> None:
 async def extend(writer: Writer, *, order_id: str, seconds: int) -> None:
     """Support gives the search for a rider more time."""
     await writer.run(_EXTEND, {"order_id": order_id, "seconds": seconds})
+
+
+async def bonus_fen(reader: Reader, *, order_id: str) -> int:
+    """What the rider who brings the order is paid on top."""
+    return int(await reader.scalar(_BONUS, {"order_id": order_id}) or 0)
 
 
 async def has_given_up(reader: Reader, *, order_id: str) -> bool:

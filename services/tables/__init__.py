@@ -14,6 +14,7 @@ from services.tables.credit import (
     credit_holds,
     credit_refunds,
 )
+from services.tables.customers import pickups, rating_sums, ratings
 from services.tables.delivery import delivery_tasks, offers
 from services.tables.market import (
     addresses,
@@ -85,8 +86,11 @@ __all__ = [
     "payment_attempts",
     "payout_batches",
     "payout_lines",
+    "pickups",
     "quarantine",
     "quotes",
+    "rating_sums",
+    "ratings",
     "reconciliations",
     "refunds",
     "request_keys",

@@ -75,7 +75,9 @@ shops = Table(
     int_column("prep_minutes", server_default="15"),
     flag_column("open", default=True),
     flag_column("paused"),
+    at_column("paused_until"),
     flag_column("auto_accept"),
+    flag_column("self_pickup"),
     Index(None, "site_id"),
     Index(None, "merchant_id"),
 )

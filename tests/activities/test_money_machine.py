@@ -33,6 +33,7 @@ from tests.bazaar import (
     DISCOUNT_FEN,
     LINES,
     METHODS,
+    TIP_FEN,
     enrol,
     outside,
 )
@@ -47,6 +48,7 @@ PLACED = st.fixed_dictionaries(
         "channel": CHANNELS,
         "credit_fen": st.sampled_from((0, 0, 700, 99_999)),
         "discount_fen": st.sampled_from((0, DISCOUNT_FEN)),
+        "tip_fen": st.sampled_from((0, TIP_FEN)),
         "far": st.integers(0, 5),
     }
 )

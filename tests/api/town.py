@@ -155,9 +155,10 @@ class Town:
         assert answer.status_code == 201, answer.text
         return dict(answer.json())
 
-    async def order(self, customer: str = "ann") -> Stream:
+    async def order(self, customer: str = "ann", **more: Any) -> Stream:
         """An order as its workflow would have placed it."""
-        quote = await self.quote(customer=customer)
+        answer = await self.ask([{"item_id": "tea", "quantity": 1}], customer, **more)
+        quote = answer.json()
         order = Order(
             order_id=ids.order_id(self.site_id, customer, uuid.uuid4().hex),
             site_id=self.site_id,

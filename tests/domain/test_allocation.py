@@ -36,8 +36,15 @@ def orders(draw: st.DrawFn) -> tuple[tuple[Part, ...], list[Discount], int]:
         rest = full - sum(one.amount_fen for one in discounts)
         off = draw(st.integers(0, rest))
         discounts.append(Discount(code="c", name="n", bearer=bearer, amount_fen=off))
-    parts = parts_of(lines, delivery_fee_fen=delivery, discounts=discounts, channel_fee_fen=fee)
-    return parts, discounts, full + fee
+    tip = draw(st.integers(0, 500))
+    parts = parts_of(
+        lines,
+        delivery_fee_fen=delivery,
+        discounts=discounts,
+        channel_fee_fen=fee,
+        tip_fen=tip,
+    )
+    return parts, discounts, full + fee + tip
 
 
 def totals(parts: Sequence[Part]) -> tuple[int, int, int]:
@@ -99,7 +106,7 @@ def test_odd_fen_go_with_the_first_units_and_with_the_largest_remainders() -> No
     off = Discount(code="c", name="n", bearer=DiscountBearer.MERCHANT, amount_fen=100)
     parts = parts_of([(3, 1_000, 0), (1, 500, 1)], delivery_fee_fen=500, discounts=[off])
     by_key = {part.key: part for part in parts}
-    assert [part.merchant_fen for part in parts] == [50, 0, 25, 0, 25, 0]
+    assert [part.merchant_fen for part in parts] == [50, 0, 25, 0, 25, 0, 0]
     first = units(by_key[goods(1)], 1)
     assert (first.paid_fen, first.merchant_fen) == (317, 17)
     rest = units(by_key[goods(1)].less(first), 2)

@@ -9,6 +9,7 @@ from domain.errors import Invalid, SoldOut
 from domain.prices import (
     MAX_LINES,
     MAX_QUANTITY,
+    TIP_MAX_FEN,
     Choice,
     FeeRule,
     Item,
@@ -65,6 +66,15 @@ def test_a_basket_is_goods_with_their_choices_packing_and_the_fee() -> None:
     assert noodles.choices == {"size": "large", "extra": "egg"}
     assert (priced.goods_fen, priced.packing_fen, priced.delivery_fee_fen) == (5_400, 200, 500)
     assert priced.total_fen == 6_100
+
+
+def test_a_tip_is_added_and_bounded() -> None:
+    plain, tipped = (price(MENU, [wish("tea")], 500, tip_fen=fen) for fen in (0, 300))
+    assert (tipped.tip_fen, tipped.total_fen - plain.total_fen) == (300, 300)
+    assert tipped.lines == plain.lines
+    for fen in (-1, TIP_MAX_FEN + 1):
+        with pytest.raises(Invalid):
+            price(MENU, [wish("tea")], 500, tip_fen=fen)
 
 
 def test_an_optional_choice_may_be_left_out_and_may_take_something_off() -> None:

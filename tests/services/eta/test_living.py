@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,11 @@ class Rain:
 
     async def at(self, place: Point) -> Conditions:  # noqa: ARG002
         return Conditions(weather=Weather.RAIN)
+
+
+async def nowhere(site_id: str, rider_ids: Sequence[str]) -> dict[str, Point]:  # noqa: ARG001
+    """Nobody says where they are."""
+    return {}
 
 
 def known(number: int = 0) -> dict[str, Any]:
@@ -91,7 +97,7 @@ async def test_a_delay_is_told_before_it_happens_once_and_taken_back(
         sales, order_id, "state = 'assigned', delivered_at = NULL, food_ready_at = now(), "
         "promised_at = now() + interval '10 minutes'"
     )  # fmt: skip
-    estimates = Estimates(database, Outside(Rain()))
+    estimates = Estimates(database, Outside(Rain()), nowhere)
     for _ in range(2):
         await estimates.once()
     view = (await sales.stream(order_id)).view

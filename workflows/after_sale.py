@@ -107,7 +107,7 @@ class AfterSale:
     @workflow.update
     async def asked(self) -> AfterSaleSaid:
         """Wait until the wish is kept, or refused."""
-        await workflow.wait_condition(lambda: self.said is not None or self.refusal is not None)
+        await self._kept()
         if self.said is None:
             assert self.refusal is not None  # noqa: S101 - waited for above
             raise self.refusal
@@ -133,6 +133,7 @@ class AfterSale:
         """Support decides; above the limit two of them must agree."""
         if command.decision != "approve":
             return await self._act(after_sales.DECLINE, State.DECLINED, command, *SUPPORTS)
+        await self._kept()
         async with self.lock:
             # Of two who agree at once, the one who waited here is the second person.
             if not needs_second_person(
@@ -153,6 +154,10 @@ class AfterSale:
 
     # Acts ----------------------------------------------------------------------------------------
 
+    async def _kept(self) -> None:
+        """An answer may come sooner than the wish is read, when the workflow was started anew."""
+        await workflow.wait_condition(lambda: self.said is not None or self.refusal is not None)
+
     async def _act(
         self,
         contract: Act[AfterSaleStep, AfterSaleSaid],
@@ -161,6 +166,7 @@ class AfterSale:
         *when: State,
     ) -> AfterSaleSaid:
         """One answer after the other; `when`: the states in which it is this person's turn."""
+        await self._kept()
         async with self.lock:
             return await self._do(contract, after, command, *when)
 

@@ -54,7 +54,7 @@ SELECT epoch = :epoch FROM zones WHERE site_id = :site_id AND zone_id = :zone_id
 _DUE = text("""
 SELECT z.epoch, due.* FROM zones z LEFT JOIN LATERAL (
   SELECT * FROM (
-    SELECT t.*, s.lat, s.lng,
+    SELECT t.*, coalesce(t.goods_lat, s.lat) AS lat, coalesce(t.goods_lng, s.lng) AS lng,
       extract(epoch FROM t.give_up_at - now()) AS give_up_seconds,
       CASE
         WHEN t.state IN ('searching', 'offered') THEN CASE

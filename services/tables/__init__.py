@@ -14,7 +14,7 @@ from services.tables.credit import (
     credit_holds,
     credit_refunds,
 )
-from services.tables.delivery import delivery_tasks, offers
+from services.tables.delivery import delivery_photos, delivery_tasks, offers
 from services.tables.market import (
     addresses,
     channel_accounts,
@@ -63,6 +63,7 @@ __all__ = [
     "credit_holds",
     "credit_refunds",
     "customers",
+    "delivery_photos",
     "delivery_tasks",
     "differences",
     "facts",

@@ -1,15 +1,17 @@
 """Acts that write an order's row: each one transaction, recognised by its step's key."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Row
 
 from activities.act import act
 from activities.compensation import compensate_late
+from activities.earnings import divide, pay_rider
+from activities.missing import refund_missing
 from activities.payments import pay
 from activities.refunds import open_refund
-from domain.books import journal
 from domain.compensation import TIERS
 from domain.contracts import orders as contracts
 from domain.contracts.life import Order
@@ -26,6 +28,7 @@ from domain.errors import ActionNotAllowed
 from domain.eta import promised_from
 from domain.orders import (
     ACCEPTED,
+    CUSTOMER_FAULT,
     FINAL,
     MERCHANT_FAULT,
     CloseReason,
@@ -35,15 +38,12 @@ from domain.orders import (
     Status,
 )
 from services import (
-    after_sales,
     credit,
     dispatch,
     events,
-    ledger,
     orders,
     payments,
     refunds,
-    settlement,
     tickets,
 )
 from services.db import Database, Writer
@@ -115,6 +115,7 @@ class OrderActs:
                 promised_at=step.promised_at,
                 offer_seconds=step.offer_seconds,
                 rider_silence_seconds=step.rider_silence_seconds,
+                unreachable_seconds=step.unreachable_seconds,
                 held=row.held,
             )
             view = {
@@ -174,20 +175,23 @@ class OrderActs:
         async with self.database.write() as writer:
             stream, repeated = await orders.begin(writer, step)
             if repeated:
-                return Changed(stream=stream, fresh=False).done()
+                return await refund_missing(writer, Changed(stream=stream, fresh=False), step)
             if not await dispatch.take(
                 writer, order_id=step.order_id, rider_id=step.rider_id, token=step.token
             ):
                 raise ActionNotAllowed(status=stream.view["status"])
-            view = {
+            view: dict[str, Any] = {
                 "status": Status.DELIVERING,
                 "kitchen": Kitchen.READY,
                 "delivery": Delivery.PICKED_UP,
                 "cancel_request": "none",
             }
+            if step.missing:
+                view["missing"] = [asdict(line) for line in step.missing]
             columns = {"status": Status.DELIVERING, "kitchen": Kitchen.READY}
             what = Change(type="order.picked_up", data=view, columns=columns)
-            return (await orders.change(writer, step, stream, what)).done()
+            changed = await orders.change(writer, step, stream, what)
+            return await refund_missing(writer, changed, step)
 
     @act(contracts.MARK_DELIVERED)
     async def mark_delivered(self, step: RiderStep) -> Done:
@@ -205,13 +209,14 @@ class OrderActs:
             ):
                 raise ActionNotAllowed(status=stream.view["status"])
             row = {"status": Status.DELIVERED, "after_sale": "open"}
+            proof = {"photo_id": step.photo_id} if step.photo_id else {}
             what = Change(
                 type="order.delivered",
-                data=row | {"delivery": Delivery.DELIVERED, "delay": None},
+                data=row | {"delivery": Delivery.DELIVERED, "delay": None} | proof,
                 columns=row,
             )
             changed = await orders.change(writer, step, stream, what)
-            await self._pay_rider(writer, stream, step)
+            await pay_rider(writer, stream, step.rider_id)
             if not stream.view.get("late"):
                 return changed.done()
             return await compensate_late(writer, changed, step, cause="late_delivered")
@@ -233,18 +238,21 @@ class OrderActs:
             stream, repeated = await orders.begin(writer, step)
             if repeated or Status(stream.view["status"]) in FINAL:
                 return self._end_done(stream, await self._refund_of_end(writer, step.order_id))
-            given_up = step.reason != CloseReason.NO_RIDER or await dispatch.has_given_up(
-                writer, order_id=step.order_id
-            )
-            if not given_up or not await dispatch.close_if_open(
+            returner = await dispatch.returner(writer, order_id=step.order_id)
+            if not await self._is_so(writer, step, returner) or not await dispatch.close_if_open(
                 writer, order_id=step.order_id, even_after_pickup=step.even_after_pickup
             ):
                 return self._end_done(stream, (), ended=False)
             row = await orders.find(writer, step.order_id)
             await orders.release_stock(writer, step.order_id)
             await credit.release_if_held(writer, step.order_id)
-            accepted = Status(row.status) in ACCEPTED
-            refund_nos = await self._refund_all(writer, stream, row, step, accepted=accepted)
+            if CloseReason(step.reason) in CUSTOMER_FAULT and returner:
+                await pay_rider(writer, stream, returner)
+                await divide(writer, stream, row)
+                refund_nos: tuple[str, ...] = ()
+            else:
+                accepted = Status(row.status) in ACCEPTED
+                refund_nos = await self._refund_all(writer, stream, row, step, accepted=accepted)
             payment = Payment.REFUNDING if refund_nos else Payment(row.payment)
             if payment is Payment.AUTHORIZED:
                 payment = Payment.UNPAID  # voided just before
@@ -271,24 +279,7 @@ class OrderActs:
                 return Changed(stream=stream, fresh=False).done()
             row = await orders.find(writer, step.order_id)
             await credit.release_if_held(writer, step.order_id)
-            left = row.paid_fen - row.refunded_fen
-            borne = await after_sales.borne_by_merchant(writer, step.order_id)
-            shares = await settlement.divide(writer, row, borne_fen=borne)
-            await refunds.pay_merchant(writer, stream, amount_fen=shares.subsidy_fen)
-            if left > 0:
-                await settlement.open_settlement(writer, step.order_id, shares)
-                await ledger.post(
-                    writer,
-                    journal(
-                        "order_settled",
-                        site_id=row.site_id,
-                        order_id=step.order_id,
-                        merchant_id=row.merchant_id,
-                        merchant_fen=shares.merchant_fen,
-                        commission_fen=shares.commission_fen,
-                        delivery_fen=shares.delivery_fen,
-                    ),
-                )
+            await divide(writer, stream, row)
             # A wish that was made meanwhile outlives the order.
             shown = stream.view["after_sale"]
             shown = "closed" if shown == "open" else shown
@@ -301,21 +292,14 @@ class OrderActs:
             return (await orders.change(writer, step, stream, what)).done()
 
     @staticmethod
-    async def _pay_rider(writer: Writer, stream: events.Stream, step: RiderStep) -> None:
-        """The rider has earned their part of the delivery fee."""
-        contract, delivery_fee_fen = await settlement.contract_of(writer, step.order_id)
-        earned = contract.rider_fee(delivery_fee_fen)
-        if earned:
-            await ledger.post(
-                writer,
-                journal(
-                    "rider_earned",
-                    site_id=stream.site_id,
-                    order_id=step.order_id,
-                    rider_id=step.rider_id,
-                    amount_fen=earned,
-                ),
-            )
+    async def _is_so(writer: Writer, step: EndStep, returner: str | None) -> bool:
+        """Whether what dispatch had said still holds: somebody may have stepped in since."""
+        match step.reason:
+            case CloseReason.NO_RIDER:
+                return await dispatch.has_given_up(writer, order_id=step.order_id)
+            case CloseReason.CUSTOMER_UNREACHABLE:
+                return returner is not None
+        return True
 
     async def _apply(self, step: Step, what: Change) -> Done:
         async with self.database.write() as writer:

@@ -115,10 +115,14 @@ class CloseReason(StrEnum):
     """客服取消"""
     PAYMENT_REFUSED = "payment_refused"
     """支付渠道拒绝"""
+    CUSTOMER_UNREACHABLE = "customer_unreachable"
+    """联系不上用户: nobody at the door, the goods went back to the shop."""
 
 
 MERCHANT_FAULT = frozenset({CloseReason.MERCHANT_REJECTED, CloseReason.MERCHANT_SILENT})
 """Ends whose refund the merchant bears; after acceptance all others leave the merchant paid."""
+CUSTOMER_FAULT = frozenset({CloseReason.CUSTOMER_UNREACHABLE})
+"""Ends that the customer bears: nothing goes back, and everybody is paid as for a delivery."""
 
 
 class Action(StrEnum):

@@ -338,14 +338,15 @@ async def tell(
     *,
     rider_id: str,
     request_id: str,
+    nth: int = 0,
 ) -> TaskState:
-    """Append `delivery.<kind>`, once under this token; the task as it is now."""
+    """Append `delivery.<kind>`, once under this token (and number); the task as it is now."""
     await events.append(
         writer,
         task.order_id,
         events.Event(
             type=f"delivery.{kind}",
-            key=f"{kind}:{task.token}",
+            key=f"{kind}:{task.token}" + (f":{nth}" if nth else ""),
             data=data,
             actor=f"rider:{rider_id}",
             request_id=request_id,

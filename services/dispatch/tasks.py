@@ -23,7 +23,8 @@ INSERT INTO delivery_tasks (task_id, site_id, zone_id, order_id, shop_id, state,
   rider_silence_seconds, unreachable_seconds, food_ready_at, search_from, support_at, give_up_at,
   promised_at, held_at)
 VALUES (:task_id, :site_id, :zone_id, :order_id, :shop_id, 'searching', :offer_seconds,
-  :rider_silence_seconds, :unreachable_seconds, :food_ready_at, :search_from, :support_at, :give_up_at, :promised_at,
+  :rider_silence_seconds, :unreachable_seconds, :food_ready_at, :search_from, :support_at,
+  :give_up_at, :promised_at,
   CASE WHEN :held THEN now() END)
 ON CONFLICT (order_id) DO NOTHING
 """)

@@ -9,7 +9,13 @@ down_revision = "0015_promise"
 
 def upgrade() -> None:
     at = sa.DateTime(timezone=True)
-    for name in ("at_store_at", "kitchen_late_at", "arrived_at", "unreachable_until", "returned_at"):
+    for name in (
+        "at_store_at",
+        "kitchen_late_at",
+        "arrived_at",
+        "unreachable_until",
+        "returned_at",
+    ):
         op.add_column("delivery_tasks", sa.Column(name, at))
     op.add_column(
         "delivery_tasks",
@@ -20,13 +26,14 @@ def upgrade() -> None:
     )
     for name in ("goods_lat", "goods_lng"):
         op.add_column("delivery_tasks", sa.Column(name, sa.Double()))
-    op.add_column(
-        "offers", sa.Column("reason_code", sa.Text(), server_default="", nullable=False)
-    )
+    op.add_column("offers", sa.Column("reason_code", sa.Text(), server_default="", nullable=False))
     op.add_column("riders", sa.Column("paused_at", at))
     op.add_column("riders", sa.Column("pause_code", sa.Text(), server_default="", nullable=False))
     op.create_index(
-        "ix_riders_paused", "riders", ["paused_at"], postgresql_where=sa.text("paused_at IS NOT NULL")
+        "ix_riders_paused",
+        "riders",
+        ["paused_at"],
+        postgresql_where=sa.text("paused_at IS NOT NULL"),
     )
     op.add_column("shifts", sa.Column("ends_at", at))
     op.create_table(

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from domain.errors import ClaimTaken
+from domain.errors import ActionNotAllowed, ClaimTaken
 from services import dispatch
 from services.db import Database
 from services.dispatch import TaskState
@@ -130,4 +130,63 @@ async def test_cancel_against_pickup_whoever_wins_the_row_wins(city: City) -> No
 
         assert taken is not closed
         assert (await city.row(task)).state == ("picked_up" if taken else "closed")
+        assert await city.order_does(dispatch.close_if_open, task, even_after_pickup=True)
+
+
+async def test_decline_against_timeout_has_one_end(city: City) -> None:
+    await city.add_riders("a")
+    matcher = await city.matcher()
+    for number in range(ROUNDS):
+        task = await city.add_task(offer_seconds=0.03, search=-number)
+        await matcher.offer(task, ["a"])
+
+        async def decline(task: TaskState = task) -> TaskState:
+            await asyncio.sleep(0.025)
+            return await city.do(dispatch.decline, task, "a", 1, reason_code="too_far")
+
+        async def expire() -> int:
+            await asyncio.sleep(0.03)
+            return await matcher.tick(no_beat)
+
+        await asyncio.gather(decline(), expire())
+        while (await city.row(task)).state == "offered":
+            await matcher.tick(no_beat)
+
+        assert (await city.row(task)).state == "searching"
+        [ended] = await city.all(
+            "SELECT state, reason_code FROM offers WHERE task_id = :id", id=task.task_id
+        )
+        assert (ended.state, ended.reason_code) in {("released", "too_far"), ("expired", "")}
+        assert await city.event_types(task) == ["delivery.offered", "delivery.searching"]
+        await city.order_does(dispatch.close_if_open, task, even_after_pickup=False)
+
+
+@pytest.mark.parametrize("named", ["", "b"])
+async def test_reassign_against_pickup_has_one_end(city: City, named: str) -> None:
+    await city.add_riders("a", "b")
+    matcher = await city.matcher()
+    for _ in range(ROUNDS):
+        task = await city.add_task()
+        await matcher.offer(task, ["a"])
+        await city.do(dispatch.claim, task, "a", 1)
+
+        taken, moved = await asyncio.gather(
+            city.order_does(dispatch.take, task, rider_id="a", token=1),
+            city.order_does(dispatch.reassign, task, rider_id=named),
+            return_exceptions=True,
+        )
+
+        row = await city.row(task)
+        if named:
+            # Whoever was first: the named rider has it, with or without the food.
+            assert isinstance(moved, TaskState)
+            expected = ("picked_up", "b", 2) if taken is True else ("assigned", "b", 2)
+        elif taken is True:
+            assert isinstance(moved, ActionNotAllowed)
+            expected = ("picked_up", "a", 1)
+        else:
+            assert isinstance(moved, TaskState)
+            expected = ("searching", "", 2)
+        assert (row.state, row.rider_id, row.token) == expected
+        assert not await city.order_does(dispatch.hand_over, task, rider_id="a", token=2)
         assert await city.order_does(dispatch.close_if_open, task, even_after_pickup=True)

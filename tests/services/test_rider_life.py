@@ -1,4 +1,4 @@
-"""Shifts with work in hand, reasons, waits at the shop, silent doors, goods that are left behind."""
+"""Shifts with work in hand, reasons, waits at the shop, silent doors, goods left behind."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,7 +8,7 @@ from sqlalchemy import text
 from domain.errors import ActionNotAllowed, ClaimTaken, Invalid, NotFound
 from domain.geo import Point
 from domain.riding import PAUSES, Call, DropOff
-from services import dispatch, events, riders, shifts
+from services import dispatch, events, riders, shifts, tickets
 from services.db import Database
 from services.dispatch import TaskState
 from tests.zone import City, no_beat
@@ -183,11 +183,19 @@ async def test_support_hears_once_of_a_pause_beyond_its_bound(city: City) -> Non
             )
         async with city.database.read() as reader:
             found = await shifts.overlong(reader)
-        return [row.rider_id for row in found if row.site_id == city.site_id]
+        mine = [row for row in found if row.site_id == city.site_id]
+        async with city.database.write() as writer:
+            for row in mine:
+                told = {"order_id": "", "kind": "rider_paused", "key": row.key}
+                await tickets.open_ticket(writer, site_id=city.site_id, **told)
+        return [row.rider_id for row in mine]
 
     most = PAUSES["meal"].most_seconds
     assert await overlong(most - 60) == []
     assert await overlong(most + 60) == ["a"]
+    async with city.database.read() as reader:
+        again = await shifts.overlong(reader)
+    assert city.site_id not in {row.site_id for row in again}
 
 
 async def test_a_decline_tells_why_and_some_reasons_bar(city: City) -> None:

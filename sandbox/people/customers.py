@@ -133,7 +133,9 @@ class CustomerPersona:
             life = timedelta(seconds=wish.ready_after_seconds / self._scene.speed)
             self._scene.ready_at[order_id] = seen.clicked_at + life
         habits = wish.habits or self.habits
-        self._begin_following(order_id, seen)
+        self._begin_following(order_id, seen, habits)
+        if habits.dropoff != "hand":
+            await self._line.put(f"/v1/orders/{order_id}/dropoff", {"wish": habits.dropoff})
         if habits.cancels_after_seconds is not None:
             self._errands.begin(self._cancel(order_id, habits.cancels_after_seconds))
         await self._pay(placed, habits)
@@ -190,12 +192,12 @@ class CustomerPersona:
         if not answer.ok:
             self._scene.trouble[f"cancel {answer.problem}"] += 1
 
-    def _begin_following(self, order_id: str, seen: OrderSeen) -> None:
+    def _begin_following(self, order_id: str, seen: OrderSeen, habits: CustomerHabits) -> None:
         if order_id in self._known:
             return
         self._known.add(order_id)
         seen.order_id = order_id
-        self._scene.codes[order_id] = lambda: self._code(order_id)
+        self._scene.codes[order_id] = lambda: self._code(order_id, opens=habits.opens)
         self._errands.begin(self._follow(order_id, seen))
 
     async def _follow(self, order_id: str, seen: OrderSeen) -> None:
@@ -226,8 +228,10 @@ class CustomerPersona:
                 elif "seq" in message and not seen.hear(int(message["seq"]), message["data"]):
                     self._scene.trouble["live gap"] += 1
 
-    async def _code(self, order_id: str) -> str:
-        """Read the hand-over code from the phone."""
+    async def _code(self, order_id: str, *, opens: bool) -> str:
+        """Read the hand-over code from the phone; nothing where nobody comes."""
+        if not opens:
+            return ""
         answer = await self._line.get(f"/v1/orders/{order_id}")
         return str(answer.body.get("handover_code", ""))
 
@@ -239,7 +243,7 @@ class CustomerPersona:
             seen = OrderSeen(order_id, self.id, datetime.fromisoformat(order["placed_at"]))
             seen.look(order["seq"], order)
             self._new_log(seen)
-            self._begin_following(order_id, seen)
+            self._begin_following(order_id, seen, self.habits)
             if order["status"] == "awaiting_payment":
                 self._errands.begin(self._pay_again(order_id))
 

@@ -9,10 +9,11 @@ from api import schemas
 from api.parts import Held
 from api.replies import reply
 from api.schemas import Id
-from domain import compensation, refund_rules
+from domain import compensation, refund_rules, riding
 from domain.after_sale import State, first_state
 from domain.contracts.after_sales import AfterSaleTimers
-from domain.orders import MERCHANT_FAULT, CloseReason
+from domain.contracts.life import Timers
+from domain.orders import CUSTOMER_FAULT, MERCHANT_FAULT, CloseReason
 from domain.prices import FEES_VERSION, FeeRule
 from services import shops
 
@@ -37,8 +38,8 @@ async def get_refund_policy(parts: Held) -> Response:
     ended_early = [
         {
             "close_reason": reason,
-            "bearer": "merchant" if reason in MERCHANT_FAULT else "platform",
-            "refund_percent": 100,
+            "bearer": _bearer(reason),
+            "refund_percent": 0 if reason in CUSTOMER_FAULT else 100,
         }
         for reason in CloseReason
     ]
@@ -60,6 +61,12 @@ async def get_refund_policy(parts: Held) -> Response:
     )
 
 
+def _bearer(reason: CloseReason) -> str:
+    if reason in CUSTOMER_FAULT:
+        return "customer"
+    return "merchant" if reason in MERCHANT_FAULT else "platform"
+
+
 @router.get("/fees", response_model=schemas.FeePolicy)
 async def get_fee_policy(parts: Held, site: Id | None = None) -> Response:
     """A site's delivery fee; without a site, the usual one."""
@@ -79,5 +86,18 @@ async def get_compensation_policy() -> Response:
             "tiers": [asdict(tier) for tier in compensation.TIERS],
             "customer_day_fen": compensation.CUSTOMER_DAY_FEN,
             "site_day_fen": compensation.SITE_DAY_FEN,
+        }
+    )
+
+
+@router.get("/riding", response_model=schemas.RidingPolicy)
+async def get_riding_policy() -> Response:
+    """What a rider may say and for how long it holds."""
+    return reply(
+        {
+            "declines": [{"code": code, **asdict(one)} for code, one in riding.DECLINES.items()],
+            "pauses": [{"code": code, **asdict(one)} for code, one in riding.PAUSES.items()],
+            "kitchen_late_seconds": riding.KITCHEN_LATE_SECONDS,
+            "unreachable_seconds": Timers().unreachable_seconds,
         }
     )

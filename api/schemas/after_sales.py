@@ -103,10 +103,10 @@ class RefundReason(Told):
 
 
 class ClosedOrder(Told):
-    """An order that ended early: everything goes back; who bears it."""
+    """An order that ended early: what part of the money goes back, and who bears the end."""
 
     close_reason: str
-    bearer: Literal["merchant", "platform"]
+    bearer: Literal["merchant", "platform", "customer"]
     refund_percent: int
 
 

@@ -99,6 +99,11 @@ class Order(Told):
     estimated_at: datetime | None = Field(default=None, description="Told where it changed.")
     delay: Delay | None = Field(default=None, description="A delay that is coming, and why.")
     rider_id: str
+    dropoff: Literal["hand", "door", "return"] = "hand"
+    unreachable_until: datetime | None = Field(
+        default=None, description="While `arrived`: say by then how it is to be handed over."
+    )
+    photo_id: str | None = Field(default=None, description="What proves that it was left there.")
     handover_code: str | None = Field(default=None, description="For the customer only.")
 
 

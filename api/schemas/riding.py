@@ -5,6 +5,7 @@ from typing import Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
+from api.schemas.after_sales import RefundLine
 from api.schemas.base import (
     Asked,
     Code,
@@ -57,17 +58,10 @@ class Decline(TaskToken):
     reason_code: Code = "other"
 
 
-class MissingLine(Asked):
-    """Units of a line that the shop did not hand out."""
-
-    line_no: int = Field(ge=1, le=50)
-    quantity: int = Field(ge=1, le=100)
-
-
 class PickUp(TaskToken):
     """The rider takes what is there; what is missing goes back to the customer as money."""
 
-    missing: list[MissingLine] = Field(default=[], max_length=50)
+    missing: list[RefundLine] = Field(default_factory=list, max_length=50)
 
 
 class Proof(TaskToken):
@@ -212,6 +206,31 @@ class ShiftDone(Told):
     """The shift as it is now."""
 
     on: bool
+
+
+class DeclineReason(Told):
+    """A reason to say no to an offer; `bars`: that task is not offered again."""
+
+    code: str
+    name: str
+    bars: bool
+
+
+class PauseReason(Told):
+    """A reason to pause, and after how many seconds support is told."""
+
+    code: str
+    name: str
+    most_seconds: float
+
+
+class RidingPolicy(Told):
+    """A rider's rules; durations at speed 1."""
+
+    declines: list[DeclineReason]
+    pauses: list[PauseReason]
+    kitchen_late_seconds: float
+    unreachable_seconds: float
 
 
 class ShiftView(Told):

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from api.schemas.after_sales import RefundedLine
 from api.schemas.base import (
     Asked,
     Code,
@@ -99,6 +100,9 @@ class Order(Told):
     estimated_at: datetime | None = Field(default=None, description="Told where it changed.")
     delay: Delay | None = Field(default=None, description="A delay that is coming, and why.")
     rider_id: str
+    missing: list[RefundedLine] = Field(
+        default_factory=list, description="Not handed out by the shop at pick-up: refunded."
+    )
     dropoff: Literal["hand", "door", "return"] = "hand"
     unreachable_until: datetime | None = Field(
         default=None, description="While `arrived`: say by then how it is to be handed over."

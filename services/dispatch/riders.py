@@ -6,6 +6,7 @@ from sqlalchemy import Row, text
 
 from domain import riding
 from domain.errors import ActionNotAllowed, ClaimTaken, NotFound, ProofWrong
+from domain.eta import Hint
 from domain.geo import Point
 from domain.orders import CARRYING, Delivery
 from domain.proof import TRIES, proves
@@ -246,7 +247,8 @@ async def kitchen_late(
             "not long enough yet", state=task.state, retry_after_seconds=wait.left_seconds
         )
     await writer.run(_KITCHEN_LATE, {"task_id": task_id})
-    data = {"kitchen_late": {"waited_minutes": wait.waited_minutes, "hint": "kitchen"}}
+    hint = Hint("kitchen", wait.waited_minutes).words()
+    data = {"kitchen_late": {"waited_minutes": wait.waited_minutes, "hint": hint}}
     return await tell(writer, task, "kitchen_late", data, rider_id=rider_id, request_id=request_id)
 
 

@@ -11,17 +11,17 @@ from tests.e2e.world import PLACE, Json, World, poll
 pytestmark = pytest.mark.stack
 SHORT = {
     "rider_ahead_seconds": 900,
-    "offer_seconds": 2,
-    "rider_silence_seconds": 3,
-    "search_support_seconds": 5,
-    "search_seconds": 10,
-    "promise_seconds": 20,
-    "late_seconds": 4,
-    "late_support_seconds": 8,
-    "late_fail_seconds": 12,
-    "unreachable_seconds": 4,
+    "offer_seconds": 4,
+    "rider_silence_seconds": 6,
+    "search_support_seconds": 6,
+    "search_seconds": 12,
+    "promise_seconds": 10,
+    "late_seconds": 3,
+    "late_support_seconds": 6,
+    "late_fail_seconds": 30,
+    "unreachable_seconds": 5,
 }
-"""A rider who is gone is missed after 3 seconds, an order that nobody brings ends after 32."""
+"""A rider who is gone is missed after 6 seconds, an order that nobody brings ends after 40."""
 PHOTO = b"\x89PNG\r\n\x1a\n a door"
 STATES = {
     "offered": "no_rider",

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from domain.errors import ActionNotAllowed, ClaimTaken
-from services import dispatch
+from services import dispatch, riders
 from services.db import Database
 from services.dispatch import TaskState
 from tests.zone import City, no_beat
@@ -190,3 +190,28 @@ async def test_reassign_against_pickup_has_one_end(city: City, named: str) -> No
         assert (row.state, row.rider_id, row.token) == expected
         assert not await city.order_does(dispatch.hand_over, task, rider_id="a", token=2)
         assert await city.order_does(dispatch.close_if_open, task, even_after_pickup=True)
+
+
+async def test_a_shift_s_end_against_its_last_hand_overs_is_never_lost(city: City) -> None:
+    await city.add_riders("a")
+    who = {"site_id": city.site_id, "rider_id": "a"}
+
+    async def switch(*, on: bool) -> None:
+        async with city.database.write() as writer:
+            await riders.set_shift(writer, **who, on=on, place=None)
+            await dispatch.end_shift_if_done(writer, **who)
+
+    for _ in range(ROUNDS):
+        await switch(on=True)
+        tasks = [await city.add_task(), await city.add_task()]
+        for task in tasks:
+            await city.order_does(dispatch.reassign, task, rider_id="a")
+            await city.order_does(dispatch.take, task, rider_id="a", token=1)
+
+        await asyncio.gather(
+            switch(on=False),
+            *(city.order_does(dispatch.hand_over, task, rider_id="a", token=1) for task in tasks),
+        )
+
+        open_shifts = "SELECT FROM shifts WHERE site_id = :site AND ended_at IS NULL"
+        assert await city.all(open_shifts, site=city.site_id) == []

@@ -235,7 +235,10 @@ async def test_a_late_kitchen_is_told_once_and_only_after_a_wait(city: City) -> 
     await city.do(dispatch.kitchen_late, task, "a", 1)
     assert (await city.event_types(task))[-1] == "delivery.kitchen_late"
     assert (await city.event_types(task)).count("delivery.kitchen_late") == 1
-    assert (await view(city, task))["kitchen_late"] == {"waited_minutes": 7, "hint": "kitchen"}
+    assert (await view(city, task))["kitchen_late"] == {
+        "waited_minutes": 7,
+        "hint": "kitchen: +7 min",
+    }
 
 
 async def test_a_silent_customer_has_a_timer_and_then_the_goods_may_go(city: City) -> None:

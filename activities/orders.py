@@ -1,6 +1,7 @@
 """Acts that write an order's row: each one transaction, recognised by its step's key."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Row
@@ -8,9 +9,10 @@ from sqlalchemy import Row
 from activities.act import act
 from activities.compensation import compensate_late
 from activities.dividing import divide
+from activities.earnings import pay_rider
+from activities.missing import refund_missing
 from activities.payments import pay
 from activities.refunds import open_refund
-from domain.books import journal
 from domain.compensation import TIERS
 from domain.contracts import orders as contracts
 from domain.contracts.life import Order
@@ -27,6 +29,7 @@ from domain.errors import ActionNotAllowed
 from domain.eta import promised_from
 from domain.orders import (
     ACCEPTED,
+    CUSTOMER_FAULT,
     FINAL,
     MERCHANT_FAULT,
     CloseReason,
@@ -40,12 +43,10 @@ from services import (
     credit,
     dispatch,
     events,
-    ledger,
     orders,
     payments,
     pickups,
     refunds,
-    settlement,
     tickets,
 )
 from services.db import Database, Writer
@@ -146,6 +147,7 @@ class OrderActs:
             promised_at=step.promised_at,
             offer_seconds=step.offer_seconds,
             rider_silence_seconds=step.rider_silence_seconds,
+            unreachable_seconds=step.unreachable_seconds,
             held=row.held,
         )
         return Delivery.SEARCHING
@@ -196,20 +198,23 @@ class OrderActs:
         async with self.database.write() as writer:
             stream, repeated = await orders.begin(writer, step)
             if repeated:
-                return Changed(stream=stream, fresh=False).done()
+                return await refund_missing(writer, Changed(stream=stream, fresh=False), step)
             if not await dispatch.take(
                 writer, order_id=step.order_id, rider_id=step.rider_id, token=step.token
             ):
                 raise ActionNotAllowed(status=stream.view["status"])
-            view = {
+            view: dict[str, Any] = {
                 "status": Status.DELIVERING,
                 "kitchen": Kitchen.READY,
                 "delivery": Delivery.PICKED_UP,
                 "cancel_request": "none",
             }
+            if step.missing:
+                view["missing"] = [asdict(line) for line in step.missing]
             columns = {"status": Status.DELIVERING, "kitchen": Kitchen.READY}
             what = Change(type="order.picked_up", data=view, columns=columns)
-            return (await orders.change(writer, step, stream, what)).done()
+            changed = await orders.change(writer, step, stream, what)
+            return await refund_missing(writer, changed, step)
 
     @act(contracts.MARK_DELIVERED)
     async def mark_delivered(self, step: RiderStep) -> Done:
@@ -227,13 +232,14 @@ class OrderActs:
             ):
                 raise ActionNotAllowed(status=stream.view["status"])
             row = {"status": Status.DELIVERED, "after_sale": "open"}
+            proof = {"photo_id": step.photo_id} if step.photo_id else {}
             what = Change(
                 type="order.delivered",
-                data=row | {"delivery": Delivery.DELIVERED, "delay": None},
+                data=row | {"delivery": Delivery.DELIVERED, "delay": None} | proof,
                 columns=row,
             )
             changed = await orders.change(writer, step, stream, what)
-            await self._pay_rider(writer, stream, step)
+            await pay_rider(writer, stream, step.rider_id)
             if not stream.view.get("late"):
                 return changed.done()
             return await compensate_late(writer, changed, step, cause="late_delivered")
@@ -255,13 +261,10 @@ class OrderActs:
             stream, repeated = await orders.begin(writer, step)
             if repeated or Status(stream.view["status"]) in FINAL:
                 return self._end_done(stream, await self._refund_of_end(writer, step.order_id))
-            given_up = step.reason != CloseReason.NO_RIDER or await dispatch.has_given_up(
-                writer, order_id=step.order_id
-            )
-            delivered = stream.view["status"] == Status.DELIVERED
+            returner = await dispatch.returner(writer, order_id=step.order_id)
             if (
-                delivered
-                or not given_up
+                stream.view["status"] == Status.DELIVERED
+                or not await self._is_so(writer, step, returner)
                 or not await dispatch.close_if_open(
                     writer, order_id=step.order_id, even_after_pickup=step.even_after_pickup
                 )
@@ -270,8 +273,13 @@ class OrderActs:
             row = await orders.find(writer, step.order_id)
             await orders.release_stock(writer, step.order_id)
             await credit.release_if_held(writer, step.order_id)
-            accepted = Status(row.status) in ACCEPTED
-            refund_nos = await self._refund_all(writer, stream, row, step, accepted=accepted)
+            if CloseReason(step.reason) in CUSTOMER_FAULT and returner:
+                await pay_rider(writer, stream, returner)
+                await divide(writer, stream, row)
+                refund_nos: tuple[str, ...] = ()
+            else:
+                accepted = Status(row.status) in ACCEPTED
+                refund_nos = await self._refund_all(writer, stream, row, step, accepted=accepted)
             payment = Payment.REFUNDING if refund_nos else Payment(row.payment)
             if payment is Payment.AUTHORIZED:
                 payment = Payment.UNPAID  # voided just before
@@ -310,25 +318,14 @@ class OrderActs:
             return (await orders.change(writer, step, stream, what)).done()
 
     @staticmethod
-    async def _pay_rider(writer: Writer, stream: events.Stream, step: RiderStep) -> None:
-        """The rider has earned their part of the delivery fee, bonus and the customer's tip."""
-        contract, delivery_fee_fen = await settlement.contract_of(writer, step.order_id)
-        earned = {
-            "rider_earned": contract.rider_fee(delivery_fee_fen),
-            "rider_tipped": stream.view.get("tip_fen", 0),
-            "rider_bonus": await dispatch.bonus_fen(writer, order_id=step.order_id),
-        }
-        for event in filter(earned.get, earned):
-            await ledger.post(
-                writer,
-                journal(
-                    event,
-                    site_id=stream.site_id,
-                    order_id=step.order_id,
-                    rider_id=step.rider_id,
-                    amount_fen=earned[event],
-                ),
-            )
+    async def _is_so(writer: Writer, step: EndStep, returner: str | None) -> bool:
+        """Whether what dispatch had said still holds: somebody may have stepped in since."""
+        match step.reason:
+            case CloseReason.NO_RIDER:
+                return await dispatch.has_given_up(writer, order_id=step.order_id)
+            case CloseReason.CUSTOMER_UNREACHABLE:
+                return returner is not None
+        return True
 
     async def _apply(self, step: Step, what: Change) -> Done:
         async with self.database.write() as writer:

@@ -14,7 +14,7 @@ from domain.tickets import EVIDENCE_BYTES_MAX
 from services import identity
 
 BODY_BYTES = 65_536
-PHOTO = re.compile(r"/v1/tickets/\d{1,19}/evidence")
+PHOTO = re.compile(r"/v1/(tickets/\d{1,19}/evidence|rider/tasks/[^/]{1,64}/photos)")
 """Where one body may be a photo."""
 NOTICES = "/v1/notify/"
 NOTICE_RATE = "6000/minute"

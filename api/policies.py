@@ -9,9 +9,10 @@ from api import schemas
 from api.parts import Held
 from api.replies import reply
 from api.schemas import Id
-from domain import compensation, rating, refund_rules
+from domain import compensation, rating, refund_rules, riding
 from domain.after_sale import State, first_state
 from domain.contracts.after_sales import AfterSaleTimers
+from domain.contracts.life import Timers
 from domain.orders import CUSTOMER_FAULT, CloseReason, bearer_of
 from domain.prices import FEES_VERSION, FeeRule
 from services import shops
@@ -92,5 +93,18 @@ async def get_compensation_policy() -> Response:
             "tiers": [asdict(tier) for tier in compensation.TIERS],
             "customer_day_fen": compensation.CUSTOMER_DAY_FEN,
             "site_day_fen": compensation.SITE_DAY_FEN,
+        }
+    )
+
+
+@router.get("/riding", response_model=schemas.RidingPolicy)
+async def get_riding_policy() -> Response:
+    """What a rider may say and for how long it holds."""
+    return reply(
+        {
+            "declines": [{"code": code, **asdict(one)} for code, one in riding.DECLINES.items()],
+            "pauses": [{"code": code, **asdict(one)} for code, one in riding.PAUSES.items()],
+            "kitchen_late_seconds": riding.KITCHEN_LATE_SECONDS,
+            "unreachable_seconds": Timers().unreachable_seconds,
         }
     )

@@ -114,6 +114,8 @@ class Candidate:
     place: Point
     free: bool = True
     """Has neither task nor open offer."""
+    pausing: bool = False
+    """Takes nothing new."""
     quiet: bool = False
     """The last offer went unanswered and there has been no sign of life since."""
     skills: frozenset[str] = frozenset()
@@ -157,7 +159,7 @@ def _may(task: WaitingTask, rider: Candidate, rules: ZoneRules) -> bool:
     asked = task.asked.get(rider.rider_id)
     if asked is not None and (asked.barred or asked.seconds_ago < task.pause_seconds):
         return False
-    if rider.rider_id in task.blocked or not task.needs <= rider.skills:
+    if rider.pausing or rider.rider_id in task.blocked or not task.needs <= rider.skills:
         return False
     if rider.probation and task.value_fen > rules.probation_fen:
         return False

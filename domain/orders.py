@@ -128,16 +128,16 @@ class CloseReason(StrEnum):
     """商家未出餐: to be fetched, and never ready."""
     NOT_COLLECTED = "not_collected"
     """用户未取餐: ready, and nobody came. The order is `completed`: the customer bears it."""
+    CUSTOMER_UNREACHABLE = "customer_unreachable"
+    """联系不上用户: nobody at the door, the goods went back to the shop."""
 
 
 MERCHANT_FAULT = frozenset(
     {CloseReason.MERCHANT_REJECTED, CloseReason.MERCHANT_SILENT, CloseReason.NOT_READY}
 )
 """Ends whose refund the merchant bears; after acceptance all others leave the merchant paid."""
-
-
-CUSTOMER_FAULT = frozenset({CloseReason.NOT_COLLECTED})
-"""Ends that give nothing back by themselves: the shop has done its part."""
+CUSTOMER_FAULT = frozenset({CloseReason.NOT_COLLECTED, CloseReason.CUSTOMER_UNREACHABLE})
+"""Ends that give nothing back by themselves: shop and rider are paid as for a delivery."""
 
 
 def bearer_of(reason: CloseReason) -> str:

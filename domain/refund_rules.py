@@ -7,7 +7,7 @@ from enum import StrEnum
 from domain.channels import Ability
 from domain.errors import ActionNotAllowed, Invalid
 
-VERSION = "2"
+VERSION = "3"
 """Of these tables, as quotes name it; raised with every change."""
 GOES_BACK = ("channel", "credit")
 """Of an order that was paid by both: first the channel's money, then platform credit."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from domain.errors import ActionNotAllowed
+from domain.errors import ActionNotAllowed, Invalid
 
 MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
 REMINDERS_MAX = 50
@@ -78,6 +78,8 @@ class Settles(StrEnum):
     """The channel, or the customer's bank, has decided the dispute."""
     REFUND_DONE = "refund_done"
     """The refund it names arrived after all."""
+    PAUSE_OVER = "pause_over"
+    """The rider's pause that it is about is over."""
     GIFT_DECIDED = "gift_decided"
     """A second person has given or declined the credit it names."""
 
@@ -145,6 +147,7 @@ RULES: dict[str, Rule] = {
     "after_sale_overdue": Rule(owner=Owner.LEAD),
     "merchant_owes": Rule(owner=Owner.FINANCE),
     "compensation_capped": Rule(),
+    "rider_paused": _moving(Settles.PAUSE_OVER),
     "gift": Rule(settles=Settles.GIFT_DECIDED),
     "low_rating": _desk(Owner.SUPPORT, DAY),
     "customer": _desk(Owner.SUPPORT, DAY),
@@ -215,6 +218,17 @@ def ensure_outcome(kind: str, outcome: str) -> None:
         by_people -= DISPUTED
     if outcome not in by_people:
         raise ActionNotAllowed(f"a ticket of kind {kind} does not end so", kind=kind)
+
+
+def ensure_photo(content: bytes) -> str:
+    """The photo's media type; raises Invalid for anything else, or what is too large."""
+    media_type = photo_type(content)
+    if media_type is None or len(content) > EVIDENCE_BYTES_MAX:
+        raise Invalid(
+            f"a photo is JPEG, PNG or WebP of at most {EVIDENCE_BYTES_MAX} bytes",
+            most_bytes=EVIDENCE_BYTES_MAX,
+        )
+    return media_type
 
 
 def photo_type(content: bytes) -> str | None:

@@ -199,6 +199,9 @@ LAWS: Mapping[str, str] = {
         SELECT o.order_id, o.status, t.state FROM orders o JOIN delivery_tasks t USING (order_id)
         WHERE {o_site} AND ((o.status IN ('delivered', 'completed')) <> (t.state = 'delivered')
           OR (o.status = 'cancelled' AND t.state <> 'closed'))""",
+    "8 where goods were left is forgotten once they are taken or over": """
+        SELECT order_id, state FROM delivery_tasks WHERE goods_lat IS NOT NULL
+          AND state NOT IN ('searching', 'offered', 'assigned', 'at_store') AND {site}""",
 }
 """Law → the rows that break it; `{site}` narrows to one site."""
 

@@ -18,6 +18,9 @@ RELAY_FAILURES = Counter(
     "paotui_relay_failures_total", "Rounds of the relay that failed and wait.", ["part"]
 )
 RELAY_ACTIVE = Gauge("paotui_relay_active", "1 in the process that relays, 0 in a stand-by.")
+OFFERS_DECLINED = Counter(
+    "paotui_offers_declined_total", "Offers that riders said no to, by reason.", ["reason"]
+)
 FACTS_TOLD = Counter(
     "paotui_facts_told_total", "Facts tried on workflows, by outcome.", ["fact", "outcome"]
 )

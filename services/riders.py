@@ -1,6 +1,7 @@
 """Riders' shifts and places, and which order a task belongs to; who gets a task is dispatch's."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -12,7 +13,7 @@ from services.db import Database, Reader, Writer
 CARRIED_MAX = 20
 
 _SHIFT = text("""
-UPDATE riders SET on_shift = :on_shift, seen_at = now(),
+UPDATE riders SET on_shift = :on_shift, seen_at = now(), paused_at = NULL, pause_code = '',
   lat = coalesce(CAST(:lat AS double precision), lat),
   lng = coalesce(CAST(:lng AS double precision), lng)
 WHERE site_id = :site_id AND rider_id = :rider_id
@@ -22,8 +23,8 @@ INSERT INTO shifts (site_id, rider_id, started_at)
 SELECT :site_id, :rider_id, now() WHERE NOT EXISTS (
   SELECT 1 FROM shifts WHERE site_id = :site_id AND rider_id = :rider_id AND ended_at IS NULL)
 """)
-_END = text("""
-UPDATE shifts SET ended_at = now()
+_PLAN = text("""
+UPDATE shifts SET ends_at = :ends_at
 WHERE site_id = :site_id AND rider_id = :rider_id AND ended_at IS NULL
 """)
 _MOVE = text("""
@@ -36,8 +37,8 @@ WHERE site_id = :site_id AND rider_id = :rider_id AND state IN ('picked_up', 'ar
 ORDER BY order_id LIMIT :limit
 """)
 _TASK = text("""
-SELECT task_id, order_id, rider_id, token, state FROM delivery_tasks
-WHERE task_id = :task_id AND site_id = :site_id
+SELECT task_id, order_id, rider_id, token, state, goods_lat IS NOT NULL AS left_behind
+FROM delivery_tasks WHERE task_id = :task_id AND site_id = :site_id
 """)
 _PLACES = text("""
 SELECT rider_id, lat, lng FROM riders
@@ -47,14 +48,26 @@ _STATE = text("SELECT state FROM delivery_tasks WHERE order_id = :order_id")
 
 
 async def set_shift(
-    writer: Writer, *, site_id: str, rider_id: str, on: bool, place: Point | None
+    writer: Writer,
+    *,
+    site_id: str,
+    rider_id: str,
+    on: bool,
+    place: Point | None,
+    ends_at: datetime | None = None,
 ) -> None:
-    """Begin or end the shift, now; repeating it changes nothing. Raises NotFound."""
+    """Begin the shift, go on with it after a pause, or take no more offers; repeating it is one.
+
+    The shift's end is dispatch's (`end_shift_if_done`). Raises NotFound.
+    """
     rider = {"site_id": site_id, "rider_id": rider_id}
     where = {"lat": place.lat if place else None, "lng": place.lng if place else None}
     if not await writer.run(_SHIFT, rider | where | {"on_shift": on}):
         raise NotFound("there is no such rider")
-    await writer.run(_BEGIN if on else _END, rider)
+    if on:
+        await writer.run(_BEGIN, rider)
+    if ends_at is not None:
+        await writer.run(_PLAN, rider | {"ends_at": ends_at})
 
 
 async def move(writer: Writer, *, site_id: str, rider_id: str, place: Point) -> list[str]:
@@ -77,7 +90,10 @@ async def places(database: Database, site_id: str, rider_ids: Sequence[str]) -> 
 
 
 async def task(reader: Reader, *, site_id: str, task_id: str) -> Row[Any]:
-    """A task of the site: task_id, order_id, rider_id, token, state; raises NotFound."""
+    """A task of the site: task_id, order_id, rider_id, token, state; raises NotFound.
+
+    `left_behind`: its goods wait where the last rider could not go on.
+    """
     row = await reader.first(_TASK, {"task_id": task_id, "site_id": site_id})
     if row is None:
         raise NotFound("there is no such task")

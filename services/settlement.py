@@ -3,7 +3,7 @@
 Whoever writes here holds the order's stream lock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -36,8 +36,8 @@ MAY_SPLIT = _RECEIVED.format(
 )
 """Whether order `o` at account `c` may have to be split: its contract gives the platform a part."""
 _WITH_CONTRACT = """
-SELECT o.delivery_fee_fen, k.* FROM orders o LEFT JOIN LATERAL ({contract}) k ON true
-WHERE o.order_id = :order_id
+SELECT o.order_id, o.delivery_fee_fen, k.* FROM orders o LEFT JOIN LATERAL ({contract}) k ON true
+WHERE o.order_id = ANY(:order_ids)
 """
 _CONTRACT_OF = text(
     _WITH_CONTRACT.format(
@@ -144,17 +144,26 @@ class Settling:
 
 async def contract_of(reader: Reader, order_id: str) -> tuple[Contract, int]:
     """The contract that held when the order was placed, and the order's delivery fee in fen."""
-    row = await reader.first(_CONTRACT_OF, {"order_id": order_id})
+    row = await reader.first(_CONTRACT_OF, {"order_ids": [order_id]})
     if row is None:
         raise NotFound
+    return _contract(row), row.delivery_fee_fen
+
+
+async def rider_fees(reader: Reader, order_ids: Collection[str]) -> dict[str, int]:
+    """By order what its delivery earns a rider, fen; the caller bounds their number."""
+    rows = await reader.all(_CONTRACT_OF, {"order_ids": list(order_ids)})
+    return {row.order_id: _contract(row).rider_fee(row.delivery_fee_fen) for row in rows}
+
+
+def _contract(row: Row[Any]) -> Contract:
     if row.commission_bp is None:
-        return Contract(), row.delivery_fee_fen
-    contract = Contract(
+        return Contract()
+    return Contract(
         commission_bp=row.commission_bp,
         delivered_by=Deliverer(row.delivered_by),
         rider_fee_bp=row.rider_fee_bp,
     )
-    return contract, row.delivery_fee_fen
 
 
 async def divide(reader: Reader, order: Row[Any], *, borne_fen: int) -> Shares:

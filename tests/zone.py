@@ -23,7 +23,9 @@ Answer = TypeVar("Answer")
 _EARLIER = (
     text("""UPDATE delivery_tasks SET search_from = search_from - :span,
       support_at = support_at - :span, give_up_at = give_up_at - :span,
-      assigned_at = assigned_at - :span, held_at = held_at - :span WHERE task_id = :task_id"""),
+      assigned_at = assigned_at - :span, held_at = held_at - :span,
+      at_store_at = at_store_at - :span, unreachable_until = unreachable_until - :span
+      WHERE task_id = :task_id"""),
     text("""UPDATE offers SET made_at = made_at - :span, expires_at = expires_at - :span,
       answered_at = answered_at - :span WHERE task_id = :task_id"""),
     text("UPDATE riders SET seen_at = seen_at - :span WHERE site_id = :site"),
@@ -126,6 +128,7 @@ class City:
                 give_up_at=at("give_up", 1_800),
                 offer_seconds=times.get("offer_seconds", 30),
                 rider_silence_seconds=times.get("silence_seconds", 180),
+                unreachable_seconds=times.get("unreachable_seconds", 600),
             )
         return TaskState(task_id=task_id, order_id=order_id, state="searching", token=0, seq=0)
 

@@ -33,6 +33,7 @@ from services import (
     payouts,
     reconciliation,
     settlement,
+    shifts,
     suspense,
     tickets,
     waiting,
@@ -104,6 +105,7 @@ class Sweep:
             self.credit,
             self.suspense,
             self.waiting,
+            self.pauses,
         )
         with metrics.SWEEP_SECONDS.time():
             for part in parts:
@@ -272,6 +274,19 @@ class Sweep:
         for one in found:
             metrics.WAITING.labels(one.channel, one.what).set(one.count)
             metrics.WAITING_SECONDS.labels(one.channel, one.what).set(one.oldest_seconds)
+
+    async def pauses(self) -> None:
+        """Riders who pause longer than their reason lets them: support is told."""
+        async with self._database.write() as writer:
+            for one in await shifts.overlong(writer):
+                await tickets.open_ticket(
+                    writer,
+                    site_id=one.site_id,
+                    order_id="",
+                    kind="rider_paused",
+                    key=one.key,
+                    data={"rider_id": one.rider_id, "reason_code": one.pause_code},
+                )
 
     async def notices(self) -> None:
         """Facts about payments that were confirmed but not applied: told again, ever later."""

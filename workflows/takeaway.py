@@ -222,7 +222,7 @@ class TakeawayOrder(Collecting):
 
     @workflow.update
     async def deliver(self, command: RiderCommand) -> Answer:
-        """The rider has handed it over, against the customer's code."""
+        """The rider has handed it over, against the customer's code or a photo."""
         await self.act(
             orders.MARK_DELIVERED, self._rider_step("delivered", command), Action.DELIVER
         )
@@ -265,6 +265,7 @@ class TakeawayOrder(Collecting):
             give_up_at=search_from + timedelta(seconds=timers.search_seconds),
             offer_seconds=timers.offer_seconds,
             rider_silence_seconds=timers.rider_silence_seconds,
+            unreachable_seconds=timers.unreachable_seconds,
         )
         await self.act(orders.MARK_ACCEPTED, step, Action.ACCEPT)
 
@@ -283,4 +284,6 @@ class TakeawayOrder(Collecting):
             request_id=command.request_id,
             rider_id=command.rider_id,
             token=command.token,
+            missing=command.missing,
+            photo_id=command.photo_id,
         )

@@ -103,7 +103,7 @@ class RefundReason(Told):
 
 
 class ClosedOrder(Told):
-    """An order that ended early: everything goes back; who bears it."""
+    """An order that ended early: what part of the money goes back, and who bears the end."""
 
     close_reason: str
     bearer: Literal["merchant", "platform", "customer"]

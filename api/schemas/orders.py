@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from api.schemas.after_sales import RefundedLine
 from api.schemas.base import (
     Asked,
     Code,
@@ -113,6 +114,14 @@ class Order(Told):
     )
     rating: dict[str, Any] | None = Field(default=None, description="Stars and tags, if rated.")
     rider_id: str
+    missing: list[RefundedLine] = Field(
+        default_factory=list, description="Not handed out by the shop at pick-up: refunded."
+    )
+    dropoff: Literal["hand", "door", "return"] = "hand"
+    unreachable_until: datetime | None = Field(
+        default=None, description="While `arrived`: say by then how it is to be handed over."
+    )
+    photo_id: str | None = Field(default=None, description="What proves that it was left there.")
     handover_code: str | None = Field(default=None, description="For the customer only.")
 
 

@@ -1,12 +1,15 @@
 """Shifts, positions, offers and tasks."""
 
 from datetime import datetime
+from typing import Literal, Self
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, model_validator
 
+from api.schemas.after_sales import RefundLine
 from api.schemas.base import (
     Asked,
     Code,
+    Id,
     Lat,
     Lng,
     Token,
@@ -20,6 +23,13 @@ class Shift(Asked):
     on: bool
     lat: Lat | None = None
     lng: Lng | None = None
+    ends_at: AwareDatetime | None = Field(default=None, description="When it is planned to end.")
+
+
+class Pause(Asked):
+    """Why no offers are wanted for a while."""
+
+    reason_code: Code
 
 
 class Position(Asked):
@@ -42,16 +52,70 @@ class TaskToken(Asked):
     token: Token
 
 
-class Proof(TaskToken):
-    """The four digits that the customer tells the rider."""
+class Decline(TaskToken):
+    """Why the rider says no to an offer; some reasons won't be asked again."""
 
-    code: str = Field(pattern=r"^[0-9]{4}$")
+    reason_code: Code = "other"
+
+
+class PickUp(TaskToken):
+    """The rider takes what is there; what is missing goes back to the customer as money."""
+
+    missing: list[RefundLine] = Field(default_factory=list, max_length=50)
+
+
+class Proof(TaskToken):
+    """The four digits that the customer tells the rider, or a photo that was kept before."""
+
+    code: str | None = Field(default=None, pattern=r"^[0-9]{4}$")
+    photo_id: Id | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if (self.code is None) == (self.photo_id is None):
+            raise ValueError("prove it by code or by photo_id")
+        return self
+
+
+class CustomerCall(TaskToken):
+    """How a call to the customer ended."""
+
+    outcome: Literal["answered", "no_answer", "busy", "off"]
 
 
 class Failure(TaskToken):
-    """Why the rider can't go on."""
+    """Why the rider can't go on; after an accident, where the goods are."""
 
     reason_code: Code
+    goods_lat: Lat | None = None
+    goods_lng: Lng | None = None
+
+
+class DropOffWish(Asked):
+    """In person, left at the door, or back to the shop when nobody can be reached."""
+
+    wish: Literal["hand", "door", "return"]
+
+
+class DropOffWished(Told):
+    """The wish as it is now, at the order's `seq`."""
+
+    order_id: str
+    wish: str
+    seq: int
+
+
+class PhotoKept(Told):
+    """What names the photo when the goods are handed over by it."""
+
+    photo_id: str
+
+
+class Place(Told):
+    """A place, WGS-84 degrees; the middle of about a square kilometre where it is coarse."""
+
+    lat: float
+    lng: float
 
 
 class ShopPlace(Told):
@@ -84,6 +148,16 @@ class Offer(Told):
     food_ready_at: datetime
     promised_at: datetime
     delivery_fee_fen: int
+    earns_fen: int = Field(default=0, description="What the rider gets for it, by contract.")
+    goods_area: Place | None = Field(
+        default=None, description="Coarse; where the goods are, if another rider left them."
+    )
+    dropoff_area: Place | None = Field(
+        default=None, description="Coarse; the place itself is told to who claims."
+    )
+    ride_meters: int | None = Field(
+        default=None, description="As the crow flies from goods to customer, rounded up."
+    )
 
 
 class Task(Told):
@@ -103,6 +177,15 @@ class Task(Told):
     """False: other orders of the shop may still join; wait for `task.settled`."""
     stop: int
     """Its place among the hand-overs."""
+    earns_fen: int = 0
+    dropoff_wish: Literal["hand", "door", "return"] = "hand"
+    at_store_at: datetime | None = None
+    unreachable_until: datetime | None = Field(
+        default=None, description="Till then the customer may say what they want."
+    )
+    goods: Place | None = Field(
+        default=None, description="Where the goods wait instead of at the shop."
+    )
 
 
 class Work(Told):
@@ -127,6 +210,42 @@ class ShiftDone(Told):
     """The shift as it is now."""
 
     on: bool
+
+
+class DeclineReason(Told):
+    """A reason to say no to an offer; `bars`: that task is not offered again."""
+
+    code: str
+    name: str
+    bars: bool
+
+
+class PauseReason(Told):
+    """A reason to pause, and after how many seconds support is told."""
+
+    code: str
+    name: str
+    most_seconds: float
+
+
+class RidingPolicy(Told):
+    """A rider's rules; durations at speed 1."""
+
+    declines: list[DeclineReason]
+    pauses: list[PauseReason]
+    kitchen_late_seconds: float
+    unreachable_seconds: float
+
+
+class ShiftView(Told):
+    """A rider's shift: who pauses or is ending goes on with what is in hand."""
+
+    state: Literal["on", "paused", "ending", "off"]
+    pause_code: str
+    paused_at: datetime | None
+    started_at: datetime | None
+    ends_at: datetime | None
+    in_hand: int
 
 
 class PositionsDone(Told):

@@ -31,6 +31,8 @@ class Timers:
     search_support_seconds: float = 1_200
     search_seconds: float = 1_800
     rider_silence_seconds: float = 180
+    unreachable_seconds: float = 600
+    """Nobody opens the door nor answers: the customer's time to say what they want."""
     late_seconds: float = 600
     late_support_seconds: float = 1_800
     late_fail_seconds: float = 10_800
@@ -129,11 +131,23 @@ class DecideCancel(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """Units of an order's line that are not there; lines count from 1."""
+
+    line_no: int
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RiderCommand(Command):
     """A rider's tap on a task, under the fencing token of the claim."""
 
     rider_id: str
     token: int
+    missing: tuple[Missing, ...] = ()
+    """At pick-up: what the shop did not hand out."""
+    photo_id: str = ""
+    """At the door: what proves the hand-over instead of the customer's code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from domain.contracts.act import act
-from domain.contracts.life import Order
+from domain.contracts.life import Missing, Order
 
 NO_DEADLINE = datetime(9999, 1, 1, tzinfo=UTC)
 """Nobody has set one."""
@@ -43,6 +43,7 @@ class AcceptStep(Step):
     give_up_at: datetime
     offer_seconds: float
     rider_silence_seconds: float
+    unreachable_seconds: float = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,8 @@ class RiderStep(Step):
 
     rider_id: str
     token: int
+    missing: tuple[Missing, ...] = ()
+    photo_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

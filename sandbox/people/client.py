@@ -76,6 +76,14 @@ class Line:
         """Act until there is an answer, under the same key."""
         return await self._call("POST", path, body=body, key=key)
 
+    async def put(self, path: str, body: dict[str, Any]) -> Answer:
+        """Set something until there is an answer."""
+        return await self._call("PUT", path, body=body)
+
+    async def show(self, path: str, photo: bytes, **query: str | int) -> Answer:
+        """Send a photo until there is an answer."""
+        return await self._call("POST", path, query=query, photo=photo)
+
     async def _call(
         self,
         method: str,
@@ -84,6 +92,7 @@ class Line:
         body: dict[str, Any] | None = None,
         query: dict[str, str | int] | None = None,
         key: str = "",
+        photo: bytes | None = None,
     ) -> Answer:
         headers = self._headers | ({"Idempotency-Key": key} if key else {})
         backoff = Backoff()
@@ -92,7 +101,7 @@ class Line:
             at_least = 0.0
             try:
                 answer = await self._http.request(
-                    method, path, json=body, params=query, headers=headers
+                    method, path, json=body, content=photo, params=query, headers=headers
                 )
             except httpx.TransportError as error:
                 self._trouble[type(error).__name__] += 1

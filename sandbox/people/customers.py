@@ -145,6 +145,8 @@ class CustomerPersona:
             self._scene.ready_at[order_id] = seen.clicked_at + life
         habits = wish.habits or self.habits
         self._begin_following(order_id, seen, habits)
+        if habits.dropoff != "hand":
+            await self._line.put(f"/v1/orders/{order_id}/dropoff", {"wish": habits.dropoff})
         if habits.cancels_after_seconds is not None:
             self._errands.begin(self._cancel(order_id, habits.cancels_after_seconds))
         await self._pay(placed, habits)
@@ -208,7 +210,7 @@ class CustomerPersona:
             return
         self._known.add(order_id)
         seen.order_id = order_id
-        self._scene.codes[order_id] = lambda: self._code(order_id)
+        self._scene.codes[order_id] = lambda: self._code(order_id, opens=habits.opens)
         self._errands.begin(self._follow(order_id, seen))
         self._errands.begin(self._fetch(order_id, seen, habits))
         self._errands.begin(self._rate(order_id, seen, habits))
@@ -240,7 +242,7 @@ class CustomerPersona:
         await self._scene.live(habits.fetches_after_seconds)
         come = self._scene.counters.get(seen.view["merchant_id"])
         if come is not None:
-            await come(order_id, await self._code(order_id))
+            await come(order_id, await self._code(order_id, opens=True))
 
     async def _rate(self, order_id: str, seen: OrderSeen, habits: CustomerHabits) -> None:
         """Say how it was, where something came."""
@@ -262,8 +264,10 @@ class CustomerPersona:
                 elif "seq" in message and not seen.hear(int(message["seq"]), message["data"]):
                     self._scene.trouble["live gap"] += 1
 
-    async def _code(self, order_id: str) -> str:
-        """Read the hand-over code from the phone."""
+    async def _code(self, order_id: str, *, opens: bool) -> str:
+        """Read the hand-over code from the phone; nothing where nobody comes."""
+        if not opens:
+            return ""
         answer = await self._line.get(f"/v1/orders/{order_id}")
         return str(answer.body.get("handover_code", ""))
 

@@ -36,6 +36,10 @@ class CustomerHabits(Told):
     """From ready, where they fetch it themselves; None: they never come."""
     rates: int | None = Field(default=None, ge=1, le=5)
     """Stars for food and ride, after delivery; None: says nothing."""
+    dropoff: Literal["hand", "door", "return"] = "hand"
+    """How they want it handed over; told once it is placed."""
+    opens: bool = True
+    """False: nobody comes to the door, nor answers a call."""
 
 
 class MerchantHabits(Told):
@@ -69,6 +73,13 @@ class RiderHabits(Told):
     claims: Probability = 1
     declines: Probability = 1
     """Of the offers not claimed; the others are left to expire."""
+    decline_reason: str = Field(default="other", pattern=r"^[a-z_]{1,40}$")
+    pauses_after_seconds: Seconds | None = None
+    """From the shift's beginning; None: never."""
+    pauses_for_seconds: Seconds = 600
+    pause_reason: str = Field(default="meal", pattern=r"^[a-z_]{1,40}$")
+    misses: Probability = 0
+    """That a unit of the first line is not in the bag, if something else is."""
     answers_after_seconds: Seconds = 3
     speed_meters_per_minute: float = Field(default=320, gt=0, le=60_000)
     service_seconds_pickup: Seconds = 240

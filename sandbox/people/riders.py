@@ -27,6 +27,7 @@ POSITIONS_MAX = 100
 READY_LOOK_SECONDS = 1.0
 CODE_LOOK_SECONDS = 1.0
 GOODBYE_SECONDS = 2.0
+PHOTO = b"\xff\xd8\xff\xe0 a bag at a door"
 BEFORE_PICKUP = frozenset({"assigned", "at_store"})
 
 
@@ -97,10 +98,22 @@ class RiderPersona:
         self._track.reported_at = self._now
         for errand in (self._listen, self._look, self._work, self._report):
             self._errands.begin(errand())
+        if self.habits.pauses_after_seconds is not None:
+            self._errands.begin(self._pause(self.habits.pauses_after_seconds))
         if self.habits.off_at is not None:
             await until(self.habits.off_at)
             self.on_shift = False
             await self._line.post("/v1/rider/shift", {"on": False})
+
+    async def _pause(self, after_seconds: float) -> None:
+        """Take no offers for a while, if the shift lasts so long."""
+        await self._scene.live(after_seconds)
+        if self.on_shift:
+            why = {"reason_code": self.habits.pause_reason}
+            await self._line.post("/v1/rider/shift/pause", why)
+            await self._scene.live(self.habits.pauses_for_seconds)
+        if self.on_shift:
+            await self._line.post("/v1/rider/shift", {"on": True})
 
     @property
     def _now(self) -> float:
@@ -161,7 +174,8 @@ class RiderPersona:
                 self.silent |= self.habits.goes_silent == "after_claim"
                 await self._look_once()
         elif self._scene.happens(self.habits.declines):
-            await self._line.post(f"/v1/rider/tasks/{task_id}/decline", {"token": token})
+            no = {"token": token, "reason_code": self.habits.decline_reason}
+            await self._line.post(f"/v1/rider/tasks/{task_id}/decline", no)
 
     # What the rider does -----------------------------------------------------------------------
 
@@ -209,24 +223,57 @@ class RiderPersona:
             await self._ride(task["dropoff"])
             await self._act(task, "arrive-customer")
         await self._scene.live(self.habits.service_seconds_dropoff / 2)
-        await self._act(task, "deliver", code=await self._code(task))
+        await self._hand_over(task)
         self.delivered += 1
         await self._scene.live(self.habits.service_seconds_dropoff / 2)
 
     async def _fetch(self, task: dict[str, Any]) -> list[dict[str, Any]]:
-        await self._ride(task["shop"])
+        await self._ride(task.get("goods") or task["shop"])
         if task["state"] == "assigned":
             await self._act(task, "arrive-store")
         await self._scene.live(self.habits.service_seconds_pickup / 2)
         bundle = await self._wait_for_food(task)
         for one in bundle:
             self._begun.add(_name(one))
-            await self._act(one, "pickup")
+            await self._pick_up(one)
         if self.habits.goes_silent == "after_pickup":
             self.silent = True
             raise Refused("rider_silent")
         await self._scene.live(self.habits.service_seconds_pickup / 2)
         return bundle
+
+    async def _pick_up(self, task: dict[str, Any]) -> None:
+        """Take what is there; a bag with a single thing in it is full or not there at all."""
+        if self._scene.happens(self.habits.misses):
+            path = f"/v1/rider/tasks/{task['task_id']}/pickup"
+            partly = {"token": task["token"], "missing": [{"line_no": 1, "quantity": 1}]}
+            if (await self._line.post(path, partly)).ok:
+                return
+        await self._act(task, "pickup")
+
+    async def _hand_over(self, task: dict[str, Any]) -> None:
+        """Leave it where the customer wished that, else ask for the code; nobody there: go back."""
+        if (await self._mine(task)).get("dropoff_wish") == "door":
+            path = f"/v1/rider/tasks/{task['task_id']}/photos"
+            shown = await self._line.show(path, PHOTO, token=int(task["token"]))
+            await self._act(task, "deliver", photo_id=str(shown.body.get("photo_id", "")))
+        elif code := await self._code(task):
+            await self._act(task, "deliver", code=code)
+        else:
+            await self._bring_back(task)
+
+    async def _bring_back(self, task: dict[str, Any]) -> None:
+        """Call, wait as long as the platform wants, and take it back to the shop."""
+        await self._act(task, "calls", outcome="no_answer")
+        await self._act(task, "unreachable")
+        while (now := await self._mine(task))["dropoff_wish"] != "return":
+            until_at = datetime.fromisoformat(now["unreachable_until"])
+            left = (until_at - datetime.now(UTC)).total_seconds()
+            if left < 0:
+                break
+            await asyncio.sleep(min(left + 0.05, GLANCE_SECONDS))
+        await self._act(task, "return")
+        raise Refused("customer_unreachable")
 
     async def _ride(self, target: dict[str, Any]) -> None:
         leg = self._set_off(target)
@@ -256,7 +303,7 @@ class RiderPersona:
             mine = await self._asked()
             if _name(task) not in map(_name, mine):
                 raise Refused("withdrawn")
-            here = [one for one in mine if one["shop"] == task["shop"] and self._may_take(one)]
+            here = [one for one in mine if _where(one) == _where(task) and self._may_take(one)]
             counters = [self._scene.counter(one["order_id"]) for one in here if not one["ready"]]
             waits = [
                 asyncio.create_task(counter.wait()) for counter in counters if not counter.is_set()
@@ -296,6 +343,11 @@ class RiderPersona:
         answer = await self._line.post(f"/v1/rider/tasks/{task['task_id']}/{act}", body)
         if not answer.ok:
             raise Refused(f"{act} {answer.problem}")
+
+
+def _where(task: dict[str, Any]) -> dict[str, Any]:
+    place: dict[str, Any] = task.get("goods") or task["shop"]
+    return place
 
 
 def _name(task: dict[str, Any]) -> tuple[str, int]:

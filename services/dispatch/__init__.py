@@ -4,6 +4,15 @@ Every act takes the order's stream lock first, then changes the row by one condi
 under its fencing token. Who is offered what is decided in `domain.matching`.
 """
 
+from services.dispatch.door import (
+    bring_back,
+    check_photo,
+    keep_photo,
+    log_call,
+    photo,
+    unreachable,
+    wish,
+)
 from services.dispatch.kernel import warm_up
 from services.dispatch.matcher import ZONES_MAX, Matcher, Superseded, zones
 from services.dispatch.riders import (
@@ -13,8 +22,10 @@ from services.dispatch.riders import (
     claim,
     decline,
     fail,
+    kitchen_late,
+    take_over,
 )
-from services.dispatch.rows import TaskState
+from services.dispatch.rows import TaskState, end_shift_if_done
 from services.dispatch.tasks import (
     bonus_fen,
     close_if_open,
@@ -26,6 +37,7 @@ from services.dispatch.tasks import (
     hold,
     open_task,
     reassign,
+    returner,
     take,
 )
 from services.dispatch.work import RiderOffer, RiderTask, RiderWork, Shop, offers
@@ -42,10 +54,13 @@ __all__ = [
     "arrive_customer",
     "arrive_store",
     "bonus_fen",
+    "bring_back",
+    "check_photo",
     "check_proof",
     "claim",
     "close_if_open",
     "decline",
+    "end_shift_if_done",
     "expect_food",
     "extend",
     "fail",
@@ -53,10 +68,18 @@ __all__ = [
     "hand_over",
     "has_given_up",
     "hold",
+    "keep_photo",
+    "kitchen_late",
+    "log_call",
     "offers",
     "open_task",
+    "photo",
     "reassign",
+    "returner",
     "take",
+    "take_over",
+    "unreachable",
     "warm_up",
+    "wish",
     "zones",
 ]

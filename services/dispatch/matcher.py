@@ -17,7 +17,6 @@ from sqlalchemy.exc import DBAPIError
 from domain import ids
 from domain.contracts.dispatch import Zone
 from domain.errors import Unavailable
-from domain.matching import ZoneRules
 from domain.orders import CARRYING, Delivery
 from services import events, facts
 from services.db import Database, Reader, Writer
@@ -52,7 +51,10 @@ _FENCE = text("""
 SELECT epoch = :epoch FROM zones WHERE site_id = :site_id AND zone_id = :zone_id FOR SHARE
 """)
 _DUE = text("""
-SELECT z.epoch, due.* FROM zones z LEFT JOIN LATERAL (
+SELECT z.epoch, z.rules, EXISTS (
+    SELECT FROM delivery_tasks t WHERE t.site_id = z.site_id AND t.zone_id = z.zone_id
+      AND t.state NOT IN ('delivered', 'closed')) AS busy, due.*
+FROM zones z LEFT JOIN LATERAL (
   SELECT * FROM (
     SELECT t.*, extract(epoch FROM t.give_up_at - now()) AS give_up_seconds,
       CASE
@@ -85,7 +87,8 @@ ORDER BY rider_id FOR UPDATE
 _OFFER = text("""
 WITH asked AS (
   SELECT r.rider_id FROM riders r
-  WHERE r.site_id = :site_id AND r.rider_id = ANY(:rider_ids) AND r.on_shift
+  WHERE r.site_id = :site_id AND r.rider_id = ANY(:rider_ids)
+    AND r.on_shift AND r.paused_at IS NULL
     AND NOT EXISTS (SELECT FROM offers o JOIN delivery_tasks t USING (task_id)
       WHERE o.site_id = r.site_id AND o.rider_id = r.rider_id AND o.state = 'open'
         AND t.zone_id <> :zone_id)
@@ -174,7 +177,7 @@ class Matcher:
             taken = await writer.first(_EPOCH, _key(zone))
         if taken is None:
             return None
-        planner = Planner(zone=zone, rules=ZoneRules.of(taken.rules), speed=taken.speed)
+        planner = Planner(zone=zone, told=taken.rules, speed=taken.speed)
         async with database.read() as reader:
             await planner.remember(reader)
         return cls(
@@ -196,6 +199,9 @@ class Matcher:
         for row in due:
             await self._do(row, _ACTS[row.act])
             beat()
+        self.planner.rules_are(found[0].rules)
+        if not self.planner.is_due(busy=found[0].busy):
+            return len(due)
         async with self.database.read() as reader:
             wishes = await self.planner.plan(reader)
         beat()

@@ -11,22 +11,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Row, text
+from sqlalchemy import Row
 
 from domain.contracts.dispatch import Zone
 from domain.geo import EARTH_RADIUS_METERS, Point
-from domain.matching import Asked, Candidate, WaitingTask, ZoneRules, not_by
+from domain.matching import Asked, WaitingTask, ZoneRules, not_by
 from domain.orders import CARRYING, Delivery
 from domain.planning import tick
 from domain.planning.crew import Onboard, Work, rider_of
 from domain.planning.model import Decision, Job, Place, Rider, Routes, Rules
 from services import personal
 from services.db import Reader
-from services.dispatch import kernel
+from services.dispatch import kernel, seen
 from services.personal import Item
 
-TASKS_PER_PLAN = 1_000
-RIDERS_PER_PLAN = 1_000
 DEMAND_HALF_LIFE = 200.0
 """Minutes until an order counts half for where the next one is to be expected."""
 DEMAND_ROWS = 5_000
@@ -38,56 +36,6 @@ SOONEST = 1.0
 """Minutes until food that is overdue is expected."""
 ROUNDING = 1e-3
 """Minutes by which a leg may exceed a whole one."""
-
-_TASKS = text("""
-SELECT t.*, s.lat, s.lng, o.customer_id, o.goods_fen, o.kitchen = 'ready' AS ready,
-  extract(epoch FROM t.food_ready_at - now()) AS ready_seconds,
-  extract(epoch FROM o.placed_at - now()) AS placed_seconds,
-  extract(epoch FROM t.changed_at - now()) AS changed_seconds,
-  extract(epoch FROM now() - t.search_from) AS searched_seconds,
-  (SELECT array_agg(f.rider_id) FROM offers f
-    WHERE f.task_id = t.task_id AND f.token = t.token AND f.state = 'open') AS asking,
-  (SELECT jsonb_agg(jsonb_build_array(rider_id, times, seconds_ago, barred)) FROM (
-    SELECT f.rider_id, count(*) AS times, bool_or(f.state = 'released') AS barred,
-      extract(epoch FROM now() - max(f.answered_at)) AS seconds_ago
-    FROM offers f WHERE f.task_id = t.task_id AND t.state = 'searching'
-      AND f.state IN ('declined', 'expired', 'released') GROUP BY f.rider_id
-  ) history) AS asked,
-  (SELECT array_agg(b.rider_id) FROM blocked_pairs b WHERE b.site_id = t.site_id
-    AND b.other IN ('shop:' || t.shop_id, 'customer:' || o.customer_id)) AS blocked
-FROM delivery_tasks t JOIN shops s USING (shop_id) JOIN orders o USING (order_id)
-WHERE t.site_id = :site_id AND t.zone_id = :zone_id AND NOT t.gave_up
-  AND t.state NOT IN ('delivered', 'closed') AND t.state <> 'failed'
-ORDER BY t.assigned_at, t.search_from, t.task_id LIMIT :limit
-""")
-_RIDERS = text("""
-SELECT r.rider_id, r.lat, r.lng, r.zone_id, r.skills, r.room, r.area, r.probation,
-  EXISTS (SELECT FROM offers f WHERE f.site_id = r.site_id AND f.rider_id = r.rider_id
-    AND f.state = 'expired' AND f.answered_at >= r.seen_at) AS quiet,
-  EXISTS (SELECT FROM delivery_tasks t WHERE t.site_id = r.site_id AND t.rider_id = r.rider_id
-    AND t.zone_id <> :zone_id AND t.state IN ('assigned', 'at_store', 'picked_up', 'arrived'))
-  OR EXISTS (SELECT FROM offers f JOIN delivery_tasks t USING (task_id)
-    WHERE f.site_id = r.site_id AND f.rider_id = r.rider_id AND f.state = 'open'
-      AND t.zone_id <> :zone_id) AS elsewhere,
-  extract(epoch FROM h.started_at - now()) AS began_seconds, done.orders AS done,
-  extract(epoch FROM done.last_at - now()) AS last_seconds
-FROM riders r LEFT JOIN shifts h ON h.site_id = r.site_id AND h.rider_id = r.rider_id
-    AND h.ended_at IS NULL
-  LEFT JOIN LATERAL (SELECT count(*) AS orders, max(t.delivered_at) AS last_at
-    FROM delivery_tasks t WHERE t.site_id = r.site_id AND t.rider_id = r.rider_id
-      AND t.delivered_at >= h.started_at) done ON true
-WHERE r.site_id = :site_id AND r.zone_id = ANY(:zones) AND r.on_shift
-  AND r.lat IS NOT NULL AND r.lng IS NOT NULL
-ORDER BY r.rider_id LIMIT :limit
-""")
-_SHOPS = text("""
-SELECT shop_id, lat, lng FROM shops WHERE site_id = :site_id AND zone_id = :zone_id
-""")
-_SEEN = text("""
-SELECT o.order_id, o.shop_id, extract(epoch FROM o.placed_at - now()) AS placed_seconds
-FROM orders o WHERE o.site_id = :site_id AND o.zone_id = :zone_id
-ORDER BY o.placed_at DESC LIMIT :limit
-""")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +66,10 @@ class Planner:
     """What a matcher remembers of its zone from plan to plan; times are minutes since it began."""
 
     zone: Zone
-    rules: ZoneRules
+    told: dict[str, Any]
+    """The zone's rules as its row has them."""
     speed: float
+    rules: ZoneRules = field(init=False)
     routes: Routes = field(default_factory=dict)
     _demand: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Per shop how many orders count at a moment, and that moment."""
@@ -131,30 +81,39 @@ class Planner:
     _next: float = 0.0
     _next_standby: float = 0.0
 
+    def __post_init__(self) -> None:
+        self.rules = ZoneRules.of(self.told)
+
     @property
     def now(self) -> float:
         """Minutes of life since the planner began."""
         return (asyncio.get_running_loop().time() - self._began) * self.speed / 60
 
+    def rules_are(self, told: dict[str, Any]) -> None:
+        """Follow the zone's rules from now on."""
+        if told != self.told:
+            self.told, self.rules = told, ZoneRules.of(told)
+
+    def is_due(self, *, busy: bool) -> bool:
+        """Whether to plan now; `busy`: the zone has open tasks."""
+        stands_by = self.rules.late and self.now >= self._next_standby
+        return self.now >= self._next and (busy or stands_by)
+
     async def remember(self, reader: Reader) -> None:
         """Count the orders of the last hours as demand."""
-        rows = await reader.all(_SEEN, self._key | {"limit": DEMAND_ROWS})
-        for row in rows:
+        for row in await seen.lately(reader, self.zone, DEMAND_ROWS):
             self._count(row.order_id, row.shop_id, self._at(row.placed_seconds))
 
     async def plan(self, reader: Reader) -> Wishes:
-        """Read the zone, decide, say what is to be done; nothing before the next plan is due."""
+        """Read the zone, decide, say what is to be done."""
         now = self.now
-        if now < self._next:
-            return Wishes()
         self._next = now + self.rules.plan_seconds / 60
-        tasks = await reader.all(_TASKS, self._key | {"limit": TASKS_PER_PLAN})
-        known = {"zones": [self.zone.zone_id, *self.rules.neighbours], "limit": RIDERS_PER_PLAN}
-        riders = await reader.all(_RIDERS, self._key | known)
-        found = await reader.all(_SHOPS, self._key)
-        shops: dict[str, Place] = {row.shop_id: (row.lat, row.lng) for row in [*found, *tasks]}
+        tasks = await seen.tasks(reader, self.zone)
+        riders = await seen.riders(reader, self.zone, self.rules.neighbours)
+        shops = await seen.shops(reader, self.zone)
+        shops |= {task.origin: (task.lat, task.lng) for task in tasks}
         await self._learn_places(reader, tasks)
-        return await self._wishes(now, tasks, [row for row in riders if not row.elsewhere], shops)
+        return await self._wishes(now, tasks, riders, shops)
 
     async def _wishes(
         self,
@@ -165,14 +124,14 @@ class Planner:
     ) -> Wishes:
         for task in tasks:
             self._count(task.order_id, task.shop_id, self._at(task.placed_seconds))
-        hands = _in_hand(tasks)
+        hands = seen.in_hand(tasks)
         crew = [self._rider(row, hands.get(row.rider_id, ()), now) for row in riders]
-        candidates = [_candidate(row, free=row.rider_id not in hands) for row in riders]
+        candidates = [seen.candidate(row, free=row.rider_id not in hands) for row in riders]
         everybody = frozenset(row.rider_id for row in riders)
         jobs, grabs = [], []
         for rider_id in everybody & hands.keys():
             others = everybody - {rider_id}
-            open_ones = [one for one in hands[rider_id] if not _is_settled(one)]
+            open_ones = [one for one in hands[rider_id] if not seen.is_settled(one)]
             jobs += [self._job(one, others, now) for one in open_ones]
         for task in tasks:
             if task.state != Delivery.SEARCHING or not (
@@ -243,10 +202,6 @@ class Planner:
     # From rows ----------------------------------------------------------------------------------
 
     @property
-    def _key(self) -> dict[str, Any]:
-        return {"site_id": self.zone.site_id, "zone_id": self.zone.zone_id}
-
-    @property
     def _planning(self) -> Rules:
         rules = self.rules
         return Rules(
@@ -256,6 +211,11 @@ class Planner:
             bearable=rules.bearable_minutes,
             tick=rules.ahead_minutes + rules.plan_seconds / 60 if rules.late else EVER,
         )
+
+    @property
+    def _leaving_minutes(self) -> float:
+        """From a hand-over until the rider can set off."""
+        return self.rules.dropoff_minutes / 2 if self.rules.late else 0.0
 
     def _at(self, seconds: float | None) -> float:
         """The minute of a moment so many seconds from now; None: long ago."""
@@ -306,7 +266,7 @@ class Planner:
             at_store=task.state == Delivery.AT_STORE,
             carried=task.state in CARRYING,
             at_door=task.state == Delivery.ARRIVED,
-            settled=_is_settled(task),
+            settled=seen.is_settled(task),
             stop=task.stop,
         )
 
@@ -319,8 +279,8 @@ class Planner:
         who = Onboard(
             rider_id=row.rider_id,
             place=(row.lat, row.lng),
-            free_since=self._at(row.last_seconds) + self.rules.dropoff_minutes / 2,
-            off_at=EVER,
+            free_since=self._at(row.last_seconds) + self._leaving_minutes,
+            off_at=EVER if row.ends_seconds is None else self._at(row.ends_seconds),
             owed=self._owed(row),
             room=row.room,
         )
@@ -328,14 +288,14 @@ class Planner:
         return rider_of(who, work, now=now, drive=self._drive, rules=self._planning)
 
     def _owed(self, row: Row[Any]) -> float:
-        """Orders that the rider still lacks for what a shift is guaranteed so far."""
-        hours = -float(row.began_seconds or 0) * self.speed / 3_600
+        """Orders that the rider still lacks for what the shift is guaranteed, or so far."""
+        hours = (float(row.ends_seconds or 0) - float(row.began_seconds or 0)) * self.speed / 3_600
         return self.rules.guaranteed_orders_per_hour * hours - float(row.done)
 
     def _job(self, task: Row[Any], barred: frozenset[str], now: float) -> Job:
         return Job(
             order_id=task.order_id,
-            shop_id=task.shop_id,
+            shop_id=task.origin,
             place=self._places[task.order_id],
             placed_at=min(now, self._at(task.placed_seconds)),
             ready_at=self._ready_at(task),
@@ -390,30 +350,3 @@ class Planner:
             minutes = np.maximum(whole, 0) * self.rules.leg_minutes
         flat: Sequence[float] = minutes.ravel()
         return flat
-
-
-def _in_hand(tasks: Sequence[Row[Any]]) -> dict[str, list[Row[Any]]]:
-    """Each rider's tasks, and the one that only this rider is being asked for."""
-    hands: dict[str, list[Row[Any]]] = {}
-    for task in tasks:
-        asking: Sequence[str] = task.asking or ()
-        whose = task.rider_id or (asking[0] if len(asking) == 1 else "")
-        if whose:
-            hands.setdefault(whose, []).append(task)
-    return hands
-
-
-def _is_settled(task: Row[Any]) -> bool:
-    return task.settled or task.state in CARRYING
-
-
-def _candidate(row: Row[Any], *, free: bool) -> Candidate:
-    return Candidate(
-        rider_id=row.rider_id,
-        place=Point(row.lat, row.lng),
-        free=free,
-        quiet=row.quiet,
-        skills=frozenset(row.skills),
-        area=tuple(Point(lat, lng) for lat, lng in row.area or ()),
-        probation=row.probation,
-    )

@@ -4,10 +4,13 @@ from typing import Any
 
 from sqlalchemy import Row, text
 
+from domain import riding
 from domain.errors import ActionNotAllowed, ClaimTaken, NotFound, ProofWrong
+from domain.eta import Hint
+from domain.geo import Point
 from domain.orders import CARRYING, Delivery
 from domain.proof import TRIES, proves
-from services import events
+from services import events, metrics
 from services.db import Database, Writer
 from services.dispatch import rows
 from services.dispatch.rows import TaskState
@@ -20,7 +23,7 @@ WHERE t.task_id = :task_id AND t.state = 'offered' AND t.token = :token AND EXIS
     AND o.rider_id = :rider_id AND o.state = 'open' AND o.expires_at > now())
 """)
 _ANSWER = text("""
-UPDATE offers SET state = :becomes, answered_at = now()
+UPDATE offers SET state = :becomes, reason_code = :reason_code, answered_at = now()
 WHERE task_id = :task_id AND token = :token AND rider_id = :rider_id AND state = 'open'
 """)
 _REOPEN = text("""
@@ -29,9 +32,30 @@ WHERE t.task_id = :task_id AND t.state = 'offered' AND t.token = :token AND NOT 
   SELECT FROM offers o WHERE o.task_id = t.task_id AND o.state = 'open')
 """)
 _MOVE = text("""
-UPDATE delivery_tasks SET state = :becomes, changed_at = now()
+UPDATE delivery_tasks SET state = :becomes, changed_at = now(),
+  at_store_at = CASE :becomes WHEN 'at_store' THEN now() ELSE at_store_at END,
+  arrived_at = CASE :becomes WHEN 'arrived' THEN now() ELSE arrived_at END
 WHERE task_id = :task_id AND rider_id = :rider_id AND token = :token AND state = ANY(:states)
 """)
+_PAUSE = text("""
+UPDATE riders SET on_shift = false, pause_code = :code, paused_at = now()
+WHERE site_id = :site_id AND rider_id = :rider_id AND on_shift
+""")
+_LEAVE_GOODS = text("""
+UPDATE delivery_tasks SET goods_lat = :lat, goods_lng = :lng WHERE task_id = :task_id
+""")
+_TAKE_GOODS = text("""
+UPDATE delivery_tasks SET goods_lat = NULL, goods_lng = NULL, picked_up_at = now()
+WHERE task_id = :task_id
+""")
+_WAIT = text("""
+SELECT t.kitchen_late_at,
+  CAST(:wait / s.speed - extract(epoch FROM now() - t.at_store_at) AS float8) AS left_seconds,
+  CAST(extract(epoch FROM now() - t.at_store_at) * s.speed / 60 AS int) AS waited_minutes
+FROM delivery_tasks t JOIN sites s USING (site_id) JOIN orders o USING (order_id)
+WHERE t.task_id = :task_id AND t.state = 'at_store' AND o.kitchen <> 'ready'
+""")
+_KITCHEN_LATE = text("UPDATE delivery_tasks SET kitchen_late_at = now() WHERE task_id = :task_id")
 _COUNT_TRY = text("""
 UPDATE delivery_tasks SET proof_tries = proof_tries + 1
 WHERE task_id = :task_id AND token = :token RETURNING proof_tries
@@ -55,35 +79,47 @@ async def claim(
         if task.rider_id == rider_id and task.token == token:
             return rows.state_of(task)
         raise await _not_theirs(writer, task, rider_id)
-    await writer.run(_ANSWER, asked | {"becomes": "accepted"})
+    await writer.run(_ANSWER, asked | {"becomes": "accepted", "reason_code": ""})
     await rows.end_offers(writer, task, becomes="withdrawn", but_rider_id=rider_id)
-    await _sign_of_life(writer, task, rider_id)
+    await sign_of_life(writer, task, rider_id)
     data = {"delivery": Delivery.ASSIGNED, "rider_id": rider_id}
-    return await _tell(writer, task, "assigned", data, rider_id=rider_id, request_id=request_id)
+    return await tell(writer, task, "assigned", data, rider_id=rider_id, request_id=request_id)
 
 
 async def decline(
-    writer: Writer, *, site_id: str, rider_id: str, task_id: str, token: int, request_id: str = ""
+    writer: Writer,
+    *,
+    site_id: str,
+    rider_id: str,
+    task_id: str,
+    token: int,
+    reason_code: str = "other",
+    request_id: str = "",
 ) -> TaskState:
     """Say no to an open offer; when nobody else is being asked, the search goes on.
 
+    A reason that won't change bars the rider from the task, as if it had been given back.
+
     Raises:
+        Invalid: there is no such reason.
         ActionNotAllowed: the rider has the task; only `fail` gives it back.
         NotFound: the task was never offered to this rider.
     """
+    becomes = "released" if riding.declining(reason_code).bars else "declined"
     task = await rows.lock(writer, site_id=site_id, task_id=task_id)
     asked = {"task_id": task_id, "rider_id": rider_id, "token": token}
-    await _sign_of_life(writer, task, rider_id)
-    if not await writer.run(_ANSWER, asked | {"becomes": "declined"}):
+    await sign_of_life(writer, task, rider_id)
+    if not await writer.run(_ANSWER, asked | {"becomes": becomes, "reason_code": reason_code}):
         if task.rider_id == rider_id:
             raise ActionNotAllowed(state=task.state)
         if await writer.first(_WAS_ASKED, asked) is None:
             raise NotFound
         return rows.state_of(task)
+    writer.after_commit.append(metrics.OFFERS_DECLINED.labels(reason_code).inc)
     if not await writer.run(_REOPEN, asked):
         return rows.state_of(task)
     data = {"delivery": Delivery.SEARCHING}
-    return await _tell(writer, task, "searching", data, rider_id=rider_id, request_id=request_id)
+    return await tell(writer, task, "searching", data, rider_id=rider_id, request_id=request_id)
 
 
 async def arrive_store(
@@ -96,7 +132,7 @@ async def arrive_store(
     if not moved:
         return rows.state_of(task)
     data = {"delivery": after}
-    return await _tell(writer, task, "at_store", data, rider_id=rider_id, request_id=request_id)
+    return await tell(writer, task, "at_store", data, rider_id=rider_id, request_id=request_id)
 
 
 async def arrive_customer(
@@ -109,7 +145,7 @@ async def arrive_customer(
     if not moved:
         return rows.state_of(task)
     data = {"delivery": after}
-    return await _tell(writer, task, "arrived", data, rider_id=rider_id, request_id=request_id)
+    return await tell(writer, task, "arrived", data, rider_id=rider_id, request_id=request_id)
 
 
 async def fail(
@@ -120,13 +156,27 @@ async def fail(
     task_id: str,
     token: int,
     reason_code: str,
+    goods: Point | None = None,
     request_id: str = "",
 ) -> TaskState:
-    """The rider can't go on: before pick-up another is searched, afterwards support is asked."""
+    """The rider can't go on: before pick-up another is searched, afterwards support is asked.
+
+    `goods`: where what was picked up lies since an accident; another rider is searched who takes
+    it over there, and support is asked too. Who had an accident pauses till they say otherwise.
+    """
     task = await rows.lock(writer, site_id=site_id, task_id=task_id)
-    if task.state in rows.ASSIGNED and (task.rider_id, task.token) == (rider_id, token):
-        await _sign_of_life(writer, task, rider_id)
-        await rows.search_again(writer, task, states=rows.ASSIGNED, accepted_becomes="released")
+    theirs = (task.rider_id, task.token) == (rider_id, token)
+    if theirs and reason_code == riding.ACCIDENT:
+        await writer.run(_PAUSE, {"site_id": site_id, "rider_id": rider_id, "code": reason_code})
+    left_behind = goods is not None and reason_code == riding.ACCIDENT and task.state in CARRYING
+    if theirs and (task.state in rows.ASSIGNED or left_behind):
+        await sign_of_life(writer, task, rider_id)
+        if goods is not None and left_behind:
+            place = {"task_id": task_id, "lat": goods.lat, "lng": goods.lng}
+            await writer.run(_LEAVE_GOODS, place)
+            await _ask_support(writer, task, reason_code)
+        states = rows.ASSIGNED | CARRYING
+        await rows.search_again(writer, task, states=states, accepted_becomes="released")
         await events.note(
             writer,
             order_id=task.order_id,
@@ -138,7 +188,7 @@ async def fail(
             request_id=request_id,
         )
         data = {"delivery": Delivery.SEARCHING, "rider_id": ""}
-        return await _tell(
+        return await tell(
             writer, task, "reassigned", data, rider_id=rider_id, request_id=request_id
         )
     moved = await _move(
@@ -146,6 +196,13 @@ async def fail(
     )
     if not moved:
         return rows.state_of(task)
+    await _ask_support(writer, task, reason_code)
+    await rows.end_shift_if_done(writer, site_id=site_id, rider_id=rider_id)
+    data = {"delivery": Delivery.FAILED}
+    return await tell(writer, task, "failed", data, rider_id=rider_id, request_id=request_id)
+
+
+async def _ask_support(writer: Writer, task: Row[Any], reason_code: str) -> None:
     await rows.ask_support(
         writer,
         task,
@@ -153,8 +210,46 @@ async def fail(
         due_seconds=task.rider_silence_seconds,
         reason_code=reason_code,
     )
-    data = {"delivery": Delivery.FAILED}
-    return await _tell(writer, task, "failed", data, rider_id=rider_id, request_id=request_id)
+
+
+async def take_over(
+    writer: Writer, *, site_id: str, rider_id: str, task_id: str, token: int, request_id: str = ""
+) -> TaskState:
+    """Take the goods where the last rider could not go on: the order was picked up before."""
+    task = await rows.lock(writer, site_id=site_id, task_id=task_id)
+    before, after = rows.ASSIGNED if task.left_behind else frozenset(), Delivery.PICKED_UP
+    moved = await _move(writer, task, rider_id=rider_id, token=token, states=before, becomes=after)
+    if not moved:
+        return rows.state_of(task)
+    await writer.run(_TAKE_GOODS, {"task_id": task_id})
+    data = {"delivery": after}
+    return await tell(writer, task, "taken_over", data, rider_id=rider_id, request_id=request_id)
+
+
+async def kitchen_late(
+    writer: Writer, *, site_id: str, rider_id: str, task_id: str, token: int, request_id: str = ""
+) -> TaskState:
+    """The rider has waited at the shop for long: customer and shop are told, nobody is blamed.
+
+    Raises:
+        ActionNotAllowed: not at the shop, not long enough (`retry_after_seconds`), or it is ready.
+    """
+    task = await rows.lock(writer, site_id=site_id, task_id=task_id)
+    await ensure_theirs(writer, task, rider_id, token)
+    await sign_of_life(writer, task, rider_id)
+    wait = await writer.first(_WAIT, {"task_id": task_id, "wait": riding.KITCHEN_LATE_SECONDS})
+    if wait is None:
+        raise ActionNotAllowed("nobody waits for the kitchen", state=task.state)
+    if wait.kitchen_late_at is not None:
+        return rows.state_of(task)
+    if wait.left_seconds > 0:
+        raise ActionNotAllowed(
+            "not long enough yet", state=task.state, retry_after_seconds=wait.left_seconds
+        )
+    await writer.run(_KITCHEN_LATE, {"task_id": task_id})
+    hint = Hint("kitchen", wait.waited_minutes).words()
+    data = {"kitchen_late": {"waited_minutes": wait.waited_minutes, "hint": hint}}
+    return await tell(writer, task, "kitchen_late", data, rider_id=rider_id, request_id=request_id)
 
 
 async def check_proof(
@@ -177,11 +272,10 @@ async def check_proof(
     """
     async with database.write() as writer:
         task = await rows.lock(writer, site_id=site_id, task_id=task_id)
-        if (task.rider_id, task.token) != (rider_id, token):
-            raise await _not_theirs(writer, task, rider_id)
+        await ensure_theirs(writer, task, rider_id, token)
         if task.state not in CARRYING | {Delivery.DELIVERED}:
             raise ActionNotAllowed(state=task.state)
-        await _sign_of_life(writer, task, rider_id)
+        await sign_of_life(writer, task, rider_id)
         tries = task.proof_tries
         if tries < TRIES:
             if proves(task.order_id, key, code):
@@ -204,9 +298,8 @@ async def _move(
     becomes: Delivery,
 ) -> bool:
     """Whether the rider's task moved; False: it is there already, the tap is a repeat."""
-    if (task.rider_id, task.token) != (rider_id, token):
-        raise await _not_theirs(writer, task, rider_id)
-    await _sign_of_life(writer, task, rider_id)
+    await ensure_theirs(writer, task, rider_id, token)
+    await sign_of_life(writer, task, rider_id)
     if task.state == becomes:
         return False
     tap = {
@@ -221,6 +314,12 @@ async def _move(
     return True
 
 
+async def ensure_theirs(writer: Writer, task: Row[Any], rider_id: str, token: int) -> None:
+    """Raise ClaimTaken, or NotFound for a stranger, unless the rider has the task."""
+    if (task.rider_id, task.token) != (rider_id, token):
+        raise await _not_theirs(writer, task, rider_id)
+
+
 async def _not_theirs(writer: Writer, task: Row[Any], rider_id: str) -> ClaimTaken | NotFound:
     """What to say to a rider whose token is not the task's, without naming who has it."""
     asked = {"task_id": task.task_id, "rider_id": rider_id}
@@ -228,11 +327,12 @@ async def _not_theirs(writer: Writer, task: Row[Any], rider_id: str) -> ClaimTak
     return ClaimTaken() if known else NotFound()
 
 
-async def _sign_of_life(writer: Writer, task: Row[Any], rider_id: str) -> None:
+async def sign_of_life(writer: Writer, task: Row[Any], rider_id: str) -> None:
+    """The rider's phone lives."""
     await writer.run(_SEEN, {"site_id": task.site_id, "rider_id": rider_id})
 
 
-async def _tell(
+async def tell(
     writer: Writer,
     task: Row[Any],
     kind: str,
@@ -240,14 +340,15 @@ async def _tell(
     *,
     rider_id: str,
     request_id: str,
+    nth: int = 0,
 ) -> TaskState:
-    """Append `delivery.<kind>`, once under this token; the task as it is now."""
+    """Append `delivery.<kind>`, once under this token (and number); the task as it is now."""
     await events.append(
         writer,
         task.order_id,
         events.Event(
             type=f"delivery.{kind}",
-            key=f"{kind}:{task.token}",
+            key=f"{kind}:{task.token}" + (f":{nth}" if nth else ""),
             data=data,
             actor=f"rider:{rider_id}",
             request_id=request_id,

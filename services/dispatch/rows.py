@@ -1,7 +1,8 @@
 """What every act on a task shares: reading its row, ending offers, giving it back, asking support.
 
 Offers are `open`, then `accepted`, `declined`, `expired`, `withdrawn` (somebody else has it, or
-nobody needs to), or, once accepted, `released` (the rider may not have this task again).
+nobody needs to), or `released` (the rider may not have this task again: it was given back, taken
+away, or declined for a reason that won't change).
 """
 
 from dataclasses import dataclass
@@ -36,7 +37,9 @@ SELECT order_id FROM delivery_tasks WHERE task_id = :task_id AND site_id = :site
 """)
 _ROW = text("""
 SELECT task_id, t.order_id, t.site_id, state, rider_id, token, proof_tries,
-  rider_silence_seconds, seq
+  rider_silence_seconds, unreachable_until, coalesce(unreachable_until <= now(), false) AS waited,
+  calls, goods_lat IS NOT NULL AS left_behind, customer_id, seq,
+  coalesce(view ->> 'dropoff', 'hand') AS dropoff
 FROM delivery_tasks t JOIN order_streams USING (order_id) WHERE task_id = :task_id
 """)
 _END_OFFERS = text("""
@@ -53,12 +56,23 @@ FROM ended
 """)
 _SEARCH_AGAIN = text("""
 UPDATE delivery_tasks SET state = 'searching', rider_id = '', token = token + 1,
-  proof_tries = 0, support_asked = false, gave_up = false, assigned_at = NULL, changed_at = now(),
+  proof_tries = 0, support_asked = false, gave_up = false, assigned_at = NULL, at_store_at = NULL,
+  picked_up_at = NULL, arrived_at = NULL, unreachable_until = NULL, calls = 0, changed_at = now(),
   search_from = greatest(search_from, now()),
   support_at = support_at + greatest(now() - search_from, interval '0'),
   give_up_at = give_up_at + greatest(now() - search_from, interval '0')
 WHERE task_id = :task_id AND token = :token AND state = ANY(:states)
 RETURNING token
+""")
+_ON_SHIFT = text("""
+SELECT on_shift OR paused_at IS NOT NULL FROM riders
+WHERE site_id = :site_id AND rider_id = :rider_id FOR UPDATE
+""")
+_END_SHIFT = text("""
+UPDATE shifts SET ended_at = now()
+WHERE site_id = :site_id AND rider_id = :rider_id AND ended_at IS NULL AND NOT EXISTS (
+  SELECT FROM delivery_tasks t WHERE t.site_id = :site_id AND t.rider_id = :rider_id
+    AND t.state IN ('assigned', 'at_store', 'picked_up', 'arrived'))
 """)
 _TICKET = text("""
 INSERT INTO tickets (site_id, order_id, kind, key, due_at)
@@ -117,7 +131,7 @@ async def end_offers(
 
 async def search_again(
     writer: Writer,
-    task: Row[Any] | TaskState,
+    task: Row[Any],
     *,
     states: frozenset[Delivery],
     accepted_becomes: OfferState,
@@ -133,7 +147,18 @@ async def search_again(
         return None
     await end_offers(writer, task, becomes="withdrawn")
     await end_offers(writer, task, was="accepted", becomes=accepted_becomes)
+    await end_shift_if_done(writer, site_id=task.site_id, rider_id=task.rider_id)
     return int(token)
+
+
+async def end_shift_if_done(writer: Writer, *, site_id: str, rider_id: str) -> None:
+    """End the shift of a rider who takes no more offers and has nothing in hand any more.
+
+    The rider's row is locked first: of two last tasks at once, the second sees the first gone.
+    """
+    rider = {"site_id": site_id, "rider_id": rider_id}
+    if await writer.scalar(_ON_SHIFT, rider) is False:
+        await writer.run(_END_SHIFT, rider)
 
 
 async def ask_support(

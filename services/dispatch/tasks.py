@@ -20,11 +20,11 @@ CLOSED = "closed"
 
 _OPEN = text("""
 INSERT INTO delivery_tasks (task_id, site_id, zone_id, order_id, shop_id, state, offer_seconds,
-  rider_silence_seconds, food_ready_at, search_from, support_at, give_up_at, promised_at, held_at,
-  load, needs)
+  rider_silence_seconds, unreachable_seconds, food_ready_at, search_from, support_at, give_up_at,
+  promised_at, held_at, load, needs)
 SELECT :task_id, :site_id, :zone_id, :order_id, :shop_id, 'searching', :offer_seconds,
-  :rider_silence_seconds, :food_ready_at, :search_from, :support_at, :give_up_at, :promised_at,
-  CASE WHEN :held THEN now() END, bag.load, bag.needs
+  :rider_silence_seconds, :unreachable_seconds, :food_ready_at, :search_from, :support_at,
+  :give_up_at, :promised_at, CASE WHEN :held THEN now() END, bag.load, bag.needs
 FROM (SELECT
     (SELECT greatest(1, coalesce(sum(i.load * l.quantity), 0)) FROM order_lines l
       JOIN items i ON i.shop_id = :shop_id AND i.item_id = l.item_id
@@ -60,9 +60,10 @@ _HAND_OVER = text("""
 UPDATE delivery_tasks SET state = 'delivered', delivered_at = now(), changed_at = now()
 WHERE order_id = :order_id AND rider_id = :rider_id AND token = :token
   AND state IN ('picked_up', 'arrived')
+RETURNING site_id
 """)
 _CLOSE = text("""
-UPDATE delivery_tasks SET state = 'closed', changed_at = now()
+UPDATE delivery_tasks SET state = 'closed', goods_lat = NULL, goods_lng = NULL, changed_at = now()
 WHERE order_id = :order_id AND state = ANY(:states)
 """)
 _EXTEND = text("""
@@ -72,15 +73,20 @@ WHERE order_id = :order_id
 """)
 _BONUS = text("SELECT bonus_fen FROM delivery_tasks WHERE order_id = :order_id")
 _GAVE_UP = text("SELECT gave_up FROM delivery_tasks WHERE order_id = :order_id")
+_RETURNER = text("""
+SELECT rider_id FROM delivery_tasks
+WHERE order_id = :order_id AND state = 'failed' AND returned_at IS NOT NULL
+""")
 _TASK = text("""
-SELECT task_id, order_id, site_id, state, token, 0 AS seq FROM delivery_tasks
+SELECT task_id, order_id, site_id, state, rider_id, token, 0 AS seq FROM delivery_tasks
 WHERE order_id = :order_id
 """)
 _RIDER = text("SELECT FROM riders WHERE site_id = :site_id AND rider_id = :rider_id")
 _ASSIGN = text("""
 WITH task AS (
   UPDATE delivery_tasks SET state = :becomes, rider_id = :rider_id, token = token + 1,
-    proof_tries = 0, gave_up = false, settled = true, assigned_at = now(), changed_at = now()
+    proof_tries = 0, gave_up = false, settled = true, assigned_at = now(), at_store_at = NULL,
+    arrived_at = NULL, unreachable_until = NULL, calls = 0, returned_at = NULL, changed_at = now()
   WHERE order_id = :order_id AND token = :token RETURNING site_id, task_id, order_id, token
 ), offer AS (
   INSERT INTO offers (site_id, task_id, rider_id, token, state, expires_at, answered_at)
@@ -116,6 +122,7 @@ async def open_task(
     give_up_at: datetime,
     offer_seconds: float,
     rider_silence_seconds: float,
+    unreachable_seconds: float,
     held: bool = False,
 ) -> str:
     """The order's task begins, in `searching`; its id. A repeat changes nothing."""
@@ -135,6 +142,7 @@ async def open_task(
             "give_up_at": give_up_at,
             "offer_seconds": offer_seconds,
             "rider_silence_seconds": rider_silence_seconds,
+            "unreachable_seconds": unreachable_seconds,
             "held": held,
         },
     )
@@ -162,7 +170,11 @@ async def take(writer: Writer, *, order_id: str, rider_id: str, token: int) -> b
 async def hand_over(writer: Writer, *, order_id: str, rider_id: str, token: int) -> bool:
     """The customer has the food; False: this rider does not carry it."""
     rider = {"order_id": order_id, "rider_id": rider_id, "token": token}
-    return bool(await writer.run(_HAND_OVER, rider))
+    site_id = await writer.scalar(_HAND_OVER, rider)
+    if site_id is None:
+        return False
+    await rows.end_shift_if_done(writer, site_id=site_id, rider_id=rider_id)
+    return True
 
 
 async def close_if_open(writer: Writer, *, order_id: str, even_after_pickup: bool) -> bool:
@@ -180,6 +192,7 @@ async def close_if_open(writer: Writer, *, order_id: str, even_after_pickup: boo
         return False
     await rows.end_offers(writer, task, becomes="withdrawn")
     await rows.end_offers(writer, task, was="accepted", becomes="withdrawn")
+    await rows.end_shift_if_done(writer, site_id=task.site_id, rider_id=task.rider_id)
     return True
 
 
@@ -217,6 +230,7 @@ async def reassign(writer: Writer, *, order_id: str, rider_id: str = "") -> Task
         _ASSIGN,
         {"order_id": order_id, "rider_id": rider_id, "token": row.token, "becomes": becomes},
     )
+    await rows.end_shift_if_done(writer, site_id=row.site_id, rider_id=row.rider_id)
     return replace(task, state=becomes, token=token)
 
 
@@ -238,3 +252,9 @@ async def bonus_fen(reader: Reader, *, order_id: str) -> int:
 async def has_given_up(reader: Reader, *, order_id: str) -> bool:
     """Whether the search for a rider has ended without one."""
     return bool(await reader.scalar(_GAVE_UP, {"order_id": order_id}))
+
+
+async def returner(reader: Reader, *, order_id: str) -> str | None:
+    """Who brings the goods back from a customer who could not be reached; None: nobody does."""
+    rider_id = await reader.scalar(_RETURNER, {"order_id": order_id})
+    return None if rider_id is None else str(rider_id)

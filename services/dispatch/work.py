@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Row, text
 
+from domain.geo import Point
 from services.db import Reader
 
 PAGE_ITEMS = 50
@@ -24,7 +25,10 @@ class Shop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiderOffer:
-    """An offer that may still be claimed, under `token`, until `expires_at`."""
+    """An offer that may still be claimed, under `token`, until `expires_at`.
+
+    `goods`: where they wait instead of at the shop, since another rider could not go on.
+    """
 
     task_id: str
     order_id: str
@@ -34,6 +38,8 @@ class RiderOffer:
     food_ready_at: datetime
     promised_at: datetime
     delivery_fee_fen: int
+    customer_id: str
+    goods: Point | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +60,10 @@ class RiderTask:
     """False: other orders of the shop may still join; the rider waits, if the food is ready."""
     stop: int
     """Its place among the hand-overs."""
+    dropoff_wish: str
+    at_store_at: datetime | None
+    unreachable_until: datetime | None
+    goods: Point | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +76,7 @@ class RiderWork:
 
 _OFFERS = text("""
 SELECT t.task_id, t.order_id, f.token, f.expires_at, t.shop_id, s.name, s.lat, s.lng,
-  t.food_ready_at, t.promised_at, o.delivery_fee_fen
+  t.food_ready_at, t.promised_at, o.delivery_fee_fen, o.customer_id, t.goods_lat, t.goods_lng
 FROM offers f JOIN delivery_tasks t USING (task_id) JOIN shops s USING (shop_id)
   JOIN orders o USING (order_id)
 WHERE f.site_id = :site_id AND f.rider_id = :rider_id AND f.state = 'open'
@@ -76,8 +86,10 @@ ORDER BY f.offer_id LIMIT :limit
 _TASKS = text("""
 SELECT t.task_id, t.order_id, t.token, t.state, t.shop_id, s.name, s.lat, s.lng,
   t.food_ready_at, t.promised_at, o.customer_id, o.address_id, o.kitchen = 'ready' AS ready,
-  t.settled, t.stop
+  t.settled, t.stop, coalesce(e.view ->> 'dropoff', 'hand') AS dropoff_wish, t.at_store_at,
+  t.unreachable_until, t.goods_lat, t.goods_lng
 FROM delivery_tasks t JOIN shops s USING (shop_id) JOIN orders o USING (order_id)
+  JOIN order_streams e USING (order_id)
 WHERE t.site_id = :site_id AND t.rider_id = :rider_id
   AND t.state IN ('assigned', 'at_store', 'picked_up', 'arrived')
 ORDER BY t.stop, t.assigned_at, t.task_id LIMIT :limit
@@ -98,6 +110,8 @@ async def offers(reader: Reader, *, site_id: str, rider_id: str) -> RiderWork:
                 food_ready_at=row.food_ready_at,
                 promised_at=row.promised_at,
                 delivery_fee_fen=row.delivery_fee_fen,
+                customer_id=row.customer_id,
+                goods=_goods(row),
             )
             for row in await reader.all(_OFFERS, rider)
         ),
@@ -115,6 +129,10 @@ async def offers(reader: Reader, *, site_id: str, rider_id: str) -> RiderWork:
                 ready=row.ready,
                 settled=row.settled,
                 stop=row.stop,
+                dropoff_wish=row.dropoff_wish,
+                at_store_at=row.at_store_at,
+                unreachable_until=row.unreachable_until,
+                goods=_goods(row),
             )
             for row in await reader.all(_TASKS, rider)
         ),
@@ -123,3 +141,7 @@ async def offers(reader: Reader, *, site_id: str, rider_id: str) -> RiderWork:
 
 def _shop(row: Row[Any]) -> Shop:
     return Shop(shop_id=row.shop_id, name=row.name, lat=row.lat, lng=row.lng)
+
+
+def _goods(row: Row[Any]) -> Point | None:
+    return None if row.goods_lat is None else Point(row.goods_lat, row.goods_lng)

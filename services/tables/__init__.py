@@ -15,7 +15,7 @@ from services.tables.credit import (
     credit_refunds,
 )
 from services.tables.customers import pickups, rating_sums, ratings
-from services.tables.delivery import delivery_tasks, offers
+from services.tables.delivery import delivery_photos, delivery_tasks, offers
 from services.tables.market import (
     addresses,
     blocked_pairs,
@@ -66,6 +66,7 @@ __all__ = [
     "credit_holds",
     "credit_refunds",
     "customers",
+    "delivery_photos",
     "delivery_tasks",
     "differences",
     "facts",

@@ -1,7 +1,9 @@
-"""Riders' work: delivery tasks and offers."""
+"""Riders' work: delivery tasks, offers, and photos that prove a hand-over."""
 
 from sqlalchemy import (
+    Column,
     Index,
+    LargeBinary,
     Table,
     UniqueConstraint,
     text,
@@ -48,8 +50,18 @@ delivery_tasks = Table(
     at_column("support_at", nullable=False),
     at_column("give_up_at", nullable=False),
     at_column("promised_at", nullable=False),
+    float_column("unreachable_seconds", server_default="600"),
     at_column("assigned_at"),
+    at_column("at_store_at"),
+    at_column("kitchen_late_at"),
     at_column("picked_up_at"),
+    at_column("arrived_at"),
+    at_column("unreachable_until"),
+    int_column("calls", server_default="0"),
+    at_column("returned_at"),
+    # Where goods wait whose rider can't go on; gone when they are taken, or nobody needs them.
+    float_column("goods_lat", nullable=True),
+    float_column("goods_lng", nullable=True),
     at_column("delivered_at"),
     at_column("changed_at", nullable=False, server_default=NOW),
     Index(
@@ -74,6 +86,7 @@ offers = Table(
     text_column("rider_id"),
     int_column("token"),
     text_column("state"),
+    text_column("reason_code", server_default=""),
     at_column("made_at", nullable=False, server_default=NOW),
     at_column("expires_at", nullable=False),
     at_column("answered_at"),
@@ -86,4 +99,18 @@ offers = Table(
         "answered_at",
         postgresql_where=text("state = 'expired'"),
     ),
+)
+delivery_photos = Table(
+    "delivery_photos",
+    metadata,
+    text_column("photo_id", primary_key=True),
+    site_column(),
+    text_column("order_id"),
+    text_column("rider_id"),
+    int_column("token"),
+    text_column("subject"),
+    text_column("media_type"),
+    Column("sealed", LargeBinary, nullable=False),
+    at_column("taken_at", nullable=False, server_default=NOW),
+    Index(None, "order_id"),
 )

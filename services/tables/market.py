@@ -6,6 +6,7 @@ from sqlalchemy import (
     Column,
     Index,
     Table,
+    text,
 )
 
 from services.db import metadata
@@ -128,6 +129,9 @@ riders = Table(
     float_column("lat", nullable=True),
     float_column("lng", nullable=True),
     at_column("seen_at"),
+    at_column("paused_at"),
+    text_column("pause_code", server_default=""),
+    Index("ix_riders_paused", "paused_at", postgresql_where=text("paused_at IS NOT NULL")),
 )
 blocked_pairs = Table(
     "blocked_pairs",
@@ -143,6 +147,7 @@ shifts = Table(
     site_column(),
     text_column("rider_id"),
     at_column("started_at", nullable=False),
+    at_column("ends_at"),
     at_column("ended_at"),
     Index(None, "site_id", "rider_id"),
 )

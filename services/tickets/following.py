@@ -57,6 +57,11 @@ SELECT 'settled_itself' AS outcome
 FROM tickets t JOIN refunds r ON r.out_refund_no = t.data ->> 'out_refund_no'
 WHERE t.ticket_id = :ticket_id AND r.state = 'success'
 """),
+    Settles.PAUSE_OVER: text("""
+SELECT 'settled_itself' AS outcome FROM tickets t LEFT JOIN riders r
+  ON r.site_id = t.site_id AND r.rider_id = t.data ->> 'rider_id'
+WHERE t.ticket_id = :ticket_id AND (r.paused_at IS NULL OR r.paused_at > t.created_at)
+"""),
     Settles.GIFT_DECIDED: text("""
 SELECT 'settled_itself' AS outcome
 FROM tickets t JOIN credit_gifts g ON g.grant_id = t.data ->> 'grant_id'

@@ -8,7 +8,7 @@ from sqlalchemy import Row, text
 
 from domain import ids, tickets
 from domain.errors import ActionNotAllowed, Invalid, NotFound
-from domain.tickets import EVIDENCE_BYTES_MAX, EVIDENCE_MAX
+from domain.tickets import EVIDENCE_MAX
 from services import personal
 from services.db import Reader, Writer
 from services.personal import Item
@@ -73,12 +73,7 @@ async def keep_evidence(writer: Writer, ticket: Ticket, content: bytes) -> str:
         Invalid: no photo by its content, or too large.
         ActionNotAllowed: the ticket has all the photos it may have.
     """
-    media_type = tickets.photo_type(content)
-    if media_type is None or len(content) > EVIDENCE_BYTES_MAX:
-        raise Invalid(
-            f"a photo is JPEG, PNG or WebP of at most {EVIDENCE_BYTES_MAX} bytes",
-            most_bytes=EVIDENCE_BYTES_MAX,
-        )
+    media_type = tickets.ensure_photo(content)
     digest = hashlib.sha256(content).hexdigest()
     evidence_id = ids.derive("evidence", str(ticket.ticket_id), digest)
     named = {"ticket_id": ticket.ticket_id, "evidence_id": evidence_id}

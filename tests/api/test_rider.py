@@ -2,13 +2,17 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import asdict
+from datetime import UTC, datetime
 
 import httpx
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
+from domain.geo import Point
 from domain.proof import handover_code
-from services import addresses
+from domain.riding import area
+from services import addresses, tables
 from services.db import Database
 from services.dispatch import TaskState
 from services.identity import issue
@@ -56,6 +60,10 @@ async def test_twenty_claim_at_once_and_one_has_it(city: City, http: httpx.Async
         1,
         "Noodles",
     )
+    assert offer["earns_fen"] == offer["delivery_fee_fen"] == 500
+    assert offer["dropoff_area"] == asdict(area(Point(HOME["lat"], HOME["lng"])))
+    assert offer["ride_meters"] % 100 == 0
+    assert not {"dropoff", "customer_id", "address_id"} & set(offer)
     assert work["tasks"] == []
 
     path, tap = f"/v1/rider/tasks/{task.task_id}/claim", {"token": offer["token"]}
@@ -95,6 +103,9 @@ async def test_twenty_claim_at_once_and_one_has_it(city: City, http: httpx.Async
 async def test_saying_no_and_giving_back(city: City, http: httpx.AsyncClient) -> None:
     task = await offered(city, "r0")
     path, tap = f"/v1/rider/tasks/{task.task_id}", {"token": 1}
+    unknown = tap | {"reason_code": "because"}
+    answer = await http.post(f"{path}/decline", headers=who(city, "r0"), json=unknown)
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/validation_failed")
     answer = await http.post(f"{path}/decline", headers=who(city, "r0"), json=tap)
     assert answer.json()["state"] == "searching"
     matcher = await city.matcher()
@@ -163,3 +174,79 @@ async def test_a_shift_begins_and_ends_once(
     assert [row.open for row in shifts] == [False, True]
     answer = await http.post("/v1/rider/shift", headers=who(city, "nobody"), json={"on": True})
     assert answer.status_code == 404
+
+
+async def test_a_shift_is_shown_paused_and_ending(city: City, http: httpx.AsyncClient) -> None:
+    await city.add_riders("r0")
+    shift, mine = "/v1/rider/shift", who(city, "r0")
+    ends_at = "2030-01-01T12:00:00Z"
+    assert (await http.get(shift, headers=mine)).json()["state"] == "off"
+    await http.post(shift, headers=mine, json={"on": True, "ends_at": ends_at})
+    shown = (await http.get(shift, headers=mine)).json()
+    assert (shown["state"], shown["ends_at"]) == ("on", ends_at)
+    paused = await http.post(f"{shift}/pause", headers=mine, json={"reason_code": "rest"})
+    assert (paused.json()["state"], paused.json()["pause_code"]) == ("paused", "rest")
+    await http.post(shift, headers=mine, json={"on": False})
+    again = await http.post(f"{shift}/pause", headers=mine, json={"reason_code": "rest"})
+    assert (again.status_code, again.json()["type"]) == (409, "/problems/action_not_allowed")
+
+
+async def test_what_a_contract_gives_a_rider_is_what_an_offer_shows(
+    city: City, http: httpx.AsyncClient
+) -> None:
+    async with city.database.write() as writer:
+        await writer.run(
+            insert(tables.contracts).values(
+                site_id=city.site_id,
+                merchant_id="",
+                kind="takeaway",
+                commission_bp=0,
+                rider_fee_bp=8_000,
+                valid_from=datetime(2020, 1, 1, tzinfo=UTC),
+            )
+        )
+    await offered(city, "r0")
+    work = (await http.get("/v1/rider/offers", headers=who(city, "r0"))).json()
+    assert [offer["earns_fen"] for offer in work["offers"]] == [400]
+
+
+async def test_the_door_over_http(city: City, http: httpx.AsyncClient) -> None:
+    task = await city.picked_up(await city.matcher())
+    rider = who(city, "a")
+    path, tap = f"/v1/rider/tasks/{task.task_id}", {"token": task.token}
+    await http.post(f"{path}/arrive-customer", headers=rider, json=tap)
+    photos = f"{path}/photos?token={task.token}"
+    answer = await http.post(photos, headers=rider, content=b"\xff\xd8\xff" + bytes(200_000))
+    assert answer.status_code == 201, answer.text
+    nothing = await http.post(photos, headers=rider, content=b"MZ")
+    assert nothing.json()["type"] == "/problems/validation_failed"
+    proof = tap | {"photo_id": answer.json()["photo_id"]}
+    for body in (tap, proof | {"code": "1234"}):
+        refused = await http.post(f"{path}/deliver", headers=rider, json=body)
+        assert refused.json()["type"] == "/problems/validation_failed"
+    refused = await http.post(f"{path}/deliver", headers=rider, json=proof)
+    assert (refused.status_code, refused.json()["ways"]) == (409, [])
+    refused = await http.post(f"{path}/unreachable", headers=rider, json=tap)
+    assert (refused.status_code, refused.json()["calls"]) == (409, 0)
+    called = await http.post(f"{path}/calls", headers=rider, json=tap | {"outcome": "busy"})
+    assert called.json()["state"] == "arrived"
+    await http.post(f"{path}/unreachable", headers=rider, json=tap)
+    [mine] = (await http.get("/v1/rider/offers", headers=rider)).json()["tasks"]
+    assert mine["unreachable_until"]
+    stranger = await http.post(f"{path}/return", headers=who(city, "b"), json=tap)
+    assert stranger.status_code == 404
+    photo = f"/v1/orders/{task.order_id}/photos/{proof['photo_id']}"
+    for role, subject, status in (
+        ("customer", "customer", 200),
+        ("customer", "another", 404),
+        ("merchant", "another", 404),
+    ):
+        token = issue(site=city.site_id, role=role, subject=subject, ttl_seconds=60)
+        shown = await http.get(photo, headers={"Authorization": f"Bearer {token}"})
+        assert shown.status_code == status
+
+
+async def test_riders_can_read_their_rules(http: httpx.AsyncClient) -> None:
+    rules = (await http.get("/v1/policies/riding")).json()
+    assert {"code": "too_far", "name": "距离太远", "bars": True} in rules["declines"]
+    assert {"code": "meal", "name": "用餐", "most_seconds": 2_700} in rules["pauses"]

@@ -147,3 +147,55 @@ async def test_what_is_refused_is_logged_as_that(gather: Gather) -> None:
     seen = await ended(group, far)
     assert seen["status"] == "refused"
     assert seen["refused"]["type"] == "/problems/out_of_delivery_area"
+
+
+@pytest.mark.parametrize(
+    ("habits", "status", "reason"),
+    [
+        ({"dropoff": "door", "opens": False}, "delivered", ""),
+        ({"dropoff": "return", "opens": False}, "cancelled", "customer_unreachable"),
+        ({"opens": False}, "cancelled", "customer_unreachable"),
+    ],
+)
+async def test_nobody_opens_the_door(
+    gather: Gather, habits: dict[str, Any], status: str, reason: str
+) -> None:
+    group, shop_id = await gather(unreachable_seconds=60)
+    await group.add("merchant", shop_id, QUICK)
+    await group.add("customer", "o1", habits)
+    await group.add("rider", "c1", rider("c1"))
+    order = wish(shop_id)
+    await group.order(order, wait_seconds=END_SECONDS)
+    seen = await until(group, order["key"], status)
+    assert (seen["status"], seen["close_reason"]) == (status, reason)
+
+
+async def test_part_of_the_food_is_not_in_the_bag(gather: Gather) -> None:
+    group, shop_id = await gather()
+    await group.add("merchant", shop_id, QUICK)
+    await group.add("customer", "o1", {})
+    await group.add("rider", "c1", rider("c1", misses=1))
+    lines = [{"item_id": "dish-0", "quantity": 3, "choices": {}}]
+    seen = await ended(group, wish(shop_id, lines=lines))
+    assert seen["status"] == "delivered"
+    assert "order.refunding" in types(seen)
+
+
+async def test_who_declines_for_good_leaves_it_to_the_other(gather: Gather) -> None:
+    group, shop_id = await gather()
+    await group.add("merchant", shop_id, QUICK)
+    await group.add("customer", "o1", {})
+    await group.add("rider", "c1", rider("c1", claims=0, decline_reason="too_far"))
+    await group.add("rider", "c2", rider("c2"))
+    seen = await ended(group, wish(shop_id))
+    assert (seen["status"], seen["rider_id"]) == ("delivered", "c2")
+
+
+async def test_who_pauses_is_asked_again_afterwards(gather: Gather) -> None:
+    group, shop_id = await gather()
+    await group.add("merchant", shop_id, QUICK)
+    await group.add("customer", "o1", {})
+    resting = {"pauses_after_seconds": 0, "pauses_for_seconds": 300}
+    await group.add("rider", "c1", rider("c1", **resting))
+    seen = await ended(group, wish(shop_id))
+    assert (seen["status"], seen["rider_id"]) == ("delivered", "c1")

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from domain.errors import ClaimTaken
-from services import dispatch
+from domain.errors import ActionNotAllowed, ClaimTaken
+from services import dispatch, riders
 from services.db import Database
 from services.dispatch import TaskState
 from tests.zone import City, no_beat
@@ -131,3 +131,87 @@ async def test_cancel_against_pickup_whoever_wins_the_row_wins(city: City) -> No
         assert taken is not closed
         assert (await city.row(task)).state == ("picked_up" if taken else "closed")
         assert await city.order_does(dispatch.close_if_open, task, even_after_pickup=True)
+
+
+async def test_decline_against_timeout_has_one_end(city: City) -> None:
+    await city.add_riders("a")
+    matcher = await city.matcher()
+    for number in range(ROUNDS):
+        task = await city.add_task(offer_seconds=0.03, search=-number)
+        await matcher.offer(task, ["a"])
+
+        async def decline(task: TaskState = task) -> TaskState:
+            await asyncio.sleep(0.025)
+            return await city.do(dispatch.decline, task, "a", 1, reason_code="too_far")
+
+        async def expire() -> int:
+            await asyncio.sleep(0.03)
+            return await matcher.tick(no_beat)
+
+        await asyncio.gather(decline(), expire())
+        while (await city.row(task)).state == "offered":
+            await matcher.tick(no_beat)
+
+        assert (await city.row(task)).state == "searching"
+        [ended] = await city.all(
+            "SELECT state, reason_code FROM offers WHERE task_id = :id", id=task.task_id
+        )
+        assert (ended.state, ended.reason_code) in {("released", "too_far"), ("expired", "")}
+        assert await city.event_types(task) == ["delivery.offered", "delivery.searching"]
+        await city.order_does(dispatch.close_if_open, task, even_after_pickup=False)
+
+
+@pytest.mark.parametrize("named", ["", "b"])
+async def test_reassign_against_pickup_has_one_end(city: City, named: str) -> None:
+    await city.add_riders("a", "b")
+    matcher = await city.matcher()
+    for _ in range(ROUNDS):
+        task = await city.add_task()
+        await matcher.offer(task, ["a"])
+        await city.do(dispatch.claim, task, "a", 1)
+
+        taken, moved = await asyncio.gather(
+            city.order_does(dispatch.take, task, rider_id="a", token=1),
+            city.order_does(dispatch.reassign, task, rider_id=named),
+            return_exceptions=True,
+        )
+
+        row = await city.row(task)
+        if named:
+            # Whoever was first: the named rider has it, with or without the food.
+            assert isinstance(moved, TaskState)
+            expected = ("picked_up", "b", 2) if taken is True else ("assigned", "b", 2)
+        elif taken is True:
+            assert isinstance(moved, ActionNotAllowed)
+            expected = ("picked_up", "a", 1)
+        else:
+            assert isinstance(moved, TaskState)
+            expected = ("searching", "", 2)
+        assert (row.state, row.rider_id, row.token) == expected
+        assert not await city.order_does(dispatch.hand_over, task, rider_id="a", token=2)
+        assert await city.order_does(dispatch.close_if_open, task, even_after_pickup=True)
+
+
+async def test_a_shift_s_end_against_its_last_hand_overs_is_never_lost(city: City) -> None:
+    await city.add_riders("a")
+    who = {"site_id": city.site_id, "rider_id": "a"}
+
+    async def switch(*, on: bool) -> None:
+        async with city.database.write() as writer:
+            await riders.set_shift(writer, **who, on=on, place=None)
+            await dispatch.end_shift_if_done(writer, **who)
+
+    for _ in range(ROUNDS):
+        await switch(on=True)
+        tasks = [await city.add_task(), await city.add_task()]
+        for task in tasks:
+            await city.order_does(dispatch.reassign, task, rider_id="a")
+            await city.order_does(dispatch.take, task, rider_id="a", token=1)
+
+        await asyncio.gather(
+            switch(on=False),
+            *(city.order_does(dispatch.hand_over, task, rider_id="a", token=1) for task in tasks),
+        )
+
+        open_shifts = "SELECT FROM shifts WHERE site_id = :site AND ended_at IS NULL"
+        assert await city.all(open_shifts, site=city.site_id) == []

@@ -328,6 +328,12 @@ class OrderLife(OrderActing):
                 )
                 if self.status in COOKING:
                     self.wish_end(CloseReason.NO_RIDER, "dispatch")
+                elif self._carrying() and workflow.patched("goods-left-behind"):
+                    # Nobody took over what an accident left behind; the act looks if that is so.
+                    self.wish_end(CloseReason.NO_RIDER, "dispatch", always=True)
+            case "undeliverable":
+                if self._carrying():
+                    self.wish_end(CloseReason.CUSTOMER_UNREACHABLE, "dispatch", always=True)
             case "row_ended":
                 # The act's answer is the row's state: if it has ended, so has the story.
                 await self.note(f"row_ended:{self.signals}", "row_ended", {})
@@ -335,6 +341,9 @@ class OrderLife(OrderActing):
                 await self.desk.by_signal(data)
             case _:
                 raise ActionNotAllowed("no such signal", status=self.status.value)
+
+    def _carrying(self) -> bool:
+        return self.status is Status.DELIVERING and self.ending is None
 
     async def _note_refusal(self, name: str, reason: str) -> None:
         if not self.placed or self.signals > MAX_REFUSED_NOTES:

@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0018_storelife"
-down_revision = "0015_promise"
+down_revision = "0017_rider_life"
 
 NOW = sa.text("now()")
 NO_TAGS = sa.text("'[]'::jsonb")

@@ -8,8 +8,6 @@ from domain.errors import NotFound
 from domain.geo import Point
 from services.db import Reader, Writer
 
-CARRIED_MAX = 20
-
 _SHIFT = text("""
 UPDATE riders SET on_shift = :on_shift, seen_at = now(),
   lat = coalesce(CAST(:lat AS double precision), lat),
@@ -29,11 +27,6 @@ _MOVE = text("""
 UPDATE riders SET lat = :lat, lng = :lng, seen_at = now()
 WHERE site_id = :site_id AND rider_id = :rider_id
 """)
-_CARRIED = text("""
-SELECT order_id FROM delivery_tasks
-WHERE site_id = :site_id AND rider_id = :rider_id AND state IN ('picked_up', 'arrived')
-ORDER BY order_id LIMIT :limit
-""")
 _TASK = text("""
 SELECT task_id, order_id, rider_id, token, state FROM delivery_tasks
 WHERE task_id = :task_id AND site_id = :site_id
@@ -52,16 +45,11 @@ async def set_shift(
     await writer.run(_BEGIN if on else _END, rider)
 
 
-async def move(writer: Writer, *, site_id: str, rider_id: str, place: Point) -> list[str]:
-    """A position is a sign of life; the orders being carried, whose people may see it.
-
-    Raises NotFound.
-    """
+async def move(writer: Writer, *, site_id: str, rider_id: str, place: Point) -> None:
+    """A position is a sign of life; raises NotFound."""
     rider = {"site_id": site_id, "rider_id": rider_id}
     if not await writer.run(_MOVE, rider | {"lat": place.lat, "lng": place.lng}):
         raise NotFound("there is no such rider")
-    rows = await writer.all(_CARRIED, rider | {"limit": CARRIED_MAX})
-    return [row.order_id for row in rows]
 
 
 async def task(reader: Reader, *, site_id: str, task_id: str) -> Row[Any]:

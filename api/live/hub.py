@@ -193,11 +193,11 @@ class Hub:
     async def _audit(self) -> None:
         """While Redis is away the rows say what is new, and now and then they are asked anyway."""
         loop = asyncio.get_running_loop()
-        next_at = loop.time() + AUDIT_SECONDS
+        looked_at = loop.time()
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            if self._outboxes and (not self._listening or loop.time() >= next_at):
-                next_at = loop.time() + AUDIT_SECONDS
+            if not self._listening or loop.time() >= looked_at + AUDIT_SECONDS:
+                looked_at = loop.time()
                 self._forget()
                 await self._look()
 
@@ -208,6 +208,8 @@ class Hub:
             log.warning("live_poll_failed", exc_info=error)
 
     async def _tell_heads(self) -> None:
+        if not self._outboxes:
+            return
         topics = {topic: tuple(group) for topic, group in self._outboxes.items()}
         orders = [topic.partition(":")[2] for topic in topics if topic.startswith("order:")]
         async with self._database.read() as reader:

@@ -6,6 +6,7 @@ import json
 import socket
 import sys
 from collections.abc import AsyncIterator
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
@@ -18,7 +19,8 @@ async def listen() -> None:
     """Every ping to its watcher, one after another."""
     redis, place = Redis.from_url(sys.argv[1]), "$"
     while True:
-        for _, entries in await redis.xread({"paotui:positions": place}, count=100, block=1_000):
+        answer: Any = await redis.xread({"paotui:positions": place}, count=100, block=1_000)
+        for _, entries in answer:
             for place, fields in entries:  # noqa: B007 - where to go on
                 for _, rider_id, lat, lng, at_ms in json.loads(fields[b"m"]):
                     told = {"type": "position", "lat": lat, "lng": lng, "at": at_ms}

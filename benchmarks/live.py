@@ -37,7 +37,7 @@ RATES = (20_000, 40_000, 60_000, 80_000)
 PLAIN_RATES = (10_000, 20_000, 40_000)
 PER_CORE, P99_MS, PEAK_MB = 60_000, 20.0, 10.0
 SPARE_SECONDS = 90.0
-READY_SECONDS = 30.0
+READY_SECONDS = 90.0
 _ORDERS = """
 SET LOCAL session_replication_role = replica;
 INSERT INTO order_streams (order_id, site_id, customer_id, merchant_id, shop_id, seq, view)

@@ -127,16 +127,16 @@ async def _rider(live: Live, who: Identity, outbox: Outbox) -> Lines:
             if item.message["type"] == "offer.withdrawn":
                 known.pop((item.message.get("task_id"), item.message.get("token")), None)
             yield Line(body=item.body)
-        elif item is None:
+            continue
+        now = await _offers(live, who)
+        for gone in known.keys() - now.keys():
+            body = {"type": "offer.withdrawn", "task_id": gone[0], "token": gone[1]}
+            yield Line(body=dumps(body))
+        for fresh in now.keys() - known.keys():
+            yield Line(body=dumps({"type": "offer.made", **now[fresh]}))
+        known = now
+        if item is None:
             yield Line(body=None)
-        else:
-            now = await _offers(live, who)
-            for gone in known.keys() - now.keys():
-                body = {"type": "offer.withdrawn", "task_id": gone[0], "token": gone[1]}
-                yield Line(body=dumps(body))
-            for fresh in now.keys() - known.keys():
-                yield Line(body=dumps({"type": "offer.made", **now[fresh]}))
-            known = now
 
 
 class Shown:

@@ -199,15 +199,16 @@ class Hub:
             if not self._listening or loop.time() >= looked_at + AUDIT_SECONDS:
                 looked_at = loop.time()
                 self._forget()
-                await self._look()
+                await self._look(routine=self._listening)
 
-    async def _look(self) -> None:
+    async def _look(self, *, routine: bool = False) -> None:
         try:
-            await self._tell_heads()
+            await self._tell_heads(routine=routine)
         except Exception as error:
             log.warning("live_poll_failed", exc_info=error)
 
-    async def _tell_heads(self) -> None:
+    async def _tell_heads(self, *, routine: bool) -> None:
+        """Riders' lines look for themselves when they are quiet: not all of them at once."""
         if not self._outboxes:
             return
         topics = {topic: tuple(group) for topic, group in self._outboxes.items()}
@@ -226,7 +227,7 @@ class Hub:
                     _push(
                         group, Heads(seqs=await reads.merchant_heads(reader, site_id, merchant_id))
                     )
-                elif kind == "rider":
+                elif kind == "rider" and not routine:
                     _push(group, Heads(seqs={}))
 
     async def _publish(self, entries: Sequence[Entry]) -> None:

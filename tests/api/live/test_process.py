@@ -1,4 +1,4 @@
-"""A hub as its own process: it serves the live addresses, and leaves by sending people away."""
+"""A hub as its own process, or in the API's: it leaves by sending people away."""
 
 import asyncio
 import os
@@ -15,6 +15,8 @@ from services.settings import Settings
 from tests.api.live.line import PATIENCE_SECONDS, following, hear, hear_all
 from tests.api.town import Town
 
+START_SECONDS = 90
+
 
 def free_ports(count: int) -> list[int]:
     held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
@@ -25,22 +27,25 @@ def free_ports(count: int) -> list[int]:
 
 
 async def ready(url: str) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS), httpx.AsyncClient() as client:
+    async with asyncio.timeout(START_SECONDS), httpx.AsyncClient() as client:
         while True:
             try:
-                if (await client.get(f"{url}/readyz")).status_code == 200:
+                if (await client.get(f"{url}/healthz")).status_code == 200:
                     return
             except httpx.TransportError:
                 pass
             await asyncio.sleep(0.1)
 
 
-async def test_told_to_stop_it_sends_people_away_and_ends_well(town: Town, told: Settings) -> None:
+@pytest.mark.parametrize(("module", "setting"), [("api.live", "LIVE_PORT"), ("api", "API_PORT")])
+async def test_told_to_stop_it_sends_people_away_and_ends_well(
+    town: Town, told: Settings, module: str, setting: str
+) -> None:
     order_id = (await town.order()).order_id
     port, own = free_ports(2)
-    environment = os.environ | {"PAOTUI_LIVE_PORT": str(port), "PAOTUI_METRICS_PORT": str(own)}
+    environment = os.environ | {f"PAOTUI_{setting}": str(port), "PAOTUI_METRICS_PORT": str(own)}
     assert environment["PAOTUI_REDIS_URL"] == told.redis_url
-    hub = await asyncio.create_subprocess_exec(sys.executable, "-m", "api.live", env=environment)
+    hub = await asyncio.create_subprocess_exec(sys.executable, "-m", module, env=environment)
     try:
         await ready(f"http://127.0.0.1:{own}")
         async with following(port, f"/v1/orders/{order_id}/live", town.ann) as socket_:

@@ -136,11 +136,6 @@ class Hub:
         """How many there are."""
         return self._count
 
-    async def check(self) -> None:
-        """Raise unless Redis is being heard."""
-        if not self._listening:
-            raise Unavailable("the hub does not hear Redis")
-
     def show(self, outbox: Outbox, rider: Rider | None, sight: Sight) -> None:
         """Let a connection see a rider from now on, instead of whom it saw; the newest at once."""
         if (outbox.rider, outbox.sight) == (rider, sight):
@@ -181,8 +176,9 @@ class Hub:
                     log.warning("live_stream_lost", exc_info=error)
                 self._listening = False
                 await asyncio.sleep(POLL_SECONDS)
-            except Exception:
-                log.exception("live_message_failed")
+            except Exception as error:  # noqa: BLE001 - one bad message must not stop the others
+                # Nothing of it: a traceback may show a rider's place.
+                log.warning("live_message_failed", error_type=type(error).__name__)
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _newest(self, name: str) -> bytes:

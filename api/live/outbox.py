@@ -46,14 +46,13 @@ class Heads:
 class Place:
     """Where a rider was at a moment; encoded once for everybody who sees it so exactly."""
 
-    __slots__ = ("_bodies", "_frames", "at_ms", "lat", "lng")
+    __slots__ = ("_bodies", "at_ms", "lat", "lng")
 
     def __init__(self, lat: float, lng: float, at_ms: float) -> None:
         self.lat = lat
         self.lng = lng
         self.at_ms = at_ms
-        self._bodies: dict[Sight, bytes] = {}
-        self._frames: dict[Sight, bytes] = {}
+        self._bodies: dict[Sight, bytes] | None = None
 
     def told(self, sight: Sight) -> dict[str, Any]:
         """What a viewer with this sight is told: lat, lng, at; coarse where it is a cell."""
@@ -65,15 +64,15 @@ class Place:
 
     def body(self, sight: Sight) -> bytes:
         """The message as JSON."""
+        if self._bodies is None:  # most places are nobody's to see
+            self._bodies = {}
         if sight not in self._bodies:
             self._bodies[sight] = dumps({"type": "position", **self.told(sight)})
         return self._bodies[sight]
 
     def frame(self, sight: Sight) -> bytes:
         """The message as a WebSocket's frame."""
-        if sight not in self._frames:
-            self._frames[sight] = text_frame(self.body(sight))
-        return self._frames[sight]
+        return text_frame(self.body(sight))
 
 
 class Outbox:

@@ -29,9 +29,12 @@ async def following(
 
 
 async def hear(socket_: ClientConnection) -> dict[str, Any]:
-    """The next message."""
+    """The next message that is no heartbeat."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        return dict(json.loads(await socket_.recv()))
+        while True:
+            message = dict(json.loads(await socket_.recv()))
+            if message["type"] != "heartbeat":
+                return message
 
 
 async def hear_all(socket_: ClientConnection) -> None:

@@ -19,7 +19,6 @@ from api import (
     finance,
     health,
     hot,
-    live,
     me,
     merchant,
     notify,
@@ -36,6 +35,7 @@ from api import (
 )
 from api.errors import on_http, on_invalid, on_refusal
 from api.limits import Limits
+from api.live import routes
 from api.observe import Observe
 from api.openapi import PROBLEMS, document
 from api.parts import Parts
@@ -52,7 +52,8 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         parts = Parts(settings)
         app.state.parts = parts
-        parts.hub.start()
+        app.state.live = parts.live
+        parts.live.start()
         try:
             yield
         finally:
@@ -94,7 +95,7 @@ def create_app(settings: Settings) -> FastAPI:
         policies,
         ratings,
         earnings,
-        live,
+        routes,
     ):
         app.include_router(module.router, responses=PROBLEMS)
     app.include_router(notify.router, responses={422: PROBLEMS[422], 503: PROBLEMS[503]})

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from datetime import datetime
 from typing import TypeVar
 
 import orjson
@@ -95,19 +95,16 @@ class Cache:
         _bounded(self._floors, ORDERS_REMEMBERED)[stream.order_id] = stream.seq
 
     async def publish_position(
-        self, site_id: str, order_ids: Sequence[str], lat: float, lng: float
+        self, site_id: str, rider_id: str, lat: float, lng: float, *, at: datetime
     ) -> None:
-        """Tell who follows these orders where their rider is; lost if Redis is away."""
-        if not order_ids or time.monotonic() < self._rests_until:
+        """Tell the hubs where a rider is; lost if Redis is away."""
+        if time.monotonic() < self._rests_until:
             return
+        place = [site_id, rider_id, lat, lng, round(at.timestamp() * 1_000)]
         try:
-            pipeline = self.redis.pipeline(transaction=False)
-            for order_id in order_ids:
-                place = {"site_id": site_id, "order_id": order_id, "lat": lat, "lng": lng}
-                pipeline.xadd(
-                    POSITIONS, {"m": orjson.dumps(place)}, maxlen=POSITIONS_KEPT, approximate=True
-                )
-            await pipeline.execute()
+            await self.redis.xadd(
+                POSITIONS, {"m": orjson.dumps([place])}, maxlen=POSITIONS_KEPT, approximate=True
+            )
         except (RedisError, OSError) as error:
             self._failed(error)
 

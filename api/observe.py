@@ -20,7 +20,7 @@ REQUESTS = Histogram(
     ["method", "route", "status"],
     buckets=QUICK,
 )
-LIVE = Gauge("paotui_live_connections", "WebSockets and event streams that are open.", ["kind"])
+LIVE = Gauge("paotui_live_connections", "Live connections that are open.", ["kind"])
 
 log = structlog.get_logger()
 

@@ -8,11 +8,10 @@ from starlette.responses import Response
 
 from api import checkout, cursors, placing, replies, schemas
 from api.commands import act
-from api.identity import Customer, OfOrder, ensure_theirs
+from api.identity import Customer, ensure_theirs
 from api.once import GivenKey, NeededKey, key_of, once, request_id
 from api.parts import Held
 from api.payers import Device
-from api.replies import reply
 from api.schemas import PAGE_ITEMS, Id
 from domain import ids
 from domain.contracts.life import Command
@@ -23,7 +22,6 @@ from services.reads import Filter
 router = APIRouter(prefix="/v1/orders", tags=["orders"])
 Cursor = Annotated[str | None, Query(max_length=cursors.CURSOR_CHARS)]
 Limit = Annotated[int, Query(ge=1, le=PAGE_ITEMS)]
-Since = Annotated[int, Query(ge=0, le=2**31 - 1)]
 Status = Literal[
     "awaiting_payment",
     "under_review",
@@ -75,15 +73,6 @@ async def list_orders(
     """The caller's orders, newest first."""
     which = Filter(site_id=who.site_id, customer_id=who.subject, status=status or "")
     return await page_of(parts, which, cursor, limit)
-
-
-@router.get("/{order_id}/events", response_model=schemas.Events)
-async def list_events(parts: Held, who: OfOrder, order_id: Id, since: Since = 0) -> Response:
-    """Public events after `since`, oldest first; at most 500: ask again from the last `seq`."""
-    async with parts.database.read() as reader:
-        ensure_theirs(who, await events.stream(reader, order_id))
-        found = await reads.since(reader, order_id, since, limit=events.PAGE_EVENTS)
-    return reply({"items": found})
 
 
 @router.get("/{order_id}/payment", response_model=schemas.PaymentPage)

@@ -8,7 +8,7 @@ from starlette.requests import HTTPConnection
 
 from api.cache import Cache
 from api.durable import Durable
-from api.hub import Hub
+from api.live.parts import Live
 from services import events
 from services.db import Database
 from services.eta.foreteller import Foreteller
@@ -25,7 +25,7 @@ class Parts:
         self.database = Database(settings.database_url)
         self.cache = Cache(settings.redis_url)
         self.durable = Durable(settings, self.database)
-        self.hub = Hub(settings.redis_url, self.database)
+        self.live = Live(settings, self.database, self.cache, on=settings.api_live)
         self.gateways = Gateways(settings)
         self.foreteller = Foreteller(settings)
         self.handover_key = settings.token_key.get_secret_value().encode()
@@ -40,7 +40,7 @@ class Parts:
 
     async def close(self) -> None:
         """Give everything back."""
-        await self.hub.close()
+        await self.live.close()
         await self.cache.close()
         await self.foreteller.close()
         await self.gateways.close()

@@ -68,13 +68,15 @@ async def report_positions(parts: Held, who: Rider, batch: schemas.Positions) ->
     """Where the rider was; the newest is kept, and shown to whose food is being carried."""
     newest = max(batch.positions, key=lambda position: position.at)
     async with parts.database.write() as writer:
-        carried = await riders.move(
+        await riders.move(
             writer,
             site_id=who.site_id,
             rider_id=who.subject,
             place=Point(newest.lat, newest.lng),
         )
-    await parts.cache.publish_position(who.site_id, carried, newest.lat, newest.lng)
+    await parts.cache.publish_position(
+        who.site_id, who.subject, newest.lat, newest.lng, at=newest.at
+    )
     return reply({"accepted": len(batch.positions)})
 
 

@@ -12,6 +12,7 @@ LOOPBACK = "127.0.0.1"
 LAST_PORT = 65_535
 PREFERRED = {
     "api": 8700,
+    "live": 8720,
     "api_tls": 8743,
     "temporal": 7233,
     "temporal_ui": 8233,
@@ -25,6 +26,7 @@ PREFERRED = {
     "matcher_metrics": 8792,
     "relay_metrics": 8793,
     "finance_metrics": 8794,
+    "live_metrics": 8795,
 }
 
 

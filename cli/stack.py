@@ -30,9 +30,19 @@ SERVICES = {
     "matcher": "workers.matcher",
     "relay": "workers.relay",
     "finance": "workers.finance",
+    "live": "api.live",
 }
 FOUNDATION = ("temporal", "postgres", "valkey", "sandbox")
-ALWAYS_WRITTEN = {"home", "api_port", "api_tls_port", "public_url", "temporal_namespace"}
+OWN_PORTS = ("api", "api_tls", "live")
+"""Ports with a setting of their own."""
+ALWAYS_WRITTEN = {
+    "home",
+    "api_port",
+    "api_tls_port",
+    "live_port",
+    "public_url",
+    "temporal_namespace",
+}
 PORTS_OF = {
     "temporal": ("temporal", "temporal_ui"),
     "postgres": ("postgres",),
@@ -56,13 +66,13 @@ def wanted_ports(configured: Settings) -> dict[str, int]:
     """The ports this stack needs, by name."""
     here = embedded(configured)
     unneeded = {port for part, ports in PORTS_OF.items() if part not in here for port in ports}
-    chosen = {"api": configured.api_port, "api_tls": configured.api_tls_port}
+    chosen = {name: getattr(configured, f"{name}_port") for name in OWN_PORTS}
     return {name: port for name, port in (PREFERRED | chosen).items() if name not in unneeded}
 
 
 def fixed_ports(configured: Settings) -> set[str]:
     """The names of ports that the environment gives, so that the last run's choice doesn't."""
-    return {name for name in ("api", "api_tls") if f"{name}_port" in configured.model_fields_set}
+    return {name for name in OWN_PORTS if f"{name}_port" in configured.model_fields_set}
 
 
 def resolve(configured: Settings, state: State, ports: Mapping[str, int]) -> Settings:
@@ -73,6 +83,8 @@ def resolve(configured: Settings, state: State, ports: Mapping[str, int]) -> Set
         "api_port": ports["api"],
         "api_tls_port": ports["api_tls"],
         "api_url": f"http://127.0.0.1:{ports['api']}",
+        "live_port": ports["live"],
+        "live_url": f"http://127.0.0.1:{ports['live']}",
     }
     for name in ("token_key", "payload_key", "personal_key"):
         if not getattr(configured, name).get_secret_value():
@@ -117,6 +129,7 @@ def addresses(resolved: Settings, ports: Mapping[str, int]) -> list[tuple[str, s
     """What a person may open."""
     rows = [
         ("API", resolved.api_url),
+        ("live hub", resolved.live_url),
         ("OpenAPI docs", f"{resolved.api_url}/docs"),
         ("Temporal UI", resolved.temporal_ui_url),
         ("Temporal", resolved.temporal_address),

@@ -10,8 +10,6 @@ from domain.errors import NotFound
 from domain.geo import Point
 from services.db import Database, Reader, Writer
 
-CARRIED_MAX = 20
-
 _SHIFT = text("""
 UPDATE riders SET on_shift = :on_shift, seen_at = now(), paused_at = NULL, pause_code = '',
   lat = coalesce(CAST(:lat AS double precision), lat),
@@ -30,11 +28,6 @@ WHERE site_id = :site_id AND rider_id = :rider_id AND ended_at IS NULL
 _MOVE = text("""
 UPDATE riders SET lat = :lat, lng = :lng, seen_at = now()
 WHERE site_id = :site_id AND rider_id = :rider_id
-""")
-_CARRIED = text("""
-SELECT order_id FROM delivery_tasks
-WHERE site_id = :site_id AND rider_id = :rider_id AND state IN ('picked_up', 'arrived')
-ORDER BY order_id LIMIT :limit
 """)
 _TASK = text("""
 SELECT task_id, order_id, rider_id, token, state, goods_lat IS NOT NULL AS left_behind
@@ -70,16 +63,11 @@ async def set_shift(
         await writer.run(_PLAN, rider | {"ends_at": ends_at})
 
 
-async def move(writer: Writer, *, site_id: str, rider_id: str, place: Point) -> list[str]:
-    """A position is a sign of life; the orders being carried, whose people may see it.
-
-    Raises NotFound.
-    """
+async def move(writer: Writer, *, site_id: str, rider_id: str, place: Point) -> None:
+    """A position is a sign of life; raises NotFound."""
     rider = {"site_id": site_id, "rider_id": rider_id}
     if not await writer.run(_MOVE, rider | {"lat": place.lat, "lng": place.lng}):
         raise NotFound("there is no such rider")
-    rows = await writer.all(_CARRIED, rider | {"limit": CARRIED_MAX})
-    return [row.order_id for row in rows]
 
 
 async def places(database: Database, site_id: str, rider_ids: Sequence[str]) -> Mapping[str, Point]:

@@ -42,6 +42,17 @@ class Settings(BaseSettings):
         description="Address the API listens on; TLS and the world are a proxy's business.",
     )
     api_port: int = Field(default=8700, description="HTTP port of the API.")
+    api_live: bool = Field(
+        default=True,
+        description="Serve live connections in the API too; off where a proxy leads them to hubs.",
+    )
+    live_host: str = Field(default="127.0.0.1", description="Address a live hub listens on.")
+    live_port: int = Field(default=8720, description="HTTP and WebSocket port of a live hub.")
+    live_ways: str = Field(
+        default="websocket,sse,long_poll,poll",
+        description="Ways to follow orders that are offered; polls always are.",
+    )
+    live_url: str = Field(default="", description="The live hub's own address on this machine.")
     api_tls_port: int = Field(default=8743, description="HTTPS port for gateway notices.")
     tls_certificate: str = Field(default="", description="PEM for the HTTPS port; empty: none.")
     tls_key: str = Field(default="", description="PEM key for the HTTPS port.")

@@ -160,10 +160,24 @@ class Event(Told):
     data: dict[str, Any]
 
 
+class RiderPlace(Told):
+    """Where the order's rider is: a cell's centre (`coarse`) until the pick-up, then the place."""
+
+    lat: float
+    lng: float
+    at: datetime
+    coarse: bool = False
+
+
 class Events(Told):
-    """Events after `since`, oldest first."""
+    """Events after `since`, oldest first; beside them the rider's newest place, if it is shown."""
 
     items: list[Event]
+    poll_again_seconds: int = Field(default=0, description="When the next poll is worth it.")
+    ways: list[str] = Field(
+        default_factory=list, description="How this server can be followed, best first."
+    )
+    position: RiderPlace | None = None
 
 
 class Done(Told):

@@ -1,0 +1,38 @@
+"""What a process that serves live connections holds, whether or not it is the API's."""
+
+from starlette.requests import HTTPConnection
+
+from api.cache import Cache
+from api.live import ways
+from api.live.hub import Hub
+from services.db import Database
+from services.settings import Settings
+
+
+class Live:
+    """The hub, and what connections ask beside it; pools are those of the process."""
+
+    def __init__(self, settings: Settings, database: Database, cache: Cache, *, on: bool) -> None:
+        """`on`: whether this process serves more than polls."""
+        self.database = database
+        self.cache = cache
+        self.ways = ways.offered(settings.live_ways, live=on)
+        self.hub = Hub(settings.redis_url, database)
+        self.handover_key = settings.token_key.get_secret_value().encode()
+        self._on = on
+
+    def start(self) -> None:
+        """Begin to listen."""
+        if self._on:
+            self.hub.start()
+
+    async def close(self) -> None:
+        """Send everybody away, stop listening."""
+        await self.hub.close()
+
+
+def of(connection: HTTPConnection) -> Live:
+    """The parts of the process that serves this connection."""
+    live = connection.app.state.live
+    assert isinstance(live, Live)  # noqa: S101 - set by the lifespan
+    return live

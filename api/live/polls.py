@@ -1,0 +1,65 @@
+"""Stories page by page: answered at once, or as soon as there is something."""
+
+import asyncio
+import math
+from typing import Any
+
+from api.live import feed, ways
+from api.live.hub import order_topic
+from api.live.outbox import Outbox
+from api.live.parts import Live
+from api.live.sight import Sight
+from api.live.ways import POLL_SECONDS, Way
+from api.observe import LIVE
+from services import events, reads
+from services.identity import Identity
+
+WAIT_SECONDS_MAX = 30
+AGAIN_SECONDS = 1
+"""After a long poll that brought nothing."""
+
+Json = dict[str, Any]
+
+
+async def page(live: Live, who: Identity, order_id: str, since: int, wait_seconds: int) -> Json:
+    """{items, poll_again_seconds, ways, position}; waits for the first event if asked to.
+
+    Raises NotFound; Unavailable where long polls are switched off.
+    """
+    stream = await feed.theirs(live, who, order_id)
+    if wait_seconds:
+        ways.ensure(Way.LONG_POLL, live.ways)
+    items = await _since(live, order_id, since)
+    again = 0 if items else AGAIN_SECONDS
+    if wait_seconds and not items:
+        with live.hub.subscribe(order_topic(order_id)) as outbox:
+            with LIVE.labels(Way.LONG_POLL).track_inprogress():
+                items = await _wait(live, outbox, order_id, since, wait_seconds)
+            again = math.ceil(ways.come_back_seconds()) if outbox.closed else again
+        stream = await feed.theirs(live, who, order_id)
+    rider, sight = feed.seen(who, stream.site_id, stream.view)
+    place = live.hub.place(rider) if rider else None
+    return {
+        "items": items,
+        "poll_again_seconds": again if wait_seconds else POLL_SECONDS,
+        "ways": live.ways,
+        "position": place.told(sight) if place and sight is not Sight.NOTHING else None,
+    }
+
+
+async def _wait(
+    live: Live, outbox: Outbox, order_id: str, since: int, wait_seconds: int
+) -> list[Json]:
+    """What is committed by now, else what comes within the time."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + wait_seconds
+    items = await _since(live, order_id, since)
+    while not items and not outbox.closed and loop.time() < until:
+        if await outbox.take(until - loop.time()) is not None:
+            items = await _since(live, order_id, since)
+    return items
+
+
+async def _since(live: Live, order_id: str, since: int) -> list[Json]:
+    async with live.database.read() as reader:
+        return await reads.since(reader, order_id, since, limit=events.PAGE_EVENTS)

@@ -1,0 +1,1 @@
+"""Live connections, on a real server with real parts behind it."""

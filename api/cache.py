@@ -3,10 +3,8 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
 from typing import TypeVar
 
-import orjson
 import structlog
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -22,8 +20,6 @@ WAIT_SECONDS = 0.1
 REST_SECONDS = 0.5
 """After a failure nobody is made to wait for Redis again for so long."""
 CONNECTIONS = 32
-POSITIONS = "paotui:positions"
-POSITIONS_KEPT = 10_000
 TICKETS_REMEMBERED = 10_000
 ORDERS_REMEMBERED = 10_000
 TICKET_KEPT_SECONDS = 60
@@ -93,23 +89,6 @@ class Cache:
                 self._floors.pop(stream.order_id, None)
                 return
         _bounded(self._floors, ORDERS_REMEMBERED)[stream.order_id] = stream.seq
-
-    async def publish_position(
-        self, site_id: str, order_ids: Sequence[str], lat: float, lng: float
-    ) -> None:
-        """Tell who follows these orders where their rider is; lost if Redis is away."""
-        if not order_ids or time.monotonic() < self._rests_until:
-            return
-        try:
-            pipeline = self.redis.pipeline(transaction=False)
-            for order_id in order_ids:
-                place = {"site_id": site_id, "order_id": order_id, "lat": lat, "lng": lng}
-                pipeline.xadd(
-                    POSITIONS, {"m": orjson.dumps(place)}, maxlen=POSITIONS_KEPT, approximate=True
-                )
-            await pipeline.execute()
-        except (RedisError, OSError) as error:
-            self._failed(error)
 
     async def use_ticket(self, ticket_id: str) -> bool:
         """Whether the ticket is used for the first time (without Redis: in this process)."""

@@ -191,8 +191,7 @@ class Hub:
         while True:
             try:
                 if not places:
-                    for name in (EVENTS, POSITIONS):
-                        places[name] = await self._newest(name)
+                    places[EVENTS] = await self._newest(EVENTS)
                 answer = await self._redis.xread(
                     {name: place for name, place in places.items()},  # noqa: C416 - a copy
                     count=BATCH,

@@ -28,32 +28,21 @@ PICKED_UP = frozenset({Delivery.PICKED_UP, Delivery.ARRIVED, Delivery.DELIVERED}
 
 @router.post("/shift", response_model=schemas.ShiftDone)
 async def set_shift(parts: Held, who: Rider, shift: schemas.Shift) -> Response:
-    """Begin or end a shift."""
-    known = shift.lat is not None and shift.lng is not None
+    """Begin or end a shift; at its end the place is forgotten."""
     async with parts.database.write() as writer:
-        await riders.set_shift(
-            writer,
-            site_id=who.site_id,
-            rider_id=who.subject,
-            on=shift.on,
-            place=Point(shift.lat or 0, shift.lng or 0) if known else None,
-        )
+        await riders.set_shift(writer, site_id=who.site_id, rider_id=who.subject, on=shift.on)
+    if not shift.on:
+        await parts.positions.end(who.site_id, who.subject)
+    elif shift.lat is not None and shift.lng is not None:
+        await parts.positions.begin(who.site_id, who.subject, Point(shift.lat, shift.lng))
     return reply({"on": shift.on})
 
 
 @router.post("/positions", response_model=schemas.PositionsDone)
 async def report_positions(parts: Held, who: Rider, batch: schemas.Positions) -> Response:
-    """Where the rider was; the newest is kept, and shown to whose food is being carried."""
-    newest = max(batch.positions, key=lambda position: position.at)
-    async with parts.database.write() as writer:
-        carried = await riders.move(
-            writer,
-            site_id=who.site_id,
-            rider_id=who.subject,
-            place=Point(newest.lat, newest.lng),
-        )
-    await parts.cache.publish_position(who.site_id, carried, newest.lat, newest.lng)
-    return reply({"accepted": len(batch.positions)})
+    """Where the rider was: each is kept or dropped; viewers see the newest, and none may stay."""
+    taken = await parts.positions.take(who.site_id, who.subject, batch.fixes(), way="http")
+    return reply(asdict(taken))
 
 
 @router.get("/offers", response_model=schemas.Work)

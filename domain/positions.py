@@ -83,23 +83,16 @@ def judge(
 
     `speed` is the site's: how many seconds of its life pass in one of the clock's.
     """
-    if not _possible(fix):
-        return track, Dropped.IMPOSSIBLE
-    if fix.at_ms > now_ms + FUTURE_SECONDS * 1_000:
-        return track, Dropped.FUTURE
-    newest = track.newest
-    if newest is not None and fix.at_ms == newest.at_ms:
-        return track, Dropped.DUPLICATE
-    if fix.at_ms < now_ms - OLD_SECONDS * 1_000 or (newest and fix.at_ms < newest.at_ms):
-        return track, Dropped.OLD
+    newest, suspect = track.newest, track.suspect
+    reason = _wrong(fix, now_ms) or _late(fix, newest)
+    if reason:
+        return track, reason
     meters_per_ms = FASTEST_METERS_PER_SECOND[vehicle] * speed / 1_000
     if newest is None or _in_reach(newest, fix, meters_per_ms):
         return Track(fix), None
-    suspect = track.suspect
-    if suspect is not None and fix.at_ms == suspect.at_ms:
-        return track, Dropped.DUPLICATE
-    if suspect is not None and fix.at_ms < suspect.at_ms:
-        return track, Dropped.OLD
+    reason = _late(fix, suspect)
+    if reason:
+        return track, reason
     agree = suspect is not None and _in_reach(suspect, fix, meters_per_ms)
     suspects = track.suspects + 1 if agree else 1
     if suspects >= CONSISTENT_FIXES:
@@ -125,14 +118,26 @@ def cell(place: Point) -> Point:
     return Point(round(lat, 6), round(lng, 6))
 
 
-def _possible(fix: Fix) -> bool:
+def _wrong(fix: Fix, now_ms: int) -> Dropped | None:
+    """Whether it is wrong by itself, whoever sent it."""
     # NaN is in no range.
-    return (
+    possible = (
         -90 <= fix.lat <= 90
         and -180 <= fix.lng <= 180
         and 0 <= fix.accuracy_m <= ACCURACY_MAX_METERS
         and not (fix.lat == 0 and fix.lng == 0)
     )
+    if not possible:
+        return Dropped.IMPOSSIBLE
+    if fix.at_ms > now_ms + FUTURE_SECONDS * 1_000:
+        return Dropped.FUTURE
+    return Dropped.OLD if fix.at_ms < now_ms - OLD_SECONDS * 1_000 else None
+
+
+def _late(fix: Fix, before: Fix | None) -> Dropped | None:
+    if before is None or fix.at_ms > before.at_ms:
+        return None
+    return Dropped.DUPLICATE if fix.at_ms == before.at_ms else Dropped.OLD
 
 
 def _in_reach(before: Fix, after: Fix, meters_per_ms: float) -> bool:

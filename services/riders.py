@@ -1,19 +1,14 @@
-"""Riders' shifts and places, and which order a task belongs to; who gets a task is dispatch's."""
+"""Riders' shifts, and which order a task belongs to; who gets a task is dispatch's."""
 
 from typing import Any
 
 from sqlalchemy import Row, text
 
 from domain.errors import NotFound
-from domain.geo import Point
 from services.db import Reader, Writer
 
-CARRIED_MAX = 20
-
 _SHIFT = text("""
-UPDATE riders SET on_shift = :on_shift, seen_at = now(),
-  lat = coalesce(CAST(:lat AS double precision), lat),
-  lng = coalesce(CAST(:lng AS double precision), lng)
+UPDATE riders SET on_shift = :on_shift, seen_at = now()
 WHERE site_id = :site_id AND rider_id = :rider_id
 """)
 _BEGIN = text("""
@@ -25,15 +20,6 @@ _END = text("""
 UPDATE shifts SET ended_at = now()
 WHERE site_id = :site_id AND rider_id = :rider_id AND ended_at IS NULL
 """)
-_MOVE = text("""
-UPDATE riders SET lat = :lat, lng = :lng, seen_at = now()
-WHERE site_id = :site_id AND rider_id = :rider_id
-""")
-_CARRIED = text("""
-SELECT order_id FROM delivery_tasks
-WHERE site_id = :site_id AND rider_id = :rider_id AND state IN ('picked_up', 'arrived')
-ORDER BY order_id LIMIT :limit
-""")
 _TASK = text("""
 SELECT task_id, order_id, rider_id, token, state FROM delivery_tasks
 WHERE task_id = :task_id AND site_id = :site_id
@@ -41,27 +27,12 @@ WHERE task_id = :task_id AND site_id = :site_id
 _STATE = text("SELECT state FROM delivery_tasks WHERE order_id = :order_id")
 
 
-async def set_shift(
-    writer: Writer, *, site_id: str, rider_id: str, on: bool, place: Point | None
-) -> None:
+async def set_shift(writer: Writer, *, site_id: str, rider_id: str, on: bool) -> None:
     """Begin or end the shift, now; repeating it changes nothing. Raises NotFound."""
     rider = {"site_id": site_id, "rider_id": rider_id}
-    where = {"lat": place.lat if place else None, "lng": place.lng if place else None}
-    if not await writer.run(_SHIFT, rider | where | {"on_shift": on}):
+    if not await writer.run(_SHIFT, rider | {"on_shift": on}):
         raise NotFound("there is no such rider")
     await writer.run(_BEGIN if on else _END, rider)
-
-
-async def move(writer: Writer, *, site_id: str, rider_id: str, place: Point) -> list[str]:
-    """A position is a sign of life; the orders being carried, whose people may see it.
-
-    Raises NotFound.
-    """
-    rider = {"site_id": site_id, "rider_id": rider_id}
-    if not await writer.run(_MOVE, rider | {"lat": place.lat, "lng": place.lng}):
-        raise NotFound("there is no such rider")
-    rows = await writer.all(_CARRIED, rider | {"limit": CARRIED_MAX})
-    return [row.order_id for row in rows]
 
 
 async def task(reader: Reader, *, site_id: str, task_id: str) -> Row[Any]:

@@ -89,8 +89,6 @@ from api.schemas.riding import (
     DropOff,
     Failure,
     Offer,
-    Position,
-    Positions,
     PositionsDone,
     Proof,
     Shift,
@@ -130,6 +128,7 @@ from api.schemas.tickets import (
     Tickets,
     TicketView,
 )
+from services.positions import Position, Positions
 
 __all__ = [
     "PAGE_ITEMS",

@@ -1,8 +1,8 @@
-"""Shifts, positions, offers and tasks."""
+"""Shifts, offers and tasks; a batch of positions has the same shape by MQTT."""
 
 from datetime import datetime
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from api.schemas.base import (
     Asked,
@@ -20,20 +20,6 @@ class Shift(Asked):
     on: bool
     lat: Lat | None = None
     lng: Lng | None = None
-
-
-class Position(Asked):
-    """Where a rider was."""
-
-    lat: Lat
-    lng: Lng
-    at: AwareDatetime
-
-
-class Positions(Asked):
-    """A batch of positions; the newest is the one that counts."""
-
-    positions: list[Position] = Field(min_length=1, max_length=100)
 
 
 class TaskToken(Asked):
@@ -126,6 +112,7 @@ class ShiftDone(Told):
 
 
 class PositionsDone(Told):
-    """How many positions were taken."""
+    """How many positions were taken, and how many not, by reason."""
 
     accepted: int
+    dropped: dict[str, int]

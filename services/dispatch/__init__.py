@@ -4,7 +4,7 @@ Every act takes the order's stream lock first, then changes the row by one condi
 under its fencing token. Who is offered what is decided in `domain.matching`.
 """
 
-from services.dispatch.matcher import ZONES_MAX, Matcher, Superseded, zones
+from services.dispatch.matcher import ZONES_MAX, Matcher, PlacesOf, Superseded, zones
 from services.dispatch.riders import (
     arrive_customer,
     arrive_store,
@@ -30,6 +30,7 @@ from services.dispatch.work import RiderOffer, RiderTask, RiderWork, Shop, offer
 __all__ = [
     "ZONES_MAX",
     "Matcher",
+    "PlacesOf",
     "RiderOffer",
     "RiderTask",
     "RiderWork",

@@ -33,6 +33,8 @@ LOCK_WAIT_MS = 1_000
 """An order that somebody else holds for longer waits for the next tick; below the heartbeat."""
 
 _Act = Callable[[Writer, Any], Awaitable[None]]
+PlacesOf = Callable[[str, Sequence[str]], Awaitable[Mapping[str, Point]]]
+"""Where riders of a site are, those of whom it is known."""
 
 log = structlog.get_logger()
 
@@ -88,12 +90,11 @@ SELECT z.epoch, due.* FROM zones z LEFT JOIN LATERAL (
 WHERE z.site_id = :site_id AND z.zone_id = :zone_id
 """)
 _FREE = text("""
-SELECT rider_id, lat, lng, EXISTS (
+SELECT rider_id, EXISTS (
   SELECT FROM offers o WHERE o.site_id = r.site_id AND o.rider_id = r.rider_id
     AND o.state = 'expired' AND o.answered_at >= r.seen_at) AS quiet
 FROM riders r
 WHERE site_id = :site_id AND zone_id = :zone_id AND on_shift
-  AND lat IS NOT NULL AND lng IS NOT NULL
   AND NOT EXISTS (SELECT FROM offers o
     WHERE o.site_id = r.site_id AND o.rider_id = r.rider_id AND o.state = 'open')
   AND NOT EXISTS (SELECT FROM delivery_tasks t
@@ -157,15 +158,18 @@ class Matcher:
     zone: Zone
     epoch: int
     speed: float
+    places: PlacesOf
 
     @classmethod
-    async def take(cls, database: Database, zone: Zone) -> Self | None:
+    async def take(cls, database: Database, zone: Zone, places: PlacesOf) -> Self | None:
         """Take the zone by a new epoch; every older matcher is fenced off. None: no such zone."""
         async with database.write() as writer:
             taken = await writer.first(_EPOCH, _key(zone))
         if taken is None:
             return None
-        return cls(database=database, zone=zone, epoch=taken.epoch, speed=taken.speed)
+        return cls(
+            database=database, zone=zone, epoch=taken.epoch, speed=taken.speed, places=places
+        )
 
     async def tick(self, beat: Callable[[], None]) -> int:
         """Do what is due; the number of acts. `beat` is called after each.
@@ -181,13 +185,15 @@ class Matcher:
             due = [row for row in found if row.task_id is not None]
             waiting = {row.task_id: row for row in due if row.act == "offer"}
             free = await reader.all(_FREE, key | {"limit": RIDERS_PER_TICK}) if waiting else ()
+        places = await self.places(self.zone.site_id, [row.rider_id for row in free])
         beat()
         for row in due:
             if row.act != "offer":
                 await self._do(row, _ACTS[row.act])
                 beat()
         tasks = [_waiting(row) for row in waiting.values()]
-        matches = match(tasks, [_rider(row) for row in free])
+        riders = [_rider(row, places[row.rider_id]) for row in free if row.rider_id in places]
+        matches = match(tasks, riders)
         for one in matches:
             await self.offer(waiting[one.task_id], [one.rider_id])
             beat()
@@ -305,5 +311,5 @@ def _waiting(row: Row[Any]) -> WaitingTask:
     )
 
 
-def _rider(row: Row[Any]) -> FreeRider:
-    return FreeRider(rider_id=row.rider_id, place=Point(row.lat, row.lng), quiet=row.quiet)
+def _rider(row: Row[Any], place: Point) -> FreeRider:
+    return FreeRider(rider_id=row.rider_id, place=place, quiet=row.quiet)

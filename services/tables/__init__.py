@@ -14,7 +14,7 @@ from services.tables.credit import (
     credit_holds,
     credit_refunds,
 )
-from services.tables.delivery import delivery_tasks, offers
+from services.tables.delivery import delivery_tasks, offers, position_traces
 from services.tables.market import (
     addresses,
     channel_accounts,
@@ -83,6 +83,7 @@ __all__ = [
     "payment_attempts",
     "payout_batches",
     "payout_lines",
+    "position_traces",
     "quarantine",
     "quotes",
     "reconciliations",

@@ -1,7 +1,10 @@
-"""Riders' work: delivery tasks and offers."""
+"""Riders' work: delivery tasks, offers, and sealed traces of what was carried."""
 
 from sqlalchemy import (
+    Column,
+    DateTime,
     Index,
+    LargeBinary,
     Table,
     UniqueConstraint,
     text,
@@ -79,4 +82,15 @@ offers = Table(
         "answered_at",
         postgresql_where=text("state = 'expired'"),
     ),
+)
+position_traces = Table(
+    "position_traces",
+    metadata,
+    text_column("order_id", primary_key=True),
+    Column("at", DateTime(timezone=True), primary_key=True),
+    site_column(),
+    text_column("rider_id"),
+    Column("sealed", LargeBinary, nullable=False),
+    at_column("delete_at", nullable=False),
+    Index(None, "delete_at"),
 )

@@ -116,8 +116,6 @@ riders = Table(
     text_column("zone_id"),
     text_column("payee", server_default=""),
     flag_column("on_shift"),
-    float_column("lat", nullable=True),
-    float_column("lng", nullable=True),
     at_column("seen_at"),
 )
 shifts = Table(

@@ -206,26 +206,6 @@ async def test_a_rider_hears_of_offers(town: Town, parts: Parts, port: int) -> N
         assert "site_id" not in told
 
 
-async def test_positions_reach_who_follows(
-    town: Town, parts: Parts, port: int, http: httpx.AsyncClient
-) -> None:
-    stream = await town.order()
-    await until_listening(parts)
-    async with following(port, f"/v1/orders/{stream.order_id}/live", town.ann) as socket_:
-        assert (await hear(socket_))["type"] == "snapshot"
-        await parts.cache.publish_position(town.site_id, [stream.order_id], 30.5, 120.5)
-        assert await hear(socket_) == {"type": "position", "lat": 30.5, "lng": 120.5}
-    shift = {"on": True, "lat": 30.26, "lng": 120.14}
-    rod = town.headers("rider", "rod")
-    assert (await http.post("/v1/rider/shift", headers=rod, json=shift)).json() == {"on": True}
-    batch = {"positions": [{"lat": 30.3, "lng": 120.2, "at": "2030-01-01T00:00:00Z"}] * 2}
-    answer = await http.post("/v1/rider/positions", headers=rod, json=batch)
-    assert answer.json() == {"accepted": 2}
-    stranger = town.headers("rider", "nobody")
-    answer = await http.post("/v1/rider/positions", headers=stranger, json=batch)
-    assert answer.status_code == 404
-
-
 @pytest.mark.parametrize("query", ["", "?ticket=forged", "?since=x"])
 async def test_a_socket_that_may_not_be_opened(town: Town, port: int, query: str) -> None:
     order_id = (await town.order()).order_id

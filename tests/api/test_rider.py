@@ -2,16 +2,20 @@
 
 import asyncio
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 from sqlalchemy import text
 
+from api.parts import Parts
+from domain.geo import Point
 from domain.proof import handover_code
 from services import addresses
 from services.db import Database
 from services.dispatch import TaskState
 from services.identity import issue
+from services.positions import of_riders
 from services.settings import Settings
 from tests.api.town import HOME
 from tests.zone import City
@@ -163,3 +167,28 @@ async def test_a_shift_begins_and_ends_once(
     assert [row.open for row in shifts] == [False, True]
     answer = await http.post("/v1/rider/shift", headers=who(city, "nobody"), json={"on": True})
     assert answer.status_code == 404
+
+
+async def test_positions_are_taken_or_dropped_by_reason(
+    city: City, http: httpx.AsyncClient, parts: Parts
+) -> None:
+    await city.add_riders("a")
+    rod, path = who(city, "a"), "/v1/rider/positions"
+    shift = {"on": True, "lat": 31.23, "lng": 121.47}
+    assert (await http.post("/v1/rider/shift", headers=rod, json=shift)).json() == {"on": True}
+    begun = await of_riders(parts.positions.redis, city.site_id, ["a"])
+    assert begun["a"].place == Point(31.23, 121.47)
+    now = datetime.now(UTC) + timedelta(seconds=1)
+    here = {"lat": 31.2301, "lng": 121.47, "at": now.isoformat(), "accuracy_m": 12.5}
+    odd = [{"lat": 91}, {"lat": 32}, {"at": "2030-01-01T00:00:00+08:00"}, {}]
+    batch = {"positions": [here, *(here | one for one in odd)]}
+    answer = await http.post(path, headers=rod, json=batch)
+    dropped = {"impossible": 1, "future": 1, "duplicate": 2}
+    assert answer.json() == {"accepted": 1, "dropped": dropped}
+    assert (await http.post(path, headers=who(city, "x"), json=batch)).status_code == 404
+    broken = {"positions": [here | {"lat": "31.98765x"}]}
+    answer = await http.post(path, headers=rod, json=broken)
+    assert answer.status_code == 422
+    assert "98765" not in answer.text
+    assert (await http.post("/v1/rider/shift", headers=rod, json={"on": False})).status_code == 200
+    assert await of_riders(parts.positions.redis, city.site_id, ["a"]) == {}

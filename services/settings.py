@@ -100,6 +100,12 @@ class Settings(BaseSettings):
         default=AUTO_APPROVE_FEN,
         description="A merchant's silence agrees to after-sale refunds up to this, fen.",
     )
+    trace_days: int = Field(
+        default=30,
+        ge=0,
+        le=365,
+        description="How long the coarse trace of a carried order is kept; 0: none is written.",
+    )
 
     weather: Literal["", "open-meteo"] = Field(
         default="",

@@ -30,6 +30,7 @@ from workers.estimates import Estimates
 from workers.serve import check_database, window
 from workers.sweep import Sweep
 from workers.temporal import Telemetry, WorkflowGone, Workflows
+from workers.traces import Traces
 
 STREAM = "paotui:events"
 STREAM_MESSAGES = 100_000
@@ -191,12 +192,15 @@ class Relay:
         workflows: Workflows,
         gateways: Gateways,
         around: Outside,
+        *,
+        trace_days: int,
     ) -> None:
         self._database = database
         self._redis = redis
         self._workflows = workflows
         self._sweep = Sweep(database, workflows)
         self._estimates = Estimates(database, around)
+        self._traces = Traces(database, redis, days=trace_days)
         late = LatePayments(PaymentActs(database, gateways), self._sweep)
         refunds = RefundActs(database, gateways)
 
@@ -236,6 +240,7 @@ class Relay:
                     group.create_task(teller.run(stop))
                     group.create_task(self._sweep.run(stop))
                     group.create_task(self._estimates.run(stop))
+                    group.create_task(self._traces.run(stop))
             finally:
                 teller.drop()
                 metrics.RELAY_ACTIVE.set(0)
@@ -259,7 +264,9 @@ async def main(stop: asyncio.Event) -> None:
     }
     async with window(known.metrics_port, checks, telemetry), outside.client(known) as http:
         around = Outside(outside.provider(known, http))
-        await Relay(database, redis, workflows, gateways, around).run(stop)
+        days = known.trace_days
+        relay = Relay(database, redis, workflows, gateways, around, trace_days=days)
+        await relay.run(stop)
     await gateways.close()
     await redis.aclose()
     await database.close()

@@ -112,6 +112,8 @@ from api.schemas.support import (
     Refund,
     Timeline,
     TimelineLine,
+    Trace,
+    TracePoint,
 )
 from api.schemas.tickets import (
     AssignTicket,
@@ -241,6 +243,8 @@ __all__ = [
     "TimelineLine",
     "Token",
     "Told",
+    "Trace",
+    "TracePoint",
     "UsedWay",
     "Window",
     "WishedLine",

@@ -207,7 +207,7 @@ def _judge(track: Track, fixes: Sequence[Fix], now_ms: int, speed: float) -> tup
             accepted += 1
         else:
             dropped[reason.value] += 1
-    return track, Taken(accepted=accepted, dropped=dropped)
+    return track, Taken(accepted=accepted, dropped=dict(dropped))
 
 
 def _moment(fix: Fix) -> int:

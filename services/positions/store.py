@@ -65,7 +65,7 @@ async def write(
     """Keep these tracks and tell viewers of those riders (≤ MOVES_MAX), in one round trip."""
     pipeline = redis.pipeline(transaction=False)
     for site_id, of_site in _by_site(tracks).items():
-        mapping = {rider_id: _pack(track) for rider_id, track in of_site.items()}
+        mapping: dict[Any, Any] = {rider_id: _pack(track) for rider_id, track in of_site.items()}
         pipeline.hsetex(_key(site_id), mapping=mapping, ex=KEPT_SECONDS)
     moves = [[*rider, *newest[:3]] for rider in moved if (newest := tracks[rider].newest)]
     if moves:

@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from api.parts import Parts
 from domain.geo import Point
+from domain.positions import cell
 from domain.proof import handover_code
 from services import addresses
 from services.db import Database
@@ -19,6 +20,7 @@ from services.positions import of_riders
 from services.settings import Settings
 from tests.api.town import HOME
 from tests.zone import City
+from workers.traces import Traces
 
 RIDERS = [f"r{number}" for number in range(20)]
 
@@ -192,3 +194,23 @@ async def test_positions_are_taken_or_dropped_by_reason(
     assert "98765" not in answer.text
     assert (await http.post("/v1/rider/shift", headers=rod, json={"on": False})).status_code == 200
     assert await of_riders(parts.positions.redis, city.site_id, ["a"]) == {}
+
+
+async def test_support_reads_a_trace_and_the_timeline_says_so(
+    city: City, http: httpx.AsyncClient, parts: Parts
+) -> None:
+    task = await city.picked_up(await city.matcher())
+    await parts.positions.begin(city.site_id, "a", Point(31.23, 121.47))
+    await Traces(city.database, parts.positions.redis, days=1).once()
+    path = f"/v1/support/orders/{task.order_id}"
+    token = issue(site=city.site_id, role="support", subject="sue", ttl_seconds=600)
+    sue = {"Authorization": f"Bearer {token}"}
+    [point] = (await http.get(f"{path}/trace", headers=sue)).json()["trace"]
+    coarse = cell(Point(31.23, 121.47))
+    assert (point["rider_id"], point["lat"], point["lng"]) == ("a", coarse.lat, coarse.lng)
+    lines = (await http.get(f"{path}/timeline", headers=sue)).json()["items"]
+    [line] = [line for line in lines if line["kind"] == "trace_read"]
+    assert (line["actor"], line["data"]) == ("support:sue", {"rows": 1})
+    elsewhere = issue(site="elsewhere", role="support", subject="sue", ttl_seconds=600)
+    for who_else in (who(city, "a"), {"Authorization": f"Bearer {elsewhere}"}):
+        assert (await http.get(f"{path}/trace", headers=who_else)).status_code in {403, 404}

@@ -154,7 +154,7 @@ async def test_a_lost_database_connection_costs_nothing(
     )
     gateways = Gateways(nowhere)
     stop = asyncio.Event()
-    relay = Relay(database, redis, Workflows(nowhere), gateways, Outside(None))
+    relay = Relay(database, redis, Workflows(nowhere), gateways, Outside(None), trace_days=0)
     relaying = asyncio.create_task(relay.run(stop))
     order = await happen()
 

@@ -17,6 +17,7 @@ PREFERRED = {
     "temporal_ui": 8233,
     "postgres": 8732,
     "valkey": 8779,
+    "mqtt": 8783,
     "sandbox_control": 8750,
     "sandbox_tls": 8751,
     "sandbox_proxy": 8752,
@@ -25,6 +26,7 @@ PREFERRED = {
     "matcher_metrics": 8792,
     "relay_metrics": 8793,
     "finance_metrics": 8794,
+    "positions_metrics": 8796,
 }
 
 

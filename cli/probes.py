@@ -49,10 +49,10 @@ def unix_socket(path: Path) -> Probe:
     async def ask(_: httpx.AsyncClient) -> str:
         try:
             async with asyncio.timeout(PROBE_SECONDS):
-                _, writer = await asyncio.open_unix_connection(path)
+                streams = await asyncio.open_unix_connection(path)
         except OSError as error:
-            return f"{path}: {error}"
-        writer.close()
+            return f"{path}: {error or type(error).__name__}"
+        streams[1].close()
         return ""
 
     return ask

@@ -74,7 +74,7 @@ class Subscriber:
         client.subscribe(SHARED, qos=0)
 
     def _message(self, _client: gmqtt.Client, topic: str, payload: bytes, *_: object) -> int:
-        _, site_id, _, rider_id, _ = topic.split("/")
+        site_id, rider_id = topic.split("/")[1::2]
         try:
             batch = Positions.model_validate_json(payload)
         except ValidationError:
@@ -101,7 +101,7 @@ async def main(stop: asyncio.Event) -> None:
             stack.callback(gate.close)
         subscriber = Subscriber(url, ingest, secret)
         if known.metrics_port:
-            checks = {
+            checks: dict[str, health.Check] = {
                 "mqtt": subscriber.check,
                 "redis": ingest.redis.ping,
                 "database": check_database(database),

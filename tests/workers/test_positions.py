@@ -58,7 +58,7 @@ class Broker:
             *self._component.command, stdout=DEVNULL, stderr=DEVNULL
         )
         async with asyncio.timeout(PATIENCE_SECONDS), httpx.AsyncClient() as http:
-            while await self._component.ready(http):
+            while await self._component.ready(http):  # noqa: ASYNC110 - a process, not an Event
                 await asyncio.sleep(0.05)
 
     async def stop(self) -> None:

@@ -9,6 +9,7 @@ from temporalio import activity
 from activities.act import act
 from domain.contracts import dispatch as contracts
 from domain.contracts.dispatch import Stopped, Zone
+from domain.positions import PlacesOf
 from services import dispatch
 from services.db import Database
 
@@ -22,15 +23,16 @@ IDLE_MAX_SECONDS = 0.5
 
 
 class DispatchActs:
-    """Matchers of any number of zones, over one database."""
+    """Matchers of any number of zones, over one database and what is known of places."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, places: PlacesOf) -> None:
         self.database = database
+        self.places = places
 
     @act(contracts.MATCH)
     async def match(self, zone: Zone) -> Stopped:
         """Take the zone and serve it; returns only when the zone is no more."""
-        matcher = await dispatch.Matcher.take(self.database, zone)
+        matcher = await dispatch.Matcher.take(self.database, zone, self.places)
         if matcher is None:
             return Stopped(ticks=0)
         shortest = max(TICK_MIN_SECONDS, TICK_SECONDS / matcher.speed)
@@ -42,6 +44,6 @@ class DispatchActs:
             await asyncio.sleep(pause)
 
 
-def build(database: Database) -> list[Callable[..., Any]]:
+def build(database: Database, places: PlacesOf) -> list[Callable[..., Any]]:
     """Every act of this room's file, ready to be registered."""
-    return [DispatchActs(database).match]
+    return [DispatchActs(database, places).match]

@@ -3,10 +3,8 @@
 import asyncio
 import time
 from collections import OrderedDict
-from datetime import datetime
 from typing import TypeVar
 
-import orjson
 import structlog
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -22,8 +20,6 @@ WAIT_SECONDS = 0.1
 REST_SECONDS = 0.5
 """After a failure nobody is made to wait for Redis again for so long."""
 CONNECTIONS = 32
-POSITIONS = "paotui:positions"
-POSITIONS_KEPT = 10_000
 TICKETS_REMEMBERED = 10_000
 ORDERS_REMEMBERED = 10_000
 TICKET_KEPT_SECONDS = 60
@@ -93,20 +89,6 @@ class Cache:
                 self._floors.pop(stream.order_id, None)
                 return
         _bounded(self._floors, ORDERS_REMEMBERED)[stream.order_id] = stream.seq
-
-    async def publish_position(
-        self, site_id: str, rider_id: str, lat: float, lng: float, *, at: datetime
-    ) -> None:
-        """Tell the hubs where a rider is; lost if Redis is away."""
-        if time.monotonic() < self._rests_until:
-            return
-        place = [site_id, rider_id, lat, lng, round(at.timestamp() * 1_000)]
-        try:
-            await self.redis.xadd(
-                POSITIONS, {"m": orjson.dumps([place])}, maxlen=POSITIONS_KEPT, approximate=True
-            )
-        except (RedisError, OSError) as error:
-            self._failed(error)
 
     async def use_ticket(self, ticket_id: str) -> bool:
         """Whether the ticket is used for the first time (without Redis: in this process)."""

@@ -14,6 +14,7 @@ from services.db import Database
 from services.eta.foreteller import Foreteller
 from services.events import Stream
 from services.gateways import Gateways
+from services.positions import Ingest
 from services.settings import Settings
 
 
@@ -24,6 +25,7 @@ class Parts:
         self.settings = settings
         self.database = Database(settings.database_url)
         self.cache = Cache(settings.redis_url)
+        self.positions = Ingest(settings.redis_url, self.database)
         self.durable = Durable(settings, self.database)
         self.live = Live(settings, self.database, self.cache, on=settings.api_live)
         self.gateways = Gateways(settings)
@@ -41,6 +43,7 @@ class Parts:
     async def close(self) -> None:
         """Give everything back."""
         await self.live.close()
+        await self.positions.close()
         await self.cache.close()
         await self.foreteller.close()
         await self.gateways.close()

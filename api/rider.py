@@ -30,18 +30,23 @@ PICKED_UP = frozenset({Delivery.PICKED_UP, Delivery.ARRIVED, Delivery.DELIVERED}
 
 @router.post("/shift", response_model=schemas.ShiftDone)
 async def set_shift(parts: Held, who: Rider, shift: schemas.Shift) -> Response:
-    """Begin a shift, go on after a pause, or end it: what is in hand is delivered first."""
-    known = shift.lat is not None and shift.lng is not None
+    """Begin a shift, go on after a pause, or end it: what is in hand is delivered first.
+
+    At its end the place is forgotten.
+    """
     async with parts.database.write() as writer:
         await riders.set_shift(
             writer,
             site_id=who.site_id,
             rider_id=who.subject,
             on=shift.on,
-            place=Point(shift.lat or 0, shift.lng or 0) if known else None,
             ends_at=shift.ends_at,
         )
-        await dispatch.end_shift_if_done(writer, site_id=who.site_id, rider_id=who.subject)
+        over = await dispatch.end_shift_if_done(writer, site_id=who.site_id, rider_id=who.subject)
+    if over:
+        await parts.positions.end(who.site_id, who.subject)
+    elif shift.on and shift.lat is not None and shift.lng is not None:
+        await parts.positions.begin(who.site_id, who.subject, Point(shift.lat, shift.lng))
     return reply({"on": shift.on})
 
 
@@ -65,19 +70,9 @@ async def pause_shift(parts: Held, who: Rider, pause: schemas.Pause) -> Response
 
 @router.post("/positions", response_model=schemas.PositionsDone)
 async def report_positions(parts: Held, who: Rider, batch: schemas.Positions) -> Response:
-    """Where the rider was; the newest is kept, and shown to whose food is being carried."""
-    newest = max(batch.positions, key=lambda position: position.at)
-    async with parts.database.write() as writer:
-        await riders.move(
-            writer,
-            site_id=who.site_id,
-            rider_id=who.subject,
-            place=Point(newest.lat, newest.lng),
-        )
-    await parts.cache.publish_position(
-        who.site_id, who.subject, newest.lat, newest.lng, at=newest.at
-    )
-    return reply({"accepted": len(batch.positions)})
+    """Where the rider was: each is kept or dropped; viewers see the newest, and none may stay."""
+    taken = await parts.positions.take(who.site_id, who.subject, batch.fixes(), way="http")
+    return reply(asdict(taken))
 
 
 @router.get("/offers", response_model=schemas.Work)

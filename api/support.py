@@ -1,5 +1,6 @@
 """Support's desk: orders, their whole timeline, notes, and the hand that steps in."""
 
+import uuid
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -16,7 +17,7 @@ from api.replies import reply
 from api.schemas import Id
 from domain.contracts.life import Intervene
 from domain.errors import NotFound
-from services import addresses, events, reads
+from services import addresses, events, reads, traces
 from services.events import Stream
 from services.identity import Identity
 from services.reads import Filter
@@ -74,6 +75,30 @@ async def get_timeline(
     last = shown[-1] if len(rows) > limit else None
     more = cursors.encode(last.at, last.source, last.line_no) if last else None
     return replies.page(lines, more)
+
+
+@router.get("/orders/{order_id}/trace", response_model=schemas.Trace)
+async def get_trace(parts: Held, who: Support, order_id: Id) -> Response:
+    """Where an order was carried, coarsely, while that is kept; the timeline says who looked."""
+    await _order(parts, who, order_id)
+    request_id = uuid.uuid4().hex
+    async with parts.database.write() as writer:
+        trace = await traces.of_order(writer, site_id=who.site_id, order_id=order_id)
+        await events.note(
+            writer,
+            order_id=order_id,
+            site_id=who.site_id,
+            kind="trace_read",
+            key=f"trace_read:{request_id}",
+            data={"rows": len(trace)},
+            actor=who.actor,
+            request_id=request_id,
+        )
+    rows = [
+        {"at": at, "rider_id": rider_id, "lat": place.lat, "lng": place.lng}
+        for at, rider_id, place in trace
+    ]
+    return reply({"trace": rows})
 
 
 @router.get("/orders/{order_id}/money", response_model=schemas.Money)

@@ -18,6 +18,7 @@ PREFERRED = {
     "temporal_ui": 8233,
     "postgres": 8732,
     "valkey": 8779,
+    "mqtt": 8783,
     "sandbox_control": 8750,
     "sandbox_tls": 8751,
     "sandbox_proxy": 8752,
@@ -27,6 +28,7 @@ PREFERRED = {
     "relay_metrics": 8793,
     "finance_metrics": 8794,
     "live_metrics": 8795,
+    "positions_metrics": 8796,
 }
 
 

@@ -1,6 +1,7 @@
 """Questions by which a part shows that it is ready; each answers "" or why not."""
 
 import asyncio
+from pathlib import Path
 
 import httpx
 import psycopg
@@ -38,6 +39,21 @@ def postgresql(url: str) -> Probe:
                 return ""
         except (OSError, psycopg.Error) as error:
             return f"PostgreSQL: {error or type(error).__name__}"
+
+    return ask
+
+
+def unix_socket(path: Path) -> Probe:
+    """Somebody listens there."""
+
+    async def ask(_: httpx.AsyncClient) -> str:
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                streams = await asyncio.open_unix_connection(path)
+        except OSError as error:
+            return f"{path}: {error or type(error).__name__}"
+        streams[1].close()
+        return ""
 
     return ask
 

@@ -1,7 +1,9 @@
 """The table of the stack: its parts, their commands, addresses and what each of them needs."""
 
 import asyncio
+import getpass
 import os
+import shutil
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import Awaitable, Callable, Mapping
@@ -32,9 +34,18 @@ SERVICES = {
     "finance": "workers.finance",
     "live": "api.live",
 }
+POSITIONS = {"positions": "workers.positions"}
+"""Only where there is an MQTT broker."""
 FOUNDATION = ("temporal", "postgres", "valkey", "sandbox")
 OWN_PORTS = ("api", "api_tls", "live")
 """Ports with a setting of their own."""
+MQTT_SOCKET = "mqtt.sock"
+MQTT_ACL = """user paotui/ingest
+topic read paotui/+/riders/+/positions
+
+pattern write paotui/%u/positions
+"""
+"""A rider's name is `<site>/riders/<rider>`: the door lets nobody in under another one."""
 ALWAYS_WRITTEN = {
     "home",
     "api_port",
@@ -62,10 +73,26 @@ def embedded(configured: Settings) -> tuple[str, ...]:
     return tuple(name for name in FOUNDATION if not elsewhere[name])
 
 
+def mosquitto_binary(configured: Settings) -> str:
+    """The broker to embed; empty where a setting points elsewhere or none is found."""
+    if configured.mqtt_url or not configured.mosquitto:
+        return ""
+    # Debian's lies where only root's PATH leads.
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin"
+    return shutil.which(configured.mosquitto, path=path) or ""
+
+
+def services_of(resolved: Settings) -> dict[str, str]:
+    """Paotui's own processes, by name, with their modules."""
+    return SERVICES | (POSITIONS if resolved.mqtt_url else {})
+
+
 def wanted_ports(configured: Settings) -> dict[str, int]:
     """The ports this stack needs, by name."""
     here = embedded(configured)
     unneeded = {port for part, ports in PORTS_OF.items() if part not in here for port in ports}
+    if not mosquitto_binary(configured):
+        unneeded |= {"mqtt"} | (set() if configured.mqtt_url else {"positions_metrics"})
     chosen = {name: getattr(configured, f"{name}_port") for name in OWN_PORTS}
     return {name: port for name, port in (PREFERRED | chosen).items() if name not in unneeded}
 
@@ -101,6 +128,9 @@ def resolve(configured: Settings, state: State, ports: Mapping[str, int]) -> Set
         found["database_url"] = postgres.url(ports["postgres"], state.password("postgres_password"))
     if "valkey" in here:
         found["redis_url"] = f"redis://127.0.0.1:{ports['valkey']}/0"
+    if mosquitto_binary(configured):
+        found["mqtt_url"] = f"mqtt://127.0.0.1:{ports['mqtt']}"
+        found["mqtt_socket"] = str(state.run / MQTT_SOCKET)
     if "sandbox" in here:
         folder = state.home / "sandbox"
         certificate = folder / "tls" / str(urlsplit(configured.public_url).hostname)
@@ -134,7 +164,11 @@ def addresses(resolved: Settings, ports: Mapping[str, int]) -> list[tuple[str, s
         ("Temporal UI", resolved.temporal_ui_url),
         ("Temporal", resolved.temporal_address),
         ("sandbox control", resolved.sandbox_url),
-        *((f"metrics: {name}", f"{own_url(name, ports)}/metrics") for name in SERVICES),
+        ("MQTT", resolved.mqtt_url),
+        *(
+            (f"metrics: {name}", f"{own_url(name, ports)}/metrics")
+            for name in services_of(resolved)
+        ),
     ]
     return [(label, address) for label, address in rows if address]
 
@@ -146,7 +180,7 @@ def own_url(service: str, ports: Mapping[str, int]) -> str:
 
 def ready_urls(resolved: Settings, ports: Mapping[str, int]) -> dict[str, str]:
     """Each service's /readyz."""
-    own = {name: f"{own_url(name, ports)}/readyz" for name in SERVICES}
+    own = {name: f"{own_url(name, ports)}/readyz" for name in services_of(resolved)}
     return own | {"api": f"{resolved.api_url}/readyz"}
 
 
@@ -219,6 +253,25 @@ def redis(state: State, ports: Mapping[str, int]) -> Component:
     )
 
 
+def mosquitto(binary: str, state: State) -> Component:
+    """Debian's MQTT broker on a private socket; `workers.positions` is its door."""
+    folder, socket = state.home / "mqtt", state.run / MQTT_SOCKET
+    (folder / "acl").write_text(MQTT_ACL)
+    (folder / "mosquitto.conf").write_text(
+        f"listener 0 {socket}\nallow_anonymous true\nacl_file {folder / 'acl'}\n"
+        f"persistence false\nmax_packet_size 65536\nmax_queued_messages 1000\n"
+        f"user {getpass.getuser()}\nlog_dest stdout\nlog_type error\n"
+    )
+    return Component(
+        name="mosquitto",
+        tier=Tier.FOUNDATION,
+        command=(binary, "-c", str(folder / "mosquitto.conf")),
+        ready=probes.unix_socket(socket),
+        directory=state.home,
+        hint="`paotui logs mosquitto`; or PAOTUI_MOSQUITTO= to do without MQTT",
+    )
+
+
 def sandbox(configured: Settings, state: State, ports: Mapping[str, int]) -> Component:
     """The simulated outside world; it makes the certificates that the API serves notices with."""
     public = urlsplit(configured.public_url).hostname
@@ -270,7 +323,7 @@ def services(
                 directory=PROJECT,
                 hint=f"`paotui logs {name}`; `paotui doctor`",
             )
-            for name, module in SERVICES.items()
+            for name, module in services_of(resolved).items()
         ),
     ]
 

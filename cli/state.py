@@ -76,7 +76,7 @@ class State:
         self.home.mkdir(parents=True, exist_ok=True)
         for folder in (self.run, self.pids, self.logs, self.keys):
             folder.mkdir(mode=PRIVATE_FOLDER_MODE, exist_ok=True)
-        for name in ("temporal", "valkey", "sandbox"):
+        for name in ("temporal", "valkey", "sandbox", "mqtt"):
             (self.home / name).mkdir(mode=PRIVATE_FOLDER_MODE, exist_ok=True)
 
     def key(self, name: str) -> str:

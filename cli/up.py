@@ -91,6 +91,8 @@ async def start(obeyed: Settings, state: State, keeper: Keeper, report: Report) 
                 parts.append(stack.redis(state, ports.numbers))
             if "sandbox" in here:
                 parts.append(stack.sandbox(obeyed, state, ports.numbers))
+            if broker := stack.mosquitto_binary(obeyed):
+                parts.append(stack.mosquitto(broker, state))
             parts += stack.services(variables, resolved, ports.numbers)
             components = [part for part in parts if isinstance(part, Component)]
             await asyncio.to_thread(keeper.start, components)

@@ -96,6 +96,7 @@ _FORGET = (
     text(_OLD.format("facts", "confirmed_at < now() - interval '7 days'")),
     text(_OLD.format("quotes", "expires_at < now() - interval '7 days'")),
     text(_OLD.format("request_keys", "created_at < now() - interval '30 days'")),
+    text(_OLD.format("position_traces", "delete_at < now()")),
     text(
         _OLD.format("ticket_evidence", "added_at IS NULL AND created_at < now() - interval '1 day'")
     ),
@@ -104,7 +105,7 @@ _FORGET = (
 
 
 async def forget(writer: Writer) -> None:
-    """Delete a page of what is over: told facts, old quotes and request keys, unused photos."""
+    """Delete a page of what is over: told facts, old quotes, request keys, traces, photos."""
     for statement in _FORGET:
         await writer.run(statement, {"limit": FORGET_ROWS})
 

@@ -87,6 +87,14 @@ WAITING = Gauge(
 WAITING_SECONDS = Gauge(
     "paotui_waiting_oldest_seconds", "Age of the oldest of them.", ["channel", "what"]
 )
+POSITIONS = Counter(
+    "paotui_positions_total",
+    "Reported positions by way (http, mqtt): accepted, or why they were dropped.",
+    ["way", "outcome"],
+)
+POSITIONS_SECONDS = Histogram(
+    "paotui_positions_batch_seconds", "From a window's end to Redis and rows.", buckets=QUICK
+)
 
 
 def certificate(channel: str, account: str, whose: str, expires_at: datetime) -> None:

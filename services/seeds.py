@@ -39,7 +39,7 @@ SECTIONS: dict[str, Table] = {
 LEFT_AS_IT_IS: dict[str, frozenset[str]] = {
     "shops": frozenset({"open", "paused", "paused_until", "auto_accept"}),
     "items": frozenset({"available", "stock"}),
-    "riders": frozenset({"on_shift", "lat", "lng", "seen_at"}),
+    "riders": frozenset({"on_shift", "seen_at"}),
 }
 """Columns that people change: planting a city again doesn't take their changes back."""
 ROWS_PER_STATEMENT = 500

@@ -27,6 +27,17 @@ class Settings(BaseSettings):
         default="", description="PostgreSQL ≥ 15, `postgresql://…`; empty: embedded."
     )
     redis_url: str = Field(default="", description="Redis protocol, `redis://…`; empty: embedded.")
+    mqtt_url: str = Field(
+        default="",
+        description="MQTT 5 broker of riders' positions, `mqtt[s]://user:password@host:port`; "
+        "empty: embedded where there is a mosquitto, else positions come by HTTP only.",
+    )
+    mqtt_socket: str = Field(
+        default="", description="Private socket of the embedded broker, behind our own door."
+    )
+    mosquitto: str = Field(
+        default="mosquitto", description="The broker to embed, a name or path; empty: none."
+    )
     temporal_address: str = Field(default="", description="Temporal `host:port`; empty: embedded.")
     temporal_namespace: str = Field(default="default", description="Temporal namespace.")
     temporal_api_key: SecretStr = Field(default=SecretStr(""), description="Temporal Cloud key.")
@@ -110,6 +121,12 @@ class Settings(BaseSettings):
     after_sale_auto_fen: int = Field(
         default=AUTO_APPROVE_FEN,
         description="A merchant's silence agrees to after-sale refunds up to this, fen.",
+    )
+    trace_days: int = Field(
+        default=30,
+        ge=0,
+        le=365,
+        description="How long the coarse trace of a carried order is kept; 0: none is written.",
     )
 
     weather: Literal["", "open-meteo"] = Field(

@@ -2,14 +2,15 @@
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import insert, text
 
 from domain.contracts.dispatch import Zone
+from domain.geo import Point
 from domain.matching import AT_ONCE
 from services import dispatch, events, tables
 from services.db import Database
@@ -38,6 +39,8 @@ class City:
 
     database: Database
     site_id: str
+    riders: dict[str, Point] = field(default_factory=dict)
+    """Where they are."""
 
     @classmethod
     async def build(
@@ -81,9 +84,14 @@ class City:
 
     async def matcher(self) -> Matcher:
         """Take the zone."""
-        matcher = await Matcher.take(self.database, self.zone)
+        matcher = await Matcher.take(self.database, self.zone, self.places)
         assert matcher is not None
         return matcher
+
+    async def places(self, site_id: str, rider_ids: Sequence[str]) -> dict[str, Point]:
+        """Where riders are, as Redis would tell."""
+        assert site_id == self.site_id
+        return {name: self.riders[name] for name in rider_ids if name in self.riders}
 
     async def add_riders(self, *rider_ids: str) -> None:
         """On shift and just seen, each 100 meters or so further from the shop than the last."""
@@ -94,12 +102,12 @@ class City:
                 "rider_id": rider_id,
                 "zone_id": ZONE_ID,
                 "on_shift": True,
-                "lat": SHOP_LAT + number / 1_000,
-                "lng": SHOP_LNG,
                 "seen_at": now,
             }
-            for number, rider_id in enumerate(rider_ids)
+            for rider_id in rider_ids
         ]
+        for number, rider_id in enumerate(rider_ids):
+            self.riders[rider_id] = Point(SHOP_LAT + number / 1_000, SHOP_LNG)
         async with self.database.write() as writer:
             await writer.run(insert(tables.riders).values(rows))
 

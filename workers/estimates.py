@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import structlog
 
+from domain.positions import PlacesOf
 from services.db import Database
 from services.eta import approaching, living
-from services.eta.approaching import PlacesOf
 from services.eta.outside import Outside
 
 LOOK_SECONDS = 15.0

@@ -22,6 +22,8 @@ from activities import (
 )
 from services.db import Database
 from services.gateways import Gateways
+from services.positions import Places
+from services.settings import settings
 from workflows.after_sale import AfterSale
 from workflows.dispatch import Dispatch
 from workflows.dispute_answers import DisputeAnswers
@@ -99,7 +101,7 @@ ORDERS = Queue(
 DISPATCH = Queue(
     name="dispatch",
     workflows=(Dispatch,),
-    activities=lambda tools: dispatch.build(tools.database),
+    activities=lambda tools: dispatch.build(tools.database, Places(settings().redis_url).of),
     workflow_tasks=5,
     local_activities=1,
     activities_at_once=500,

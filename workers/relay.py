@@ -6,7 +6,6 @@ in order per order.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
 
 import structlog
 from redis.asyncio import Redis
@@ -20,17 +19,20 @@ from activities.refunds import RefundActs
 from domain.contracts.payments import Settle
 from domain.contracts.refunds import EndRefund
 from domain.ids import refund_workflow
-from services import events, logs, metrics, outbox, process, riders, snapshots
+from domain.positions import PlacesOf
+from services import events, logs, metrics, outbox, process, snapshots
 from services.db import Database, Writer
 from services.eta import outside
 from services.eta.outside import Outside
 from services.gateways import Gateways
 from services.outbox import BATCH_ROWS, Fact, Message
+from services.positions import Places
 from services.settings import settings
 from workers.estimates import Estimates
 from workers.serve import check_database, window
 from workers.sweep import Sweep
 from workers.temporal import Telemetry, WorkflowGone, Workflows
+from workers.traces import Traces
 
 STREAM = "paotui:events"
 STREAM_MESSAGES = 100_000
@@ -192,12 +194,16 @@ class Relay:
         workflows: Workflows,
         gateways: Gateways,
         around: Outside,
+        *,
+        places: PlacesOf,
+        trace_days: int,
     ) -> None:
         self._database = database
         self._redis = redis
         self._workflows = workflows
         self._sweep = Sweep(database, workflows)
-        self._estimates = Estimates(database, around, partial(riders.places, database))
+        self._estimates = Estimates(database, around, places)
+        self._traces = Traces(database, redis, days=trace_days)
         late = LatePayments(PaymentActs(database, gateways), self._sweep)
         refunds = RefundActs(database, gateways)
 
@@ -237,6 +243,7 @@ class Relay:
                     group.create_task(teller.run(stop))
                     group.create_task(self._sweep.run(stop))
                     group.create_task(self._estimates.run(stop))
+                    group.create_task(self._traces.run(stop))
             finally:
                 teller.drop()
                 metrics.RELAY_ACTIVE.set(0)
@@ -260,7 +267,16 @@ async def main(stop: asyncio.Event) -> None:
     }
     async with window(known.metrics_port, checks, telemetry), outside.client(known) as http:
         around = Outside(outside.provider(known, http))
-        await Relay(database, redis, workflows, gateways, around).run(stop)
+        relay = Relay(
+            database,
+            redis,
+            workflows,
+            gateways,
+            around,
+            places=Places(known.redis_url).of,
+            trace_days=known.trace_days,
+        )
+        await relay.run(stop)
     await gateways.close()
     await redis.aclose()
     await database.close()

@@ -14,11 +14,11 @@ from api.identity import ensure_theirs
 from api.live.hub import merchant_topic, order_topic, rider_topic
 from api.live.outbox import Heads, News, Outbox, Place, Rider
 from api.live.parts import Live
-from api.live.sight import Sight, sight
 from api.replies import dumps
+from domain.positions import Sight, sight
 from services import dispatch, events, reads
 from services.events import Stream
-from services.identity import Identity
+from services.identity import Identity, Role
 
 HEARTBEAT_SECONDS = 15.0
 """Without news for so long the connection shows that it lives."""
@@ -50,7 +50,7 @@ class Story:
 
 def seen(who: Identity, site_id: str, view: Mapping[str, Any]) -> tuple[Rider | None, Sight]:
     """Which rider an order's viewer sees now, and how exactly."""
-    shown = sight(who.role, status=view["status"], delivery=view["delivery"])
+    shown = sight(status=view["status"], delivery=view["delivery"], shop=who.role is Role.MERCHANT)
     if shown is Sight.NOTHING or not view["rider_id"]:
         return None, Sight.NOTHING
     return (site_id, view["rider_id"]), shown

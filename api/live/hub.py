@@ -18,8 +18,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from api.live.outbox import Heads, News, Outbox, Place, Rider
-from api.live.sight import Sight
 from domain.errors import Unavailable
+from domain.positions import Sight
 from services import reads
 from services.db import Database
 

@@ -10,8 +10,9 @@ from functools import cached_property
 from typing import Any
 
 from api.live.frames import text_frame
-from api.live.sight import Sight, cell
 from api.replies import dumps
+from domain.geo import Point
+from domain.positions import Sight, cell
 
 QUEUE_MESSAGES = 256
 """A connection that is further behind is closed; it comes back and resumes by `seq`."""
@@ -59,8 +60,8 @@ class Place:
         at = datetime.fromtimestamp(self.at_ms / 1_000, UTC)
         if sight is Sight.EXACT:
             return {"lat": self.lat, "lng": self.lng, "at": at}
-        lat, lng = cell(self.lat, self.lng)
-        return {"lat": lat, "lng": lng, "at": at, "coarse": True}
+        centre = cell(Point(self.lat, self.lng))
+        return {"lat": centre.lat, "lng": centre.lng, "at": at, "coarse": True}
 
     def body(self, sight: Sight) -> bytes:
         """The message as JSON."""
@@ -90,7 +91,7 @@ class Outbox:
         self.sight = Sight.NOTHING
         self._queue: deque[News | Heads] = deque()
         self._place: Place | None = None
-        self._cell: tuple[float, float] | None = None
+        self._cell: Point | None = None
         self._ready = asyncio.Event()
 
     @property
@@ -115,7 +116,7 @@ class Outbox:
     def move(self, place: Place) -> None:
         """The newest position: written at once, or instead of the one that still waits."""
         if self.sight is Sight.COARSE:
-            now = cell(place.lat, place.lng)
+            now = cell(Point(place.lat, place.lng))
             if now == self._cell:
                 return
             self._cell = now

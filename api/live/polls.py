@@ -8,9 +8,9 @@ from api.live import feed, ways
 from api.live.hub import order_topic
 from api.live.outbox import Outbox
 from api.live.parts import Live
-from api.live.sight import Sight
 from api.live.ways import POLL_SECONDS, Way
 from api.observe import LIVE
+from domain.positions import Sight
 from services import events, reads
 from services.identity import Identity
 

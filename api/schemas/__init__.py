@@ -109,8 +109,6 @@ from api.schemas.riding import (
     PhotoKept,
     PickUp,
     Place,
-    Position,
-    Positions,
     PositionsDone,
     Proof,
     RidingPolicy,
@@ -136,6 +134,8 @@ from api.schemas.support import (
     Refund,
     Timeline,
     TimelineLine,
+    Trace,
+    TracePoint,
 )
 from api.schemas.tickets import (
     AssignTicket,
@@ -152,6 +152,7 @@ from api.schemas.tickets import (
     Tickets,
     TicketView,
 )
+from services.positions import Position, Positions
 
 __all__ = [
     "PAGE_ITEMS",
@@ -285,6 +286,8 @@ __all__ = [
     "TimelineLine",
     "Token",
     "Told",
+    "Trace",
+    "TracePoint",
     "UsedWay",
     "Window",
     "WishedLine",

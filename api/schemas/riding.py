@@ -1,4 +1,4 @@
-"""Shifts, positions, offers and tasks."""
+"""Shifts, offers and tasks; a batch of positions has the same shape by MQTT."""
 
 from datetime import datetime
 from typing import Literal, Self
@@ -30,20 +30,6 @@ class Pause(Asked):
     """Why no offers are wanted for a while."""
 
     reason_code: Code
-
-
-class Position(Asked):
-    """Where a rider was."""
-
-    lat: Lat
-    lng: Lng
-    at: AwareDatetime
-
-
-class Positions(Asked):
-    """A batch of positions; the newest is the one that counts."""
-
-    positions: list[Position] = Field(min_length=1, max_length=100)
 
 
 class TaskToken(Asked):
@@ -249,6 +235,7 @@ class ShiftView(Told):
 
 
 class PositionsDone(Told):
-    """How many positions were taken."""
+    """How many positions were taken, and how many not, by reason."""
 
     accepted: int
+    dropped: dict[str, int]

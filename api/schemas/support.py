@@ -143,3 +143,18 @@ class LiveTicket(Told):
 
     ticket: str
     expires_at: datetime
+
+
+class TracePoint(Told):
+    """The centre of the cell, some 500 meters wide, that the rider was in."""
+
+    at: datetime
+    rider_id: str
+    lat: float
+    lng: float
+
+
+class Trace(Told):
+    """Where an order was carried; empty once that is deleted or the rider was erased."""
+
+    trace: list[TracePoint]

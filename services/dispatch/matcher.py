@@ -18,6 +18,7 @@ from domain import ids
 from domain.contracts.dispatch import Zone
 from domain.errors import Unavailable
 from domain.orders import CARRYING, Delivery
+from domain.positions import PlacesOf
 from services import events, facts
 from services.db import Database, Reader, Writer
 from services.dispatch import rows
@@ -171,13 +172,13 @@ class Matcher:
     planner: Planner
 
     @classmethod
-    async def take(cls, database: Database, zone: Zone) -> Self | None:
+    async def take(cls, database: Database, zone: Zone, places: PlacesOf) -> Self | None:
         """Take the zone by a new epoch; every older matcher is fenced off. None: no such zone."""
         async with database.write() as writer:
             taken = await writer.first(_EPOCH, _key(zone))
         if taken is None:
             return None
-        planner = Planner(zone=zone, told=taken.rules, speed=taken.speed)
+        planner = Planner(zone=zone, told=taken.rules, speed=taken.speed, places=places)
         async with database.read() as reader:
             await planner.remember(reader)
         return cls(

@@ -20,6 +20,7 @@ from domain.orders import CARRYING, Delivery
 from domain.planning import tick
 from domain.planning.crew import Onboard, Work, rider_of
 from domain.planning.model import Decision, Job, Place, Rider, Routes, Rules
+from domain.positions import PlacesOf
 from services import personal
 from services.db import Reader
 from services.dispatch import kernel, seen
@@ -69,6 +70,7 @@ class Planner:
     told: dict[str, Any]
     """The zone's rules as its row has them."""
     speed: float
+    places: PlacesOf
     rules: ZoneRules = field(init=False)
     routes: Routes = field(default_factory=dict)
     _demand: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -109,25 +111,27 @@ class Planner:
         now = self.now
         self._next = now + self.rules.plan_seconds / 60
         tasks = await seen.tasks(reader, self.zone)
-        riders = await seen.riders(reader, self.zone, self.rules.neighbours)
+        on_shift = await seen.riders(reader, self.zone, self.rules.neighbours)
         shops = await seen.shops(reader, self.zone)
         shops |= {task.origin: (task.lat, task.lng) for task in tasks}
         await self._learn_places(reader, tasks)
+        where = await self.places(self.zone.site_id, [row.rider_id for row in on_shift])
+        riders = [(row, where[row.rider_id]) for row in on_shift if row.rider_id in where]
         return await self._wishes(now, tasks, riders, shops)
 
     async def _wishes(
         self,
         now: float,
         tasks: Sequence[Row[Any]],
-        riders: Sequence[Row[Any]],
+        riders: Sequence[tuple[Row[Any], Point]],
         shops: Mapping[str, Place],
     ) -> Wishes:
         for task in tasks:
             self._count(task.order_id, task.shop_id, self._at(task.placed_seconds))
         hands = seen.in_hand(tasks)
-        crew = [self._rider(row, hands.get(row.rider_id, ()), now) for row in riders]
-        candidates = [seen.candidate(row, free=row.rider_id not in hands) for row in riders]
-        everybody = frozenset(row.rider_id for row in riders)
+        crew = [self._rider(row, at, hands.get(row.rider_id, ()), now) for row, at in riders]
+        candidates = [seen.candidate(row, at, free=row.rider_id not in hands) for row, at in riders]
+        everybody = frozenset(row.rider_id for row, _ in riders)
         jobs, grabs = [], []
         for rider_id in everybody & hands.keys():
             others = everybody - {rider_id}
@@ -275,10 +279,10 @@ class Planner:
         said = self._at(task.ready_seconds)
         return min(said, self.now) if task.ready else max(said, self.now + SOONEST)
 
-    def _rider(self, row: Row[Any], tasks: Sequence[Row[Any]], now: float) -> Rider:
+    def _rider(self, row: Row[Any], at: Point, tasks: Sequence[Row[Any]], now: float) -> Rider:
         who = Onboard(
             rider_id=row.rider_id,
-            place=(row.lat, row.lng),
+            place=(at.lat, at.lng),
             free_since=self._at(row.last_seconds) + self._leaving_minutes,
             off_at=EVER if row.ends_seconds is None else self._at(row.ends_seconds),
             owed=self._owed(row),

@@ -151,14 +151,15 @@ async def search_again(
     return int(token)
 
 
-async def end_shift_if_done(writer: Writer, *, site_id: str, rider_id: str) -> None:
-    """End the shift of a rider who takes no more offers and has nothing in hand any more.
+async def end_shift_if_done(writer: Writer, *, site_id: str, rider_id: str) -> bool:
+    """End the shift of a rider who takes no more offers and has nothing in hand; whether it is.
 
     The rider's row is locked first: of two last tasks at once, the second sees the first gone.
     """
     rider = {"site_id": site_id, "rider_id": rider_id}
-    if await writer.scalar(_ON_SHIFT, rider) is False:
+    return await writer.scalar(_ON_SHIFT, rider) is False and bool(
         await writer.run(_END_SHIFT, rider)
+    )
 
 
 async def ask_support(

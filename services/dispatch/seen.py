@@ -42,7 +42,7 @@ WHERE t.site_id = :site_id AND t.zone_id = :zone_id AND NOT t.gave_up
 ORDER BY t.assigned_at, t.search_from, t.task_id LIMIT :limit
 """)
 _RIDERS = text("""
-SELECT r.rider_id, r.lat, r.lng, r.skills, r.room, r.area, r.probation,
+SELECT r.rider_id, r.skills, r.room, r.area, r.probation,
   NOT r.on_shift OR r.paused_at IS NOT NULL AS pausing,
   EXISTS (SELECT FROM offers f WHERE f.site_id = r.site_id AND f.rider_id = r.rider_id
     AND f.state = 'expired' AND f.answered_at >= r.seen_at) AS quiet,
@@ -62,7 +62,6 @@ FROM riders r LEFT JOIN shifts h ON h.site_id = r.site_id AND h.rider_id = r.rid
 WHERE r.site_id = :site_id AND r.zone_id = ANY(:zones)
   AND (r.on_shift OR EXISTS (SELECT FROM delivery_tasks t WHERE t.site_id = r.site_id
     AND t.rider_id = r.rider_id AND t.state IN ('assigned', 'at_store', 'picked_up', 'arrived')))
-  AND r.lat IS NOT NULL AND r.lng IS NOT NULL
 ORDER BY r.rider_id LIMIT :limit
 """)
 _SHOPS = text("""
@@ -116,11 +115,11 @@ def is_settled(task: Row[Any]) -> bool:
     return task.settled or task.state in CARRYING
 
 
-def candidate(row: Row[Any], *, free: bool) -> Candidate:
+def candidate(row: Row[Any], place: Point, *, free: bool) -> Candidate:
     """A rider's row, as far as it matters who may be asked."""
     return Candidate(
         rider_id=row.rider_id,
-        place=Point(row.lat, row.lng),
+        place=place,
         free=free,
         pausing=row.pausing,
         quiet=row.quiet,

@@ -4,7 +4,6 @@ Public is a time, never a place. Each telling is one event under the order's str
 """
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,6 +12,7 @@ from sqlalchemy import text
 from domain import eta
 from domain.geo import Point
 from domain.orders import Delivery
+from domain.positions import PlacesOf
 from services import events
 from services.db import Reader, Writer
 from services.events import Event
@@ -20,8 +20,6 @@ from services.events import Event
 PAGE_ROWS = 200
 TELL_AGAIN_MINUTES = 3
 """How far the time moves before it is told again, minutes of the site."""
-PlacesOf = Callable[[str, Sequence[str]], Awaitable[Mapping[str, Point]]]
-"""Where riders of a site are, those of whom it is known."""
 
 _COMING = text("""
 SELECT t.order_id, t.site_id, t.rider_id, p.lat, p.lng, s.speed,

@@ -15,7 +15,7 @@ from services.tables.credit import (
     credit_refunds,
 )
 from services.tables.customers import pickups, rating_sums, ratings
-from services.tables.delivery import delivery_photos, delivery_tasks, offers
+from services.tables.delivery import delivery_photos, delivery_tasks, offers, position_traces
 from services.tables.market import (
     addresses,
     blocked_pairs,
@@ -88,6 +88,7 @@ __all__ = [
     "payout_batches",
     "payout_lines",
     "pickups",
+    "position_traces",
     "quarantine",
     "quotes",
     "rating_sums",

@@ -1,7 +1,8 @@
-"""Riders' work: delivery tasks, offers, and photos that prove a hand-over."""
+"""Riders' work: tasks, offers, photos that prove a hand-over, sealed traces of what was carried."""
 
 from sqlalchemy import (
     Column,
+    DateTime,
     Index,
     LargeBinary,
     Table,
@@ -113,4 +114,15 @@ delivery_photos = Table(
     Column("sealed", LargeBinary, nullable=False),
     at_column("taken_at", nullable=False, server_default=NOW),
     Index(None, "order_id"),
+)
+position_traces = Table(
+    "position_traces",
+    metadata,
+    text_column("order_id", primary_key=True),
+    Column("at", DateTime(timezone=True), primary_key=True),
+    site_column(),
+    text_column("rider_id"),
+    Column("sealed", LargeBinary, nullable=False),
+    at_column("delete_at", nullable=False),
+    Index(None, "delete_at"),
 )

@@ -126,8 +126,6 @@ riders = Table(
     json_column("area", "[]"),
     flag_column("probation"),
     flag_column("on_shift"),
-    float_column("lat", nullable=True),
-    float_column("lng", nullable=True),
     at_column("seen_at"),
     at_column("paused_at"),
     text_column("pause_code", server_default=""),

@@ -27,7 +27,7 @@ async def city(database: Database, site_id: str) -> City:
 
 async def test_it_offers_beats_and_is_superseded_by_the_next_attempt(city: City) -> None:
     await city.add_riders("a", "b")
-    acts, beats = DispatchActs(city.database), list[datetime]()
+    acts, beats = DispatchActs(city.database, city.places), list[datetime]()
     environment = ActivityEnvironment()
     environment.on_heartbeat = lambda *_: beats.append(datetime.now(UTC))
     old = asyncio.create_task(environment.run(acts.match, city.zone))
@@ -58,7 +58,9 @@ async def test_cancelling_ends_it(city: City) -> None:
     environment = ActivityEnvironment()
     beaten = asyncio.Event()
     environment.on_heartbeat = lambda *_: beaten.set()
-    running = asyncio.create_task(environment.run(DispatchActs(city.database).match, city.zone))
+    running = asyncio.create_task(
+        environment.run(DispatchActs(city.database, city.places).match, city.zone)
+    )
     async with asyncio.timeout(PATIENCE_SECONDS):
         await beaten.wait()
         environment.cancel()

@@ -3,22 +3,26 @@
 import asyncio
 from collections import Counter
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 from sqlalchemy import insert, text
 
+from api.parts import Parts
 from domain.geo import Point
+from domain.positions import cell
 from domain.proof import handover_code
 from domain.riding import area
 from services import addresses, tables
 from services.db import Database
 from services.dispatch import TaskState
 from services.identity import issue
+from services.positions import of_riders
 from services.settings import Settings
 from tests.api.town import HOME
 from tests.zone import City
+from workers.traces import Traces
 
 RIDERS = [f"r{number}" for number in range(20)]
 
@@ -250,3 +254,48 @@ async def test_riders_can_read_their_rules(http: httpx.AsyncClient) -> None:
     rules = (await http.get("/v1/policies/riding")).json()
     assert {"code": "too_far", "name": "距离太远", "bars": True} in rules["declines"]
     assert {"code": "meal", "name": "用餐", "most_seconds": 2_700} in rules["pauses"]
+
+
+async def test_positions_are_taken_or_dropped_by_reason(
+    city: City, http: httpx.AsyncClient, parts: Parts
+) -> None:
+    await city.add_riders("a")
+    rod, path = who(city, "a"), "/v1/rider/positions"
+    shift = {"on": True, "lat": 31.23, "lng": 121.47}
+    assert (await http.post("/v1/rider/shift", headers=rod, json=shift)).json() == {"on": True}
+    begun = await of_riders(parts.positions.redis, city.site_id, ["a"])
+    assert begun["a"].place == Point(31.23, 121.47)
+    now = datetime.now(UTC) + timedelta(seconds=1)
+    here = {"lat": 31.2301, "lng": 121.47, "at": now.isoformat(), "accuracy_m": 12.5}
+    odd = [{"lat": 91}, {"lat": 32}, {"at": "2030-01-01T00:00:00+08:00"}, {}]
+    batch = {"positions": [here, *(here | one for one in odd)]}
+    answer = await http.post(path, headers=rod, json=batch)
+    dropped = {"impossible": 1, "future": 1, "duplicate": 2}
+    assert answer.json() == {"accepted": 1, "dropped": dropped}
+    assert (await http.post(path, headers=who(city, "x"), json=batch)).status_code == 404
+    broken = {"positions": [here | {"lat": "31.98765x"}]}
+    answer = await http.post(path, headers=rod, json=broken)
+    assert answer.status_code == 422
+    assert "98765" not in answer.text
+    assert (await http.post("/v1/rider/shift", headers=rod, json={"on": False})).status_code == 200
+    assert await of_riders(parts.positions.redis, city.site_id, ["a"]) == {}
+
+
+async def test_support_reads_a_trace_and_the_timeline_says_so(
+    city: City, http: httpx.AsyncClient, parts: Parts
+) -> None:
+    task = await city.picked_up(await city.matcher())
+    await parts.positions.begin(city.site_id, "a", Point(31.23, 121.47))
+    await Traces(city.database, parts.positions.redis, days=1).once()
+    path = f"/v1/support/orders/{task.order_id}"
+    token = issue(site=city.site_id, role="support", subject="sue", ttl_seconds=600)
+    sue = {"Authorization": f"Bearer {token}"}
+    [point] = (await http.get(f"{path}/trace", headers=sue)).json()["trace"]
+    coarse = cell(Point(31.23, 121.47))
+    assert (point["rider_id"], point["lat"], point["lng"]) == ("a", coarse.lat, coarse.lng)
+    lines = (await http.get(f"{path}/timeline", headers=sue)).json()["items"]
+    [line] = [line for line in lines if line["kind"] == "trace_read"]
+    assert (line["actor"], line["data"]) == ("support:sue", {"rows": 1})
+    elsewhere = issue(site="elsewhere", role="support", subject="sue", ttl_seconds=600)
+    for who_else in (who(city, "a"), {"Authorization": f"Bearer {elsewhere}"}):
+        assert (await http.get(f"{path}/trace", headers=who_else)).status_code in {403, 404}

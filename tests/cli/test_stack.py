@@ -1,5 +1,6 @@
 """The table of the stack: what is embedded, what is pointed elsewhere, who needs whom."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -62,10 +63,23 @@ def test_services_wait_for_the_seed_and_the_seed_for_everything(state: State) ->
     table = _table(state)
     assert table["migrate"].needs == ("postgres",)
     assert set(table["seed"].needs) == {*stack.FOUNDATION, "migrate"}
-    for name in stack.SERVICES:
-        assert table[name].needs == ("seed",)
-    own_ports = {table[name].environment["PAOTUI_METRICS_PORT"] for name in stack.SERVICES}
-    assert len(own_ports) == len(stack.SERVICES)
+    served = [part for part in table.values() if part.needs == ("seed",)]
+    assert {part.name for part in served} >= set(stack.SERVICES)
+    own_ports = {part.environment["PAOTUI_METRICS_PORT"] for part in served}
+    assert len(own_ports) == len(served)
+
+
+def test_mqtt_is_there_where_a_broker_is(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAOTUI_MOSQUITTO", "")
+    assert "positions" not in _table(state)
+    monkeypatch.setenv("PAOTUI_MOSQUITTO", sys.executable)
+    variables = _table(state)["positions"].environment
+    assert variables["PAOTUI_MQTT_URL"] == "mqtt://127.0.0.1:8783"
+    assert variables["PAOTUI_MQTT_SOCKET"] == str(state.run / stack.MQTT_SOCKET)
+    monkeypatch.setenv("PAOTUI_MQTT_URL", "mqtts://u:p@mqtt.example")
+    variables = _table(state)["positions"].environment
+    assert variables["PAOTUI_MQTT_URL"] == "mqtts://u:p@mqtt.example"
+    assert "PAOTUI_MQTT_SOCKET" not in variables
 
 
 def test_servers_made_by_others_get_none_of_our_keys(state: State) -> None:

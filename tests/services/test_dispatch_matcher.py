@@ -111,10 +111,9 @@ async def test_riders_off_shift_or_without_a_place_are_not_asked(city: City) -> 
     await city.add_task()
     async with city.database.write() as writer:
         await writer.connection.exec_driver_sql(
-            "UPDATE riders SET on_shift = rider_id <> 'off',"
-            " lat = CASE rider_id WHEN 'off' THEN lat END WHERE site_id = %s",
-            (city.site_id,),
+            "UPDATE riders SET on_shift = rider_id <> 'off' WHERE site_id = %s", (city.site_id,)
         )
+    del city.riders["nowhere"]
 
     assert await (await city.matcher()).tick(no_beat) == 0
 
@@ -238,7 +237,7 @@ async def test_a_zone_that_is_no_more_has_no_matcher(city: City) -> None:
             "DELETE FROM zones WHERE site_id = %s", (city.site_id,)
         )
 
-    assert await Matcher.take(city.database, city.zone) is None
+    assert await Matcher.take(city.database, city.zone, city.places) is None
     with pytest.raises(Superseded):
         await matcher.tick(no_beat)
 

@@ -8,6 +8,7 @@ from sqlalchemy import insert, text
 
 from domain.contracts.dispatch import Zone
 from domain.errors import ClaimTaken
+from domain.geo import Point
 from services import dispatch, tables
 from services.db import Database
 from services.dispatch import Matcher, TaskState
@@ -89,8 +90,7 @@ async def test_a_box_holds_what_it_holds(build: Build) -> None:
 async def test_the_idle_wait_where_work_is_expected_and_are_told_once(build: Build) -> None:
     city, matcher = await build()
     await city.add_riders("a")
-    away = {"lat": SHOP_LAT + 0.03}
-    await change(city, "UPDATE riders SET lat = :lat WHERE site_id = :site", **away)
+    city.riders["a"] = Point(SHOP_LAT + 0.03, SHOP_LNG)
     for _ in range(3):
         done = await city.add_task()
         await change(city, "UPDATE delivery_tasks SET state = 'closed' WHERE site_id = :site")
@@ -146,8 +146,7 @@ async def test_a_search_goes_farther_and_pays_more(build: Build) -> None:
     steps.append({"after_seconds": 120, "radius_meters": 5_000, "bonus_fen": 300})
     city, matcher = await build(steps=steps)
     await city.add_riders("a")
-    away = {"lat": SHOP_LAT + 0.03}
-    await change(city, "UPDATE riders SET lat = :lat WHERE site_id = :site", **away)
+    city.riders["a"] = Point(SHOP_LAT + 0.03, SHOP_LNG)
     task = await city.add_task(food_ready=-1)
     assert await matcher.tick(no_beat) == 0
     await city.pass_time(task, 121)
@@ -164,7 +163,7 @@ async def test_at_the_border_of_two_zones_a_rider_is_asked_by_one(build: Build) 
     async with city.database.write() as writer:
         await writer.run(insert(tables.zones).values(**beyond, rules=rules))
         await writer.run(insert(tables.shops).values(**shop))
-    there = await Matcher.take(city.database, Zone(**beyond))
+    there = await Matcher.take(city.database, Zone(**beyond), city.places)
     assert there
     await city.add_riders(*(f"r{number}" for number in range(5)))
     for _ in range(10):

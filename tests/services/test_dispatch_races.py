@@ -198,7 +198,7 @@ async def test_a_shift_s_end_against_its_last_hand_overs_is_never_lost(city: Cit
 
     async def switch(*, on: bool) -> None:
         async with city.database.write() as writer:
-            await riders.set_shift(writer, **who, on=on, place=None)
+            await riders.set_shift(writer, **who, on=on)
             await dispatch.end_shift_if_done(writer, **who)
 
     for _ in range(ROUNDS):

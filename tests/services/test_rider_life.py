@@ -27,7 +27,7 @@ async def switch(city: City, rider_id: str, *, on: bool, ends_at: datetime | Non
     """A tap on the shift, as the edge runs it."""
     who = {"site_id": city.site_id, "rider_id": rider_id}
     async with city.database.write() as writer:
-        await riders.set_shift(writer, **who, on=on, place=None, ends_at=ends_at)
+        await riders.set_shift(writer, **who, on=on, ends_at=ends_at)
         await dispatch.end_shift_if_done(writer, **who)
 
 

@@ -17,6 +17,7 @@ from services.db import Database, Writer
 from services.eta.outside import Outside
 from services.gateways import Gateways
 from services.outbox import Fact
+from services.positions import Places
 from services.settings import Settings
 from tests.valkey import Valkey
 from tests.workers.conftest import Tick
@@ -154,7 +155,10 @@ async def test_a_lost_database_connection_costs_nothing(
     )
     gateways = Gateways(nowhere)
     stop = asyncio.Event()
-    relay = Relay(database, redis, Workflows(nowhere), gateways, Outside(None))
+    places = Places(nowhere.redis_url).of
+    relay = Relay(
+        *(database, redis, Workflows(nowhere), gateways, Outside(None)), places=places, trace_days=0
+    )
     relaying = asyncio.create_task(relay.run(stop))
     order = await happen()
 

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0017_rider_life"
-down_revision = "0015_promise"
+down_revision = "0016_positions"
 
 
 def upgrade() -> None:

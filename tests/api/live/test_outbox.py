@@ -10,8 +10,8 @@ from websockets.exceptions import ConnectionClosed
 
 from api.live import hub
 from api.live.outbox import QUEUE_MESSAGES, RESTART, TOO_SLOW, Heads, News, Outbox, Place
-from api.live.sight import Sight
 from api.parts import Parts
+from domain.positions import Sight
 from tests.api.live.line import (
     PATIENCE_SECONDS,
     following,

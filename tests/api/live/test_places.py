@@ -7,9 +7,10 @@ import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection
 
-from api.live.sight import Sight, cell, sight
 from api.parts import Parts
+from domain.geo import Point
 from domain.orders import Delivery, Status
+from domain.positions import Sight, cell, sight
 from services.identity import Role
 from tests.api.live.line import following, hear, publish, until_listening
 from tests.api.town import Town
@@ -34,12 +35,8 @@ CANARY = (30.271828, 120.314159)
     ],
 )
 def test_who_sees_what(role: Role, status: str, delivery: str, seen: Sight) -> None:
-    assert sight(role, status=status, delivery=delivery) is seen
-
-
-def test_a_cell_is_the_same_all_over_it() -> None:
-    assert cell(30.2701, 120.3101) == cell(30.2749, 120.3149) == (30.2725, 120.3125)
-    assert cell(-0.001, -0.001) == (-0.0025, -0.0025)
+    shop = role is Role.MERCHANT
+    assert sight(status=status, delivery=delivery, shop=shop) is seen
 
 
 async def move(parts: Parts, town: Town, place: tuple[float, float], rider: str = "rod") -> None:
@@ -61,7 +58,8 @@ async def test_positions_follow_the_orders_state(town: Town, parts: Parts, port:
     order_id = (await town.order()).order_id
     await publish(parts, order_id)
     await until_listening(parts)
-    coarse = (*cell(*CANARY), True)
+    centre = cell(Point(*CANARY))
+    coarse = (centre.lat, centre.lng, True)
     async with following(port, f"/v1/orders/{order_id}/live", town.ann) as ann:
         assert (await hear(ann))["type"] == "snapshot"
         await move(parts, town, CANARY)

@@ -18,6 +18,15 @@ RELAY_FAILURES = Counter(
     "paotui_relay_failures_total", "Rounds of the relay that failed and wait.", ["part"]
 )
 RELAY_ACTIVE = Gauge("paotui_relay_active", "1 in the process that relays, 0 in a stand-by.")
+STREAM_EVENTS = Counter(
+    "paotui_stream_events_total", "Public events that a sink has taken.", ["sink"]
+)
+STREAM_BACKLOG = Gauge(
+    "paotui_stream_backlog", "Rows that a sink has not taken, up to 100,000.", ["sink"]
+)
+STREAM_LAG = Gauge(
+    "paotui_stream_lag_seconds", "Age of the oldest event that a sink has not taken.", ["sink"]
+)
 FACTS_TOLD = Counter(
     "paotui_facts_told_total", "Facts tried on workflows, by outcome.", ["fact", "outcome"]
 )

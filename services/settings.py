@@ -27,6 +27,17 @@ class Settings(BaseSettings):
         default="", description="PostgreSQL ≥ 15, `postgresql://…`; empty: embedded."
     )
     redis_url: str = Field(default="", description="Redis protocol, `redis://…`; empty: embedded.")
+    out_stream_messages: int = Field(
+        default=100_000,
+        ge=0,
+        description="Public events kept in the Redis stream `paotui:out:events`; 0: no stream.",
+    )
+    kafka_brokers: str = Field(
+        default="", description="Kafka `host:port`, comma separated; empty: no Kafka."
+    )
+    kafka_topic: str = Field(
+        default="paotui.order-events", description="Topic of public events; key: the order's id."
+    )
     temporal_address: str = Field(default="", description="Temporal `host:port`; empty: embedded.")
     temporal_namespace: str = Field(default="default", description="Temporal namespace.")
     temporal_api_key: SecretStr = Field(default=SecretStr(""), description="Temporal Cloud key.")

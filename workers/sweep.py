@@ -30,6 +30,7 @@ from services import (
     ledger,
     loose_ends,
     metrics,
+    outbox,
     payouts,
     reconciliation,
     settlement,
@@ -104,6 +105,7 @@ class Sweep:
             self.credit,
             self.suspense,
             self.waiting,
+            self.streams,
         )
         with metrics.SWEEP_SECONDS.time():
             for part in parts:
@@ -272,6 +274,15 @@ class Sweep:
         for one in found:
             metrics.WAITING.labels(one.channel, one.what).set(one.count)
             metrics.WAITING_SECONDS.labels(one.channel, one.what).set(one.oldest_seconds)
+
+    async def streams(self) -> None:
+        """What waits for each sink of events, as this process's metrics show it."""
+        async with self._database.read() as reader:
+            found = await outbox.backlogs(reader)
+        for one in found:
+            lag = datetime.now(UTC) - one.oldest_at if one.oldest_at else timedelta()
+            metrics.STREAM_BACKLOG.labels(one.sink).set(one.events)
+            metrics.STREAM_LAG.labels(one.sink).set(max(lag.total_seconds(), 0))
 
     async def notices(self) -> None:
         """Facts about payments that were confirmed but not applied: told again, ever later."""

@@ -74,10 +74,12 @@ SELECT id, order_id, seq, CAST(message AS text) AS text FROM kafka_outbox ORDER 
 """)
 _KAFKA_HAS = text("DELETE FROM kafka_outbox WHERE id = ANY(CAST(:ids AS bigint[]))")
 _BACKLOGS = text("""
-SELECT 'redis' AS sink, (SELECT count(*) FROM (SELECT FROM outbox LIMIT :most) AS waiting) AS events,
+SELECT 'redis' AS sink,
+  (SELECT count(*) FROM (SELECT FROM outbox LIMIT :most) AS waiting) AS events,
   (SELECT message->>'at' FROM outbox WHERE seq > 0 ORDER BY id LIMIT 1) AS oldest_at
 UNION ALL
-SELECT 'kafka', (SELECT count(*) FROM (SELECT FROM kafka_outbox LIMIT :most) AS waiting),
+SELECT 'kafka',
+  (SELECT count(*) FROM (SELECT FROM kafka_outbox LIMIT :most) AS waiting),
   (SELECT message->>'at' FROM kafka_outbox ORDER BY id LIMIT 1)
 """)
 _DUE = text("""

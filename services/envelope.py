@@ -157,7 +157,7 @@ EVENTS = {
 
 def schema() -> Shape:
     """The JSON Schema (2020-12) of the envelope as this code publishes it."""
-    shapes = {
+    shapes: dict[str, Shape] = {
         "schema": {"const": SCHEMA},
         "v": {"const": EVENT_VERSION},
         "site_id": _TEXT,

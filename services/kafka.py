@@ -47,11 +47,15 @@ class Kafka:
         await self._settle()
         producer = self._producer or await self._start()
         sent: dict[Sent, list[int]] = {}
-        for partition, (batch, indexes) in (await self._batches(producer, records)).items():
-            future = await producer.send_batch(batch, self._topic, partition=partition)
-            self._on_their_way.add(future)
-            sent[future] = indexes
-        errors = await self._settle()
+        errors: list[KafkaError] = []
+        try:
+            for partition, (batch, indexes) in (await self._batches(producer, records)).items():
+                future = await producer.send_batch(batch, self._topic, partition=partition)
+                self._on_their_way.add(future)
+                sent[future] = indexes
+        except KafkaError as error:
+            errors.append(error)
+        errors += await self._settle()
         if errors:
             log.warning("Kafka refused events", error_type=type(errors[0]).__name__)
             # After a refusal the producer's numbering has a hole; a new one begins its own.

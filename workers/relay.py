@@ -87,9 +87,16 @@ class Publisher:
             pipeline.xadd(STREAM, {"m": message.text}, maxlen=STREAM_MESSAGES, approximate=True)
         public = [message for message in batch if message.seq] if self._out_messages else []
         for message in public:
-            told = {"order_id": message.order_id, "seq": message.seq}
-            told["event"] = envelope.of(message.text)
-            pipeline.xadd(OUT_STREAM, told, maxlen=self._out_messages, approximate=True)
+            pipeline.xadd(
+                OUT_STREAM,
+                {
+                    "order_id": message.order_id,
+                    "seq": message.seq,
+                    "event": envelope.of(message.text),
+                },
+                maxlen=self._out_messages,
+                approximate=True,
+            )
         await pipeline.execute()
         metrics.STREAM_EVENTS.labels("redis").inc(len(public))
 

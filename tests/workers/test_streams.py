@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 from sqlalchemy import text
@@ -243,6 +244,12 @@ async def test_two_relays_at_once_can_only_repeat(
     told = await in_kafka(broker, topic)
     assert_whole(told, {order: 6})
     assert len(told) > 6
+
+
+async def test_after_a_refusal_the_next_batch_goes_out(kafka: Kafka) -> None:
+    with pytest.raises(KafkaError):
+        await kafka.publish([(b"k", bytes(2_000_000))])
+    assert await kafka.publish([(b"k", b"{}"), (b"l", b"{}")]) == [0, 1]
 
 
 async def drain(publisher: KafkaPublisher) -> None:

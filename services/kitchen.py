@@ -19,7 +19,6 @@ from services.events import Event
 
 CHANGES_MAX = 10
 """How often a kitchen may change its mind about one order."""
-CHANGED = "order.prep_changed"
 HINT = "the kitchen takes longer"
 
 _ORDER = text("""
@@ -66,14 +65,18 @@ async def change(writer: Writer, step: Step, minutes: float) -> dict[str, Any]:
         "delay": {"minutes": late, "hints": hints} if late else None,
     }
     event = Event(
-        type=CHANGED, key=step.key, data=told, actor=step.actor, request_id=step.request_id
+        type="order.prep_changed",
+        key=step.key,
+        data=told,
+        actor=step.actor,
+        request_id=step.request_id,
     )
     await events.append(writer, step.order_id, event)
     return stream.view | told
 
 
 async def _find(reader: Reader, order_id: str) -> Row[Any]:
-    row = await reader.first(_ORDER, {"order_id": order_id, "changed": CHANGED})
+    row = await reader.first(_ORDER, {"order_id": order_id, "changed": "order.prep_changed"})
     if row is None:
         raise NotFound
     return row

@@ -21,6 +21,15 @@ RELAY_ACTIVE = Gauge("paotui_relay_active", "1 in the process that relays, 0 in 
 OFFERS_DECLINED = Counter(
     "paotui_offers_declined_total", "Offers that riders said no to, by reason.", ["reason"]
 )
+STREAM_EVENTS = Counter(
+    "paotui_stream_events_total", "Public events that a sink has taken.", ["sink"]
+)
+STREAM_BACKLOG = Gauge(
+    "paotui_stream_backlog", "Rows that a sink has not taken, up to 100,000.", ["sink"]
+)
+STREAM_LAG = Gauge(
+    "paotui_stream_lag_seconds", "Age of the oldest event that a sink has not taken.", ["sink"]
+)
 FACTS_TOLD = Counter(
     "paotui_facts_told_total", "Facts tried on workflows, by outcome.", ["fact", "outcome"]
 )

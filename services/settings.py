@@ -38,6 +38,17 @@ class Settings(BaseSettings):
     mosquitto: str = Field(
         default="mosquitto", description="The broker to embed, a name or path; empty: none."
     )
+    out_stream_messages: int = Field(
+        default=100_000,
+        ge=0,
+        description="Public events kept in the Redis stream `paotui:out:events`; 0: no stream.",
+    )
+    kafka_brokers: str = Field(
+        default="", description="Kafka `host:port`, comma separated; empty: no Kafka."
+    )
+    kafka_topic: str = Field(
+        default="paotui.order-events", description="Topic of public events; key: the order's id."
+    )
     temporal_address: str = Field(default="", description="Temporal `host:port`; empty: embedded.")
     temporal_namespace: str = Field(default="default", description="Temporal namespace.")
     temporal_api_key: SecretStr = Field(default=SecretStr(""), description="Temporal Cloud key.")

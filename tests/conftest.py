@@ -10,6 +10,7 @@ import pytest
 from services import migrate
 from services.db import Database
 from services.settings import Settings, settings
+from tests import envelopes
 from tests.postgres import bundled_postgres
 from tests.stack import running_stack
 from tests.valkey import Valkey, bundled_valkey
@@ -34,6 +35,7 @@ async def database(postgres_url: str) -> AsyncIterator[Database]:
     opened = Database(postgres_url)
     yield opened
     await opened.close()
+    assert envelopes.wrong(postgres_url) == [], "events that were told otherwise than promised"
 
 
 @pytest.fixture
@@ -71,3 +73,5 @@ def stack() -> Iterator[Settings]:
     """The whole product, running: one for all tests marked `stack`."""
     with running_stack() as settings_of_stack:
         yield settings_of_stack
+        wrong = envelopes.wrong(settings_of_stack.database_url)
+        assert wrong == [], "events that were told otherwise than promised"

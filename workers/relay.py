@@ -5,6 +5,7 @@ in order per order.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
@@ -20,22 +21,26 @@ from domain.contracts.payments import Settle
 from domain.contracts.refunds import EndRefund
 from domain.ids import refund_workflow
 from domain.positions import PlacesOf
-from services import events, logs, metrics, outbox, process, snapshots
+from services import envelope, events, logs, metrics, outbox, process, snapshots
 from services.db import Database, Writer
 from services.eta import outside
 from services.eta.outside import Outside
 from services.gateways import Gateways
+from services.kafka import Kafka
 from services.outbox import BATCH_ROWS, Fact, Message
 from services.positions import Places
 from services.settings import settings
 from workers.estimates import Estimates
 from workers.serve import check_database, window
+from workers.streams import KafkaPublisher
 from workers.sweep import Sweep
 from workers.temporal import Telemetry, WorkflowGone, Workflows
 from workers.traces import Traces
 
 STREAM = "paotui:events"
 STREAM_MESSAGES = 100_000
+OUT_STREAM = "paotui:out:events"
+"""Public events for others than us, in envelopes; `paotui:events` is the hubs' own."""
 POLL_SECONDS = 0.010
 BUSY_POLL_SECONDS = 0.005
 BUSY_SECONDS = 1.0
@@ -54,11 +59,16 @@ log = structlog.get_logger(__name__)
 
 
 class Publisher:
-    """Outbox rows into the Redis stream, then into the snapshots of their orders."""
+    """Outbox rows into the Redis streams, then into the snapshots of their orders."""
 
-    def __init__(self, writer: Writer, redis: Redis) -> None:
+    def __init__(
+        self, writer: Writer, redis: Redis, *, out_messages: int = 0, on_to_kafka: bool = False
+    ) -> None:
+        """`out_messages`: length of the public stream, 0: none; `on_to_kafka`: it hears later."""
         self._writer = writer
         self._redis = redis
+        self._out_messages = out_messages
+        self._on_to_kafka = on_to_kafka
 
     async def once(self) -> int:
         """Publish the oldest batch; how many messages it had. Raises RedisError, rows kept."""
@@ -69,7 +79,7 @@ class Publisher:
             await self._push(batch)
             touched = {message.order_id for message in batch if message.seq}
             await snapshots.put(self._redis, await events.streams(self._writer, touched))
-            await outbox.published(self._writer, batch)
+            await outbox.published(self._writer, batch, on_to_kafka=self._on_to_kafka)
         metrics.EVENTS_RELAYED.inc(len(batch))
         return len(batch)
 
@@ -78,7 +88,20 @@ class Publisher:
         pipeline = self._redis.pipeline(transaction=True)
         for message in batch:
             pipeline.xadd(STREAM, {"m": message.text}, maxlen=STREAM_MESSAGES, approximate=True)
+        public = [message for message in batch if message.seq] if self._out_messages else []
+        for message in public:
+            pipeline.xadd(
+                OUT_STREAM,
+                {
+                    "order_id": message.order_id,
+                    "seq": message.seq,
+                    "event": envelope.of(message.text),
+                },
+                maxlen=self._out_messages,
+                approximate=True,
+            )
         await pipeline.execute()
+        metrics.STREAM_EVENTS.labels("redis").inc(len(public))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Publish until told to stop; while Redis is away, rows wait."""
@@ -197,8 +220,12 @@ class Relay:
         *,
         places: PlacesOf,
         trace_days: int,
+        out_messages: int = 0,
+        kafka: Kafka | None = None,
     ) -> None:
         self._database = database
+        self._out_messages = out_messages
+        self._kafka = kafka
         self._redis = redis
         self._workflows = workflows
         self._sweep = Sweep(database, workflows)
@@ -237,9 +264,17 @@ class Relay:
             metrics.RELAY_ACTIVE.set(1)
             log.info("relaying")
             teller = Teller(second, self._tell, self._on_ended)
+            publisher = Publisher(
+                first,
+                self._redis,
+                out_messages=self._out_messages,
+                on_to_kafka=self._kafka is not None,
+            )
             try:
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(Publisher(first, self._redis).run(stop))
+                    if self._kafka is not None:
+                        group.create_task(self._to_kafka(self._kafka, stop))
+                    group.create_task(publisher.run(stop))
                     group.create_task(teller.run(stop))
                     group.create_task(self._sweep.run(stop))
                     group.create_task(self._estimates.run(stop))
@@ -247,6 +282,18 @@ class Relay:
             finally:
                 teller.drop()
                 metrics.RELAY_ACTIVE.set(0)
+
+    async def _to_kafka(self, kafka: Kafka, stop: asyncio.Event) -> None:
+        """Until told to stop, even in the middle of a broker's silence."""
+        publishing = asyncio.create_task(KafkaPublisher(self._database, kafka).run())
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({publishing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            publishing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await publishing
 
     async def _tell(self, fact: Fact) -> None:
         await self._workflows.tell(fact.workflow_id, fact.name, fact.body)
@@ -260,6 +307,7 @@ async def main(stop: asyncio.Event) -> None:
     redis = connect_redis(known.redis_url)
     gateways = Gateways(known)
     workflows = Workflows(known, telemetry.runtime)
+    kafka = Kafka(known.kafka_brokers, known.kafka_topic) if known.kafka_brokers else None
     checks = {
         "database": check_database(database),
         "redis": redis.ping,
@@ -275,8 +323,12 @@ async def main(stop: asyncio.Event) -> None:
             around,
             places=Places(known.redis_url).of,
             trace_days=known.trace_days,
+            out_messages=known.out_stream_messages,
+            kafka=kafka,
         )
         await relay.run(stop)
+    if kafka is not None:
+        await kafka.close()
     await gateways.close()
     await redis.aclose()
     await database.close()

@@ -30,6 +30,7 @@ from services import (
     ledger,
     loose_ends,
     metrics,
+    outbox,
     payouts,
     reconciliation,
     settlement,
@@ -106,6 +107,7 @@ class Sweep:
             self.suspense,
             self.waiting,
             self.pauses,
+            self.streams,
         )
         with metrics.SWEEP_SECONDS.time():
             for part in parts:
@@ -287,6 +289,15 @@ class Sweep:
                     key=one.key,
                     data={"rider_id": one.rider_id, "reason_code": one.pause_code},
                 )
+
+    async def streams(self) -> None:
+        """What waits for each sink of events, as this process's metrics show it."""
+        async with self._database.read() as reader:
+            found = await outbox.backlogs(reader)
+        for one in found:
+            lag = datetime.now(UTC) - one.oldest_at if one.oldest_at else timedelta()
+            metrics.STREAM_BACKLOG.labels(one.sink).set(one.events)
+            metrics.STREAM_LAG.labels(one.sink).set(max(lag.total_seconds(), 0))
 
     async def notices(self) -> None:
         """Facts about payments that were confirmed but not applied: told again, ever later."""

@@ -49,7 +49,7 @@ from services.tables.reconciliation import (
     reconciliations,
 )
 from services.tables.settlement import contracts, settlements, split_returns, splits
-from services.tables.telling import facts, outbox
+from services.tables.telling import facts, kafka_outbox, outbox
 from services.tables.tickets import ticket_entries, ticket_evidence, tickets
 
 __all__ = [
@@ -74,6 +74,7 @@ __all__ = [
     "inbox",
     "item_leases",
     "items",
+    "kafka_outbox",
     "ledger_period_totals",
     "ledger_periods",
     "merchants",

@@ -1,6 +1,8 @@
 """What must still be told."""
 
 from sqlalchemy import (
+    BigInteger,
+    Column,
     Index,
     Table,
     text,
@@ -21,6 +23,15 @@ outbox = Table(
     "outbox",
     metadata,
     serial_column(),
+    site_column(),
+    text_column("order_id"),
+    int_column("seq"),
+    json_column("message"),
+)
+kafka_outbox = Table(
+    "kafka_outbox",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
     site_column(),
     text_column("order_id"),
     int_column("seq"),

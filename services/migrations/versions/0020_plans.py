@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0020_plans"
-down_revision = "0018_storelife"
+down_revision = "0019_streams"
 
 
 def upgrade() -> None:

@@ -93,7 +93,10 @@ class RiderPersona:
         if self.habits.on_at is not None:
             await until(self.habits.on_at)
         here = self._track.leg.at(self._now)
-        await self._line.post("/v1/rider/shift", {"on": True, **here.model_dump()})
+        begins = {"on": True, **here.model_dump()}
+        if self.habits.off_at is not None:
+            begins["ends_at"] = self.habits.off_at.isoformat()
+        await self._line.post("/v1/rider/shift", begins)
         self.on_shift = True
         self._track.reported_at = self._now
         for errand in (self._listen, self._look, self._work, self._report):

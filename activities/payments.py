@@ -358,24 +358,14 @@ async def _freeze(
     """Nothing is delivered for it: to suspense, and home where only its amount is wrong."""
     await payments.book(writer, paying, fact, wanted=False)
     await payments.took(writer, paying, fact, "frozen")
-    key = f"frozen:{paying.out_trade_no}"
-    differs = {"out_trade_no": paying.out_trade_no, "differs": ",".join(wrong)}
-    await tickets.open_ticket(
-        writer,
-        site_id=stream.site_id,
-        order_id=stream.order_id,
-        kind="payment_mismatch",
-        key=key,
-        data=differs,
-    )
-    await events.note(
-        writer,
-        order_id=stream.order_id,
-        site_id=stream.site_id,
-        kind="payment_frozen",
-        key=key,
-        data=differs,
-    )
+    told: dict[str, Any] = {
+        "site_id": stream.site_id,
+        "order_id": stream.order_id,
+        "key": f"frozen:{paying.out_trade_no}",
+        "data": {"out_trade_no": paying.out_trade_no, "differs": ",".join(wrong)},
+    }
+    await tickets.open_ticket(writer, kind="payment_mismatch", **told)
+    await events.note(writer, kind="payment_frozen", **told)
     if list(wrong) == ["amount_fen"]:
         return await _send_home(writer, stream, paying, fact)
     return Changed(stream=stream, fresh=False).done()

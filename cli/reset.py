@@ -10,7 +10,17 @@ from cli.state import State
 from cli.supervision import Keeper
 from services.settings import configured
 
-STORED = ("temporal", "postgres", "postgres.partial", "valkey", "sandbox", "run", "logs", "keys")
+STORED = (
+    "temporal",
+    "postgres",
+    "postgres.partial",
+    "valkey",
+    "sandbox",
+    "mqtt",
+    "run",
+    "logs",
+    "keys",
+)
 """What `up` makes in the state folder; the virtual environment beside them stays."""
 
 

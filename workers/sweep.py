@@ -281,14 +281,9 @@ class Sweep:
         """Riders who pause longer than their reason lets them: support is told."""
         async with self._database.write() as writer:
             for one in await shifts.overlong(writer):
-                await tickets.open_ticket(
-                    writer,
-                    site_id=one.site_id,
-                    order_id="",
-                    kind="rider_paused",
-                    key=one.key,
-                    data={"rider_id": one.rider_id, "reason_code": one.pause_code},
-                )
+                about = {"site_id": one.site_id, "order_id": "", "key": one.key}
+                data = {"rider_id": one.rider_id, "reason_code": one.pause_code}
+                await tickets.open_ticket(writer, kind="rider_paused", data=data, **about)
 
     async def streams(self) -> None:
         """What waits for each sink of events, as this process's metrics show it."""

@@ -2,8 +2,6 @@
 
 import asyncio
 
-from sqlalchemy import text
-
 from api import serving
 from api.live.app import create_app
 from api.live.parts import Live
@@ -20,23 +18,10 @@ async def main(stop: asyncio.Event) -> None:
         config = serving.config(app, host=told.live_host, port=told.live_port)
         window = None
         if told.metrics_port:
-            window = await health.serve(told.metrics_port, _checks(live), serving.exposition)
+            window = await health.serve(told.metrics_port, live.checks(), serving.exposition)
         await serving.serve([config], stop, drain=live.hub.drain)
         if window is not None:
             window.close()
-
-
-def _checks(live: Live) -> dict[str, health.Check]:
-    """What a ready hub needs: without Redis it still serves, from the rows."""
-
-    async def database() -> None:
-        async with live.database.read() as reader:
-            await reader.scalar(text("SELECT 1"))
-
-    async def room() -> None:
-        live.hub.ensure_room()
-
-    return {"database": database, "room": room}
 
 
 if __name__ == "__main__":

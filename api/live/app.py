@@ -3,17 +3,20 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
 from api.cache import Cache
 from api.errors import on_http, on_invalid, on_refusal
 from api.limits import Limits
 from api.live import routes
-from api.live.parts import Live
+from api.live.parts import Live, of
 from api.observe import Observe
+from api.replies import reply
 from domain.errors import DomainError
+from services import health
 from services.db import Database
 from services.settings import Settings
 
@@ -49,6 +52,14 @@ def create_app(settings: Settings) -> FastAPI:
         },
     )
     app.include_router(routes.router)
+    app.add_api_route("/readyz", readyz)
     app.add_middleware(Limits, rate=settings.rate_limit)
     app.add_middleware(Observe)
     return app
+
+
+async def readyz(request: Request) -> Response:
+    """For a load balancer: whether this hub takes connections (503: it doesn't)."""
+    states = await health.ready(of(request).checks())
+    up = all(state == "ok" for state in states.values())
+    return reply({"status": "ok" if up else "down", "parts": states}, 200 if up else 503)

@@ -1,10 +1,12 @@
 """What a process that serves live connections holds, whether or not it is the API's."""
 
+from sqlalchemy import text
 from starlette.requests import HTTPConnection
 
 from api.cache import Cache
 from api.live import ways
 from api.live.hub import Hub
+from services import health
 from services.db import Database
 from services.settings import Settings
 
@@ -29,6 +31,18 @@ class Live:
     async def close(self) -> None:
         """Send everybody away, stop listening."""
         await self.hub.close()
+
+    def checks(self) -> dict[str, health.Check]:
+        """What a ready hub needs: without Redis it still serves, from the rows."""
+
+        async def database() -> None:
+            async with self.database.read() as reader:
+                await reader.scalar(text("SELECT 1"))
+
+        async def room() -> None:
+            self.hub.ensure_room()
+
+        return {"database": database, "room": room}
 
 
 def of(connection: HTTPConnection) -> Live:

@@ -21,6 +21,8 @@ PUBLIC = {
     "get_refund_policy",
     "get_fee_policy",
     "get_compensation_policy",
+    "get_rating_policy",
+    "get_riding_policy",
     "healthz",
     "readyz",
     "take_notice",
@@ -35,6 +37,7 @@ MAY = {
     "list_events": PEOPLE,
     "list_refunds": PEOPLE,
     "get_after_sale_evidence": PEOPLE,
+    "get_delivery_photo": PEOPLE,
     "decide_after_sale": SUPPORT,
     "follow_order": PEOPLE,
     "follow_merchant": {Role.MERCHANT},
@@ -57,6 +60,7 @@ MAY = {
     "retry_refund": DESKS,
 }
 BY_PREFIX = {
+    "/v1/operations/": {Role.OPERATIONS},
     "/v1/merchant/": {Role.MERCHANT},
     "/v1/rider/": {Role.RIDER},
     "/v1/support/": SUPPORT,

@@ -25,8 +25,8 @@ o3 50 60 70 r1 81
     "restaurants.txt": "restaurant x y\nr1 0 0\nr2 3000 4000\nr3 9 9\n",
     "couriers.txt": "courier x y on_time off_time\nc1 100 100 0 90\nc2 0 3000 60 120\n",
     "instance_parameters.txt": (
-        "meters_per_minute|pickup service minutes|dropoff service minutes|target click-to-door\n"
-        "320|4|6|40\n"
+        "meters_per_minute|pickup service minutes|dropoff service minutes|target click-to-door|"
+        "maximum click-to-door|pay per order|guaranteed pay per hour\n320|4|6|40|90|10|15\n"
     ),
 }
 

@@ -24,7 +24,8 @@ o5 300 900 64 r1 76
     "couriers.txt": "courier x y on_time off_time\nc1 100 100 0 150\nc2 0 800 60 150\n"
     "c3 500 500 0 150\n",
     "instance_parameters.txt": (
-        "meters_per_minute|pickup service minutes|dropoff service minutes\n320|4|4\n"
+        "meters_per_minute|pickup service minutes|dropoff service minutes|target click-to-door|"
+        "maximum click-to-door|pay per order|guaranteed pay per hour\n320|4|4|40|90|10|15\n"
     ),
 }
 

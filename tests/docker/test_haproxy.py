@@ -29,8 +29,8 @@ from tests.faults.stage import Stage, free_ports
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 
 CONFIGURATION = Path(__file__).resolve().parents[2] / "docker" / "haproxy.cfg"
-HUB, HUB_PORT = "api", "PAOTUI_API_PORT"
-"""The second tier's module, and the setting of its port."""
+TIERS = (("api", "api", "PAOTUI_API_PORT"), ("hub", "api.live", "PAOTUI_LIVE_PORT"))
+"""Each tier, its module, and the setting of its port."""
 SECONDS = 60.0
 ORDERS = 4
 TAPS = 6
@@ -75,7 +75,7 @@ async def balanced(stage: Stage, haproxy: str, tmp_path: Path) -> AsyncIterator[
     found = Balanced(url=f"http://127.0.0.1:{http}", tls_url=f"https://127.0.0.1:{tls}")
     told = {"HTTP": http, "TLS": tls}
     async with AsyncExitStack() as running:
-        for kind, module, setting in (("api", "api", "PAOTUI_API_PORT"), ("hub", HUB, HUB_PORT)):
+        for kind, module, setting in TIERS:
             for number in (1, 2):
                 port, own_tls = next(ports), next(ports)
                 apart = {"PAOTUI_API_TLS_PORT": str(own_tls), setting: str(port)}

@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 import pytest
 from websockets.exceptions import ConnectionClosed
 
@@ -12,6 +12,7 @@ from api.live import hub
 from api.live.outbox import QUEUE_MESSAGES, RESTART, TOO_SLOW, Heads, News, Outbox, Place
 from api.parts import Parts
 from domain.positions import Sight
+from services.positions import STREAM
 from tests.api.live.line import (
     PATIENCE_SECONDS,
     following,
@@ -138,9 +139,9 @@ async def test_a_drain_sends_everybody_away(town: Town, parts: Parts, port: int)
 
 async def test_places_of_silent_riders_are_forgotten(parts: Parts) -> None:
     await until_listening(parts)
-    long_ago = datetime.fromtimestamp(time.time() - 3_600, UTC)
-    await parts.cache.publish_position("s", "ghost", 1, 1, at=long_ago)
-    await parts.cache.publish_position("s", "here", 1, 1, at=datetime.now(UTC))
+    now_ms = round(time.time() * 1_000)
+    rows = [["s", "ghost", 1, 1, now_ms - 3_600_000], ["s", "here", 1, 1, now_ms]]
+    await parts.positions.redis.xadd(STREAM, {"m": orjson.dumps(rows)})
     while parts.live.hub.place(("s", "here")) is None:  # noqa: ASYNC110 - a value, not an Event
         await asyncio.sleep(0.01)
     assert parts.live.hub.place(("s", "ghost")) is None

@@ -1,9 +1,10 @@
 """A rider is seen by the people of the orders they carry, as exactly as the state allows."""
 
-from datetime import UTC, datetime
+import time
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 from websockets.asyncio.client import ClientConnection
 
@@ -12,6 +13,7 @@ from domain.geo import Point
 from domain.orders import Delivery, Status
 from domain.positions import Sight, cell, sight
 from services.identity import Role
+from services.positions import STREAM
 from tests.api.live.line import following, hear, publish, until_listening
 from tests.api.town import Town
 
@@ -40,7 +42,8 @@ def test_who_sees_what(role: Role, status: str, delivery: str, seen: Sight) -> N
 
 
 async def move(parts: Parts, town: Town, place: tuple[float, float], rider: str = "rod") -> None:
-    await parts.cache.publish_position(town.site_id, rider, *place, at=datetime.now(UTC))
+    row = [town.site_id, rider, *place, round(time.time() * 1_000)]
+    await parts.positions.redis.xadd(STREAM, {"m": orjson.dumps([row])})
 
 
 async def step(parts: Parts, town: Town, order_id: str, **data: Any) -> None:
@@ -114,16 +117,3 @@ async def test_a_resumed_line_sees_by_the_newest_state(
         await move(parts, town, CANARY)
         await step(parts, town, order_id, after="all")
         assert (await hear(ann))["seq"] == 4
-
-
-async def test_riders_report_by_http(town: Town, parts: Parts, http: httpx.AsyncClient) -> None:
-    await until_listening(parts)
-    shift = {"on": True, "lat": 30.26, "lng": 120.14}
-    rod = town.headers("rider", "rod")
-    assert (await http.post("/v1/rider/shift", headers=rod, json=shift)).json() == {"on": True}
-    batch = {"positions": [{"lat": 30.3, "lng": 120.2, "at": "2030-01-01T00:00:00Z"}] * 2}
-    answer = await http.post("/v1/rider/positions", headers=rod, json=batch)
-    assert answer.json() == {"accepted": 2}
-    stranger = town.headers("rider", "nobody")
-    answer = await http.post("/v1/rider/positions", headers=stranger, json=batch)
-    assert answer.status_code == 404

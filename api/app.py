@@ -22,6 +22,7 @@ from api import (
     me,
     merchant,
     notify,
+    operations,
     orders,
     payouts,
     policies,
@@ -95,6 +96,7 @@ def create_app(settings: Settings) -> FastAPI:
         policies,
         ratings,
         earnings,
+        operations,
         routes,
     ):
         app.include_router(module.router, responses=PROBLEMS)

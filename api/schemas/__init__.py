@@ -152,6 +152,7 @@ from api.schemas.tickets import (
     Tickets,
     TicketView,
 )
+from api.schemas.zones import SearchStep, ZoneRules
 from services.positions import Position, Positions
 
 __all__ = [
@@ -262,6 +263,7 @@ __all__ = [
     "RiderRatings",
     "RidingPolicy",
     "SavedCard",
+    "SearchStep",
     "SendRefundAgain",
     "SetAvailability",
     "Shift",
@@ -292,4 +294,5 @@ __all__ = [
     "Window",
     "WishedLine",
     "Work",
+    "ZoneRules",
 ]

@@ -30,6 +30,8 @@ TOWN = {
     "search_support_seconds": 200,
     "search_seconds": 300,
     "after_sale_seconds": 5,
+    "collect_remind_seconds": [2],
+    "collect_seconds": 30,
     **NOTICES,
 }
 """Long enough for people who can't get through for a while: who pays gets food."""
@@ -152,10 +154,11 @@ class Visit:
         given_back_fen: int = 0,
         refunds: int = 1,
         channel: str = "wechat",
+        fulfilment: str = "delivery",
     ) -> None:
         """Place it, and say how it may end: for these reasons, or completed."""
         self.patient = self.crowd.desert if desert else self.crowd.town
-        self.order = await self.patient.place(self.customer, channel)
+        self.order = await self.patient.place(self.customer, channel, fulfilment)
         # Its deadline is short: killed often enough, a create comes too late.
         ends = (*ends, "payment_refused") if desert else ends
         walk = Walk(
@@ -194,6 +197,23 @@ class Visit:
 
 async def eats(visit: Visit) -> None:
     await visit.place()
+    await visit.accepted()
+    await visit.eaten()
+
+
+async def fetches(visit: Visit) -> None:
+    """At the counter, if the customer gets through before it is given up."""
+    await visit.place(fulfilment="self_pickup")
+    await visit.accepted()
+    await visit.patient.merchant(visit.order_id, "ready")
+    await visit.until("awaiting_pickup")
+    code = await visit.patient.code(visit.customer, visit.order_id)
+    await visit.patient.merchant(visit.order_id, "hand-over", {"code": code})
+    await visit.ended()
+
+
+async def never_fetches(visit: Visit) -> None:
+    await visit.place(fulfilment="self_pickup")
     await visit.accepted()
     await visit.eaten()
 
@@ -341,7 +361,7 @@ async def no_rider(visit: Visit) -> None:
 STORIES: dict[str, Callable[[Visit], Awaitable[None]]] = {
     story.__name__: story
     for story in (
-        *(pays_by_card, voids_card),
+        *(pays_by_card, voids_card, fetches, never_fetches),
         *(eats, nobody_pays, held, cancels_unpaid, asks_and_may, merchant_silent, lost_notice),
         *(paid_late, partly_refunded, no_rider, reassigned, cancels_paid, asks_and_may_not),
         *(rejected, refunded_then_cancelled, pays_again, extended, asks_back, asks_in_vain),
@@ -355,6 +375,8 @@ async def crowd(stage: Stage, *, seed: int, slots: int) -> AsyncIterator[Crowd]:
     more: dict[str, Any] = {"customers": CUSTOMERS}
     town = await stage.city(riders=RIDERS, timers=TOWN, channels=("wechat", "card"), **more)
     desert = await stage.city(timers=DESERT, **more)
+    shop = f"/v1/merchant/shops/{town.shop_id}"
+    await town.call("POST", shop, town.token("merchant", town.merchant_id), {"self_pickup": True})
     for world in (town, desert):
         path = f"/control/merchants/{world.mchid}/settings"
         habits = {"speed": SPEED, "refund_seconds": REFUND_SECONDS}

@@ -67,7 +67,9 @@ class Patient:
         assert answer.is_success or answer.status_code in REFUSED, answer.text
         return answer
 
-    async def place(self, customer: str, channel: str = "wechat") -> Json:
+    async def place(
+        self, customer: str, channel: str = "wechat", fulfilment: str = "delivery"
+    ) -> Json:
         """A placed order, whatever came between."""
         world, who = self.world, self.world.token("customer", customer)
         near = {"lat": PLACE["lat"] + 0.01, "lng": PLACE["lng"]}
@@ -75,7 +77,7 @@ class Patient:
         address = (await self.call("POST", "/v1/addresses", who, card)).json()
         line = {"item_id": "noodles", "quantity": 1, "choices": {}}
         wish = {"shop_id": world.shop_id, "address_id": address["address_id"], "lines": [line]}
-        quoting = wish | {"fulfilment": "delivery"}
+        quoting = wish | {"fulfilment": fulfilment}
         quote = (await self.call("POST", "/v1/quotes", who, quoting)).json()
         body = {
             "quote_id": quote["quote_id"],
@@ -104,6 +106,12 @@ class Patient:
         who = self.world.token("merchant", self.world.merchant_id)
         path = f"/v1/merchant/orders/{order}/{action}"
         return await self.call("POST", path, who, body, key=uuid.uuid4().hex)
+
+    async def code(self, customer: str, order: str) -> str:
+        """What the customer's app shows to whoever hands over."""
+        who = self.world.token("customer", customer)
+        seen = await self.call("GET", f"/v1/orders/{order}", who)
+        return str(seen.json()["handover_code"])
 
     async def cancel(self, customer: str, order: str) -> httpx.Response:
         """The customer wants out."""

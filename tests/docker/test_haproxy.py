@@ -132,7 +132,8 @@ class Client:
 
     def _hear(self, message: dict[str, Any]) -> None:
         assert message["type"] != "snapshot", "it asked for what came after"
-        self.seqs.append(message["seq"])
+        if message["type"] != "welcome":
+            self.seqs.append(message["seq"])
 
     async def _by_socket(self, since: int) -> None:
         url = f"{self._at}?since={since}".replace("http", "ws", 1)

@@ -100,7 +100,7 @@ async def test_a_relay_that_dies_before_it_deletes_tells_again(
 ) -> None:
     order = await happen(count=2)
 
-    async def die(*_: object) -> None:
+    async def die(*_: object, **__: object) -> None:
         raise ConnectionResetError
 
     with monkeypatch.context() as patch:

@@ -9,6 +9,7 @@ from temporalio import activity
 from activities.act import act
 from domain.contracts import dispatch as contracts
 from domain.contracts.dispatch import Stopped, Zone
+from domain.planning.tick import PLAIN, Engine
 from domain.positions import PlacesOf
 from services import dispatch
 from services.db import Database
@@ -25,14 +26,15 @@ IDLE_MAX_SECONDS = 0.5
 class DispatchActs:
     """Matchers of any number of zones, over one database and what is known of places."""
 
-    def __init__(self, database: Database, places: PlacesOf) -> None:
+    def __init__(self, database: Database, places: PlacesOf, engine: Engine = PLAIN) -> None:
         self.database = database
         self.places = places
+        self.engine = engine
 
     @act(contracts.MATCH)
     async def match(self, zone: Zone) -> Stopped:
         """Take the zone and serve it; returns only when the zone is no more."""
-        matcher = await dispatch.Matcher.take(self.database, zone, self.places)
+        matcher = await dispatch.Matcher.take(self.database, zone, self.places, self.engine)
         if matcher is None:
             return Stopped(ticks=0)
         shortest = max(TICK_MIN_SECONDS, TICK_SECONDS / matcher.speed)
@@ -44,6 +46,6 @@ class DispatchActs:
             await asyncio.sleep(pause)
 
 
-def build(database: Database, places: PlacesOf) -> list[Callable[..., Any]]:
+def build(database: Database, places: PlacesOf, engine: Engine = PLAIN) -> list[Callable[..., Any]]:
     """Every act of this room's file, ready to be registered."""
-    return [DispatchActs(database, places).match]
+    return [DispatchActs(database, places, engine).match]

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from contextlib import suppress
+from dataclasses import replace
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -10,10 +11,13 @@ from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError
 
+from activities import dispatch as acts
 from domain.contracts.dispatch import Zone
 from domain.ids import dispatch_workflow
 from services import dispatch, logs, process
 from services.db import Database
+from services.dispatch import kernel
+from services.positions import Places
 from services.settings import settings
 from workers.queues import DISPATCH
 from workers.serve import serve
@@ -25,6 +29,14 @@ LOOK_SECONDS = 1.0
 ANEW_LOOKS = 10
 """Every so many looks, zones are started again whose workflow was ended by hand."""
 
+COMPILED = replace(
+    DISPATCH,
+    activities=lambda tools: acts.build(
+        tools.database, Places(settings().redis_url).of, kernel.ENGINE
+    ),
+)
+"""With the compiled search; no other process loads a compiler."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -33,10 +45,10 @@ async def main(stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as group:
 
         async def prepare(client: Client, database: Database) -> None:
-            await asyncio.to_thread(dispatch.warm_up)
+            await asyncio.to_thread(kernel.warm_up)
             group.create_task(keep_dispatched(client, database, stop))
 
-        await serve(DISPATCH, stop, prepare)
+        await serve(COMPILED, stop, prepare)
 
 
 async def keep_dispatched(client: Client, database: Database, stop: asyncio.Event) -> None:

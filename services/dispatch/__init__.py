@@ -13,7 +13,6 @@ from services.dispatch.door import (
     unreachable,
     wish,
 )
-from services.dispatch.kernel import warm_up
 from services.dispatch.matcher import ZONES_MAX, Matcher, Superseded, zones
 from services.dispatch.riders import (
     arrive_customer,
@@ -79,7 +78,6 @@ __all__ = [
     "take",
     "take_over",
     "unreachable",
-    "warm_up",
     "wish",
     "zones",
 ]

@@ -18,6 +18,7 @@ from domain import ids
 from domain.contracts.dispatch import Zone
 from domain.errors import Unavailable
 from domain.orders import CARRYING, Delivery
+from domain.planning.tick import PLAIN, Engine
 from domain.positions import PlacesOf
 from services import events, facts
 from services.db import Database, Reader, Writer
@@ -172,13 +173,20 @@ class Matcher:
     planner: Planner
 
     @classmethod
-    async def take(cls, database: Database, zone: Zone, places: PlacesOf) -> Self | None:
-        """Take the zone by a new epoch; every older matcher is fenced off. None: no such zone."""
+    async def take(
+        cls, database: Database, zone: Zone, places: PlacesOf, engine: Engine = PLAIN
+    ) -> Self | None:
+        """Take the zone by a new epoch; every older matcher is fenced off. None: no such zone.
+
+        `engine` searches the plans: the compiled one where zones are large.
+        """
         async with database.write() as writer:
             taken = await writer.first(_EPOCH, _key(zone))
         if taken is None:
             return None
-        planner = Planner(zone=zone, told=taken.rules, speed=taken.speed, places=places)
+        planner = Planner(
+            zone=zone, told=taken.rules, speed=taken.speed, places=places, engine=engine
+        )
         async with database.read() as reader:
             await planner.remember(reader)
         return cls(

@@ -20,10 +20,11 @@ from domain.orders import CARRYING, Delivery
 from domain.planning import tick
 from domain.planning.crew import Onboard, Work, rider_of
 from domain.planning.model import Decision, Job, Place, Rider, Routes, Rules
+from domain.planning.tick import Engine
 from domain.positions import PlacesOf
 from services import personal
 from services.db import Reader
-from services.dispatch import kernel, seen
+from services.dispatch import seen
 from services.personal import Item
 
 DEMAND_HALF_LIFE = 200.0
@@ -71,6 +72,7 @@ class Planner:
     """The zone's rules as its row has them."""
     speed: float
     places: PlacesOf
+    engine: Engine
     rules: ZoneRules = field(init=False)
     routes: Routes = field(default_factory=dict)
     _demand: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -166,7 +168,7 @@ class Planner:
         if self.rules.late and now >= self._next_standby:
             self._next_standby = now + STANDBY_MINUTES
             demand = {shop_id: self._expected(shop_id, now) for shop_id in shops}
-        zone = tick.Zone(shops, self._drives, self._planning, engine=kernel.ENGINE)
+        zone = tick.Zone(shops, self._drives, self._planning, engine=self.engine)
         return await asyncio.to_thread(
             tick.decide,
             now,

@@ -11,7 +11,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.dispatch import DispatchActs
 from domain.contracts.dispatch import Stopped
-from services import dispatch, tables
+from services import tables
 from services.db import Database
 from tests.zone import City
 
@@ -22,7 +22,6 @@ HEARTBEAT_GAP_MAX_SECONDS = 1.0
 
 @pytest.fixture
 async def city(database: Database, site_id: str) -> City:
-    await asyncio.to_thread(dispatch.warm_up)
     return await City.build(database, site_id, speed=10)
 
 

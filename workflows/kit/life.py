@@ -205,11 +205,12 @@ class OrderLife(OrderActing):
 
         Raises when the hold is gone: the order ends.
         """
-        if self.payment is not Payment.AUTHORIZED:
-            return
         held = OfOrder(order_id=self.order.order_id)
         try:
             async with self.lock:
+                # Not before the lock: the notice that it is held may be settled just now.
+                if self.payment is not Payment.AUTHORIZED:
+                    return
                 found = await acts.local(payments.CAPTURE, held, **policies.GATEWAY_ONCE)
                 await self._settle_all(found)
         except FailureError as error:

@@ -9,19 +9,18 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from api import schemas
+from api import schemas, work
 from api.identity import Rider
 from api.parts import Held, Parts
 from api.replies import reply
 from api.schemas import Id
-from domain import riding
 from domain.contracts.life import Missing, RiderCommand
 from domain.errors import ActionNotAllowed
-from domain.geo import Point, distance_meters
+from domain.geo import Point
 from domain.orders import Delivery
-from services import addresses, dispatch, events, riders, settlement, shifts
+from services import addresses, dispatch, events, riders, shifts
 from services.db import Reader
-from services.dispatch import RiderOffer, RiderTask, TaskState
+from services.dispatch import TaskState
 from services.identity import Identity
 
 router = APIRouter(prefix="/v1/rider", tags=["rider"])
@@ -79,44 +78,7 @@ async def report_positions(parts: Held, who: Rider, batch: schemas.Positions) ->
 async def list_offers(parts: Held, who: Rider) -> Response:
     """Open offers with pay and coarse way, and the tasks the rider has with where they go."""
     async with parts.database.read() as reader:
-        work = await dispatch.offers(reader, site_id=who.site_id, rider_id=who.subject)
-        listed = [(one.order_id, one.customer_id) for one in work.offers]
-        listed += [(one.order_id, one.customer_id) for one in work.tasks]
-        placed = await addresses.of_orders(reader, who.site_id, listed)
-        earns = await settlement.rider_fees(reader, [order_id for order_id, _ in listed])
-    tasks = [
-        _without(task, "customer_id", "address_id")
-        | {
-            "dropoff": placed.get(task.order_id, {}).get("address"),
-            "remark": placed.get(task.order_id, {}).get("remark", ""),
-            "earns_fen": earns[task.order_id],
-        }
-        for task in work.tasks
-    ]
-    offers = [
-        _without(offer, "customer_id", "goods")
-        | _way(offer, placed.get(offer.order_id, {}).get("address"))
-        | {"earns_fen": earns[offer.order_id]}
-        for offer in work.offers
-    ]
-    return reply({"offers": offers, "tasks": tasks})
-
-
-def _without(work: RiderOffer | RiderTask, *hidden: str) -> dict[str, Any]:
-    return {name: value for name, value in asdict(work).items() if name not in hidden}
-
-
-def _way(offer: RiderOffer, address: dict[str, Any] | None) -> dict[str, Any]:
-    """Where an offer leads, no finer than who hasn't claimed may know."""
-    goods = {"goods_area": asdict(riding.area(offer.goods))} if offer.goods else {}
-    if address is None:
-        return goods
-    home = Point(address["lat"], address["lng"])
-    begins = offer.goods or Point(offer.shop.lat, offer.shop.lng)
-    return goods | {
-        "dropoff_area": asdict(riding.area(home)),
-        "ride_meters": riding.coarse_meters(distance_meters(begins, home)),
-    }
+        return reply(await work.screen(reader, who))
 
 
 @router.post("/tasks/{task_id}/claim", response_model=schemas.TaskDone)

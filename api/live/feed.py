@@ -6,17 +6,17 @@ WebSocket and SSE send the same lines. What the hub did not bring is filled from
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from api import views
+from api import views, work
 from api.identity import ensure_theirs
 from api.live.hub import merchant_topic, order_topic, rider_topic
 from api.live.outbox import Heads, News, Outbox, Place, Rider
 from api.live.parts import Live
 from api.replies import dumps
 from domain.positions import Sight, sight
-from services import dispatch, events, reads
+from services import events, reads
 from services.events import Stream
 from services.identity import Identity, Role
 
@@ -242,5 +242,5 @@ class Follower:
 
 async def _offers(live: Live, who: Identity) -> dict[tuple[Any, Any], dict[str, Any]]:
     async with live.database.read() as reader:
-        work = await dispatch.offers(reader, site_id=who.site_id, rider_id=who.subject)
-    return {(offer.task_id, offer.token): asdict(offer) for offer in work.offers}
+        offers = (await work.screen(reader, who))["offers"]
+    return {(offer["task_id"], offer["token"]): offer for offer in offers}

@@ -6,9 +6,12 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 import httpx
+import orjson
 import pytest
 from sqlalchemy import insert, text
 
+from api.live import feed
+from api.live.outbox import Outbox
 from api.parts import Parts
 from domain.geo import Point
 from domain.positions import cell
@@ -17,7 +20,7 @@ from domain.riding import area
 from services import addresses, tables
 from services.db import Database
 from services.dispatch import TaskState
-from services.identity import issue
+from services.identity import issue, verify
 from services.positions import of_riders
 from services.settings import Settings
 from tests.api.town import HOME
@@ -299,3 +302,16 @@ async def test_support_reads_a_trace_and_the_timeline_says_so(
     elsewhere = issue(site="elsewhere", role="support", subject="sue", ttl_seconds=600)
     for who_else in (who(city, "a"), {"Authorization": f"Bearer {elsewhere}"}):
         assert (await http.get(f"{path}/trace", headers=who_else)).status_code in {403, 404}
+
+
+async def test_the_live_line_shows_of_an_offer_what_the_list_shows(
+    city: City, http: httpx.AsyncClient, parts: Parts
+) -> None:
+    await offered(city, "r0")
+    token = issue(site=city.site_id, role="rider", subject="r0", ttl_seconds=60)
+    listed = (await http.get("/v1/rider/offers", headers=who(city, "r0"))).json()["offers"]
+    story = await feed.rider(parts.live, verify(token))
+    snapshot = await anext(story.lines(Outbox(story.topic)))
+    assert orjson.loads(snapshot.body or b"")["offers"] == listed
+    assert listed
+    assert not {"customer_id", "goods"} & set(listed[0])

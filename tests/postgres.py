@@ -10,9 +10,11 @@ import socket
 import subprocess
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypedDict
+from urllib.parse import urlsplit
 
 import psycopg
 
@@ -63,6 +65,18 @@ def bundled_postgres() -> Iterator[str]:
             _stop(server)
     finally:
         shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def empty_database(server_url: str) -> Iterator[str]:
+    """Address of a new database on this server, with nothing in it; it goes away at the end."""
+    name = f"empty_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server_url, autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {name}".encode())
+        try:
+            yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
+        finally:
+            server.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 def _owner(folder: Path) -> _Owner:

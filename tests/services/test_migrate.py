@@ -5,8 +5,7 @@ import os
 import socket
 import sys
 import time
-import uuid
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,24 +13,19 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
-from sqlalchemy.engine import make_url
 
 from services import migrate
 from services.db import Database
+from tests.postgres import empty_database
 
 CONFIG = Config(Path(migrate.__file__).with_name("alembic.ini"))
 
 
 @pytest.fixture
-async def empty_url(postgres_url: str) -> AsyncIterator[str]:
+def empty_url(postgres_url: str) -> Iterator[str]:
     """A database of this test's own on the same server, with nothing in it."""
-    name = f"empty_{uuid.uuid4().hex[:12]}"
-    server = Database(postgres_url, pool_size=1)
-    async with server.read() as reader:
-        await reader.connection.execute(text(f"CREATE DATABASE {name}"))
-        yield make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
-        await reader.connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    await server.close()
+    with empty_database(postgres_url) as url:
+        yield url
 
 
 async def run_migrate(home: Path, database_url: str) -> tuple[int | None, str]:

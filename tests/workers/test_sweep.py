@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -21,11 +21,12 @@ from domain.ids import (
     settlement_workflow,
     ticket_workflow,
 )
-from services import credit, ledger, metrics, tables, tickets
+from services import credit, ledger, metrics, migrate, tables, tickets
 from services.credit import Grant
 from services.db import Database
 from services.events import utc_now
 from services.settings import Settings
+from tests.postgres import empty_database
 from tests.sold import Sales
 from workers.sweep import Sweep
 from workers.temporal import WorkflowGone, Workflows
@@ -33,6 +34,16 @@ from workers.temporal import WorkflowGone, Workflows
 LONG_AGO = timedelta(minutes=5)
 VISIBLE_SECONDS = 20.0
 QUEUE = "nobody-serves-this"
+
+
+@pytest.fixture(scope="module")
+async def database(postgres_url: str) -> AsyncIterator[Database]:
+    """A database of the sweep's own: what other tests left behind would fill its pages."""
+    with empty_database(postgres_url) as url:
+        migrate.upgrade(url)
+        opened = Database(url)
+        yield opened
+        await opened.close()
 
 
 @pytest.fixture(scope="session")
@@ -298,14 +309,6 @@ async def new_ticket(database: Database, site_id: str) -> int:
         )
 
 
-@pytest.fixture
-async def only_ours(database: Database) -> None:
-    """Tickets that other tests have left behind don't fill the sweep's page."""
-    async with database.write() as writer:
-        await writer.run(text("UPDATE tickets SET state = 'resolved' WHERE state <> 'resolved'"))
-
-
-@pytest.mark.usefixtures("only_ours")
 async def test_a_ticket_of_any_transaction_gets_its_workflow_and_is_counted(
     client: Client, database: Database, site_id: str, sweep: Sweep
 ) -> None:
@@ -323,7 +326,6 @@ async def test_a_ticket_of_any_transaction_gets_its_workflow_and_is_counted(
     assert (await handle.describe()).run_id == first.run_id  # its workflow was just there
 
 
-@pytest.mark.usefixtures("only_ours")
 async def test_an_open_ticket_that_lost_its_workflow_is_followed_again(
     client: Client, database: Database, site_id: str, sweep: Sweep
 ) -> None:

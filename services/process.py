@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import uvloop
@@ -39,6 +40,13 @@ def leave(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+async def rest(stop: asyncio.Event, seconds: float) -> None:
+    """Between two rounds: so long, or until told to stop."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()
 
 
 async def _until_told(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import structlog
 
 from domain.positions import PlacesOf
+from services import process
 from services.db import Database
 from services.eta import approaching, living
 from services.eta.outside import Outside
@@ -34,11 +35,7 @@ class Estimates:
                 await self.once()
             except Exception:
                 log.exception("estimates failed")
-            try:
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+            await process.rest(stop, LOOK_SECONDS)
 
     async def once(self) -> None:
         """One round: when each order will be there, and each rider at the store."""

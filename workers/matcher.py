@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -63,9 +62,7 @@ async def keep_dispatched(client: Client, database: Database, stop: asyncio.Even
             await start_missing(client, database, started)
         except (SQLAlchemyError, RPCError):
             log.warning("zones could not be started", exc_info=True)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_SECONDS):
-                await stop.wait()
+        await process.rest(stop, LOOK_SECONDS)
 
 
 async def start_missing(client: Client, database: Database, started: set[Zone]) -> None:

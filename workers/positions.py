@@ -5,7 +5,6 @@ door (`workers.gate`).
 """
 
 import asyncio
-import contextlib
 import logging
 import secrets
 import ssl
@@ -60,8 +59,7 @@ class Subscriber:
                     await self.client.connect(str(self._url.hostname), port, ssl=context)
             except (OSError, MQTTConnectError) as error:
                 log.warning("mqtt_unavailable", error_type=type(error).__name__)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), RECONNECT_SECONDS)
+                await process.rest(stop, RECONNECT_SECONDS)
             else:
                 return
 

@@ -32,6 +32,7 @@ from services import (
     metrics,
     outbox,
     payouts,
+    process,
     reconciliation,
     settlement,
     shifts,
@@ -80,11 +81,7 @@ class Sweep:
         """Sweep until told to stop."""
         while not stop.is_set():
             await self.once()
-            try:
-                async with asyncio.timeout(SWEEP_SECONDS):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+            await process.rest(stop, SWEEP_SECONDS)
 
     async def once(self) -> None:
         """One round; a part that fails is logged and doesn't keep the others from their work."""

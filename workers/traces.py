@@ -7,7 +7,7 @@ import structlog
 from redis.asyncio import Redis
 
 from domain.positions import Fix
-from services import positions, traces
+from services import positions, process, traces
 from services.db import Database
 
 LOOK_SECONDS = 2.0
@@ -33,11 +33,7 @@ class Traces:
                 await self.once()
             except Exception as error:  # noqa: BLE001 - its text might hold a place
                 log.error("traces_failed", error_type=type(error).__name__)  # noqa: TRY400
-            try:
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+            await process.rest(stop, LOOK_SECONDS)
 
     async def once(self) -> None:
         """One round."""

@@ -22,10 +22,9 @@ from domain.errors import Unavailable
 from domain.positions import Sight
 from services import reads
 from services.db import Database
+from services.positions import STREAM as POSITIONS
 
 EVENTS = "paotui:events"
-POSITIONS = "paotui:positions"
-"""Each entry's `m`: an array of [site_id, rider_id, lat, lng, at_ms]."""
 BLOCK_MS = 2_000
 READ_SECONDS = 5.0
 BATCH = 100

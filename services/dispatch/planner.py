@@ -20,7 +20,6 @@ from domain.orders import CARRYING, Delivery
 from domain.planning import tick
 from domain.planning.crew import Onboard, Work, rider_of
 from domain.planning.model import Decision, Job, Place, Rider, Routes, Rules
-from domain.planning.tick import Engine
 from domain.positions import PlacesOf
 from services import personal
 from services.db import Reader
@@ -72,15 +71,16 @@ class Planner:
     """The zone's rules as its row has them."""
     speed: float
     places: PlacesOf
-    engine: Engine
+    engine: tick.Engine
     rules: ZoneRules = field(init=False)
-    routes: Routes = field(default_factory=dict)
+    _routes: Routes = field(default_factory=dict)
     _demand: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Per shop how many orders count at a moment, and that moment."""
     _counted: dict[str, None] = field(default_factory=dict)
     _places: dict[str, Place] = field(default_factory=dict)
     """Where orders go."""
     _waits_at: dict[str, str] = field(default_factory=dict)
+    """Idle riders, and the shop that they were told to wait at."""
     _began: float = field(default_factory=lambda: asyncio.get_running_loop().time())
     _next: float = 0.0
     _next_standby: float = 0.0
@@ -134,6 +134,8 @@ class Planner:
         crew = [self._rider(row, at, hands.get(row.rider_id, ()), now) for row, at in riders]
         candidates = [seen.candidate(row, at, free=row.rider_id not in hands) for row, at in riders]
         everybody = frozenset(row.rider_id for row, _ in riders)
+        idle = everybody - hands.keys()
+        self._waits_at = {one: shop for one, shop in self._waits_at.items() if one in idle}
         jobs, grabs = [], []
         for rider_id in everybody & hands.keys():
             others = everybody - {rider_id}
@@ -144,16 +146,16 @@ class Planner:
                 self.rules.late or task.searched_seconds >= 0
             ):
                 continue
-            barred = not_by(self._waiting(task), candidates, self.rules)
-            if self.rules.is_open_to_all(task.searched_seconds):
-                free = [one.rider_id for one in candidates if one.free]
-                grabs.append(self._offer(task, [one for one in free if one not in barred]))
+            waiting = self._waiting(task)
+            barred = not_by(waiting, candidates, self.rules)
+            if self.rules.is_open_to_all(waiting.searched_seconds):
+                grabs.append(self._offer(task, sorted(idle - barred)))
             else:
                 jobs.append(self._job(task, barred, now))
         if not crew:
             return Wishes()
         decision = await self._decide(now, crew, jobs, shops)
-        self.routes = decision.routes
+        self._routes = decision.routes
         return self._told(decision, tasks, [one for one in grabs if one.rider_ids])
 
     async def _decide(
@@ -174,7 +176,7 @@ class Planner:
             now,
             crew,
             jobs,
-            self.routes,
+            self._routes,
             zone=zone,
             seed=int(now * 60),
             demand=demand,
@@ -233,12 +235,11 @@ class Planner:
         while len(self._counted) >= DEMAND_ROWS:
             del self._counted[next(iter(self._counted))]
         self._counted[order_id] = None
-        seen, at = self._demand.get(shop_id, (0.0, placed_at))
-        self._demand[shop_id] = (seen * 0.5 ** ((placed_at - at) / DEMAND_HALF_LIFE) + 1, placed_at)
+        self._demand[shop_id] = (self._expected(shop_id, placed_at) + 1, placed_at)
 
     def _expected(self, shop_id: str, now: float) -> float:
-        seen, at = self._demand.get(shop_id, (0.0, now))
-        return float(seen * 0.5 ** ((now - at) / DEMAND_HALF_LIFE))
+        orders, at = self._demand.get(shop_id, (0.0, now))
+        return float(orders * 0.5 ** ((now - at) / DEMAND_HALF_LIFE))
 
     async def _learn_places(self, reader: Reader, tasks: Sequence[Row[Any]]) -> None:
         """Where new orders go: a personal row each, opened once; without one, their shop."""

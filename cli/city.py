@@ -133,7 +133,11 @@ def city_of(
             for number in range(DISHES)
         ],
         "customers": [
-            {"customer_id": order.name, "openid": _openid(site_id, order.name)}
+            {
+                "customer_id": order.name,
+                "openid": _openid(site_id, order.name),
+                "payers": {"bank": wallet_of(site_id, order.name)},
+            }
             for order in instance.orders
         ],
         "riders": [
@@ -188,6 +192,11 @@ def platform_of(site_id: str, numbers: Mapping[str, str], bank: str) -> dict[str
 def of(site_id: str, name: str) -> str:
     """The id of a restaurant's shop and merchant, which are global."""
     return f"{site_id}-{name}"
+
+
+def wallet_of(site_id: str, customer_id: str) -> str:
+    """A customer's wallet at the partner's bank."""
+    return f"wallet-{of(site_id, customer_id)}"
 
 
 def account_of(site_id: str, name: str, channel: str) -> str:

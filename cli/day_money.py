@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import random
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,16 +15,6 @@ from cli.mdrp import Instance
 from cli.people import People
 from cli.report import Report
 
-WAYS: dict[str, tuple[dict[str, Any], ...]] = {
-    "wechat": ({"channel": "wechat"},),
-    "alipay": (
-        {"channel": "alipay", "method": "native"},
-        {"channel": "alipay", "method": "native", "instalments": 3},
-    ),
-    "card": ({"channel": "card"},),
-    "bank": ({"channel": "bank", "method": "ecny"},),
-}
-"""How customers pay at a channel."""
 FAULTS: tuple[tuple[str, str, float, dict[str, Any]], ...] = (
     ("create", "drop_after_commit", 0.02, {}),
     ("create", "http_500", 0.02, {}),
@@ -41,12 +30,6 @@ FAULTS: tuple[tuple[str, str, float, dict[str, Any]], ...] = (
     ("notify", "delay", 0.05, {"delay_seconds": 5}),
 )
 """What goes wrong at every channel: operation, fault, how often (0 to 1), and its details."""
-
-
-def way_of(order: str, channels: Sequence[str]) -> dict[str, Any]:
-    """How an order of a day is paid; the same in every run."""
-    dice = random.Random(order)  # noqa: S311 - no secret: a day to be had again
-    return dice.choice(WAYS[dice.choice(channels)])
 
 
 async def misbehave(group: People, channels: Sequence[str]) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Coroutine
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +14,7 @@ from cli import city, people
 from cli.money import show_money
 from cli.report import Report
 from cli.stories import STORIES, tell_story
+from cli.ways import WAYS, prepare
 from services.settings import Settings, settings
 
 SITE_ID = "hangzhou-demo"
@@ -28,19 +28,8 @@ NORTH_OF_SHOP = 0.0055
 """Degrees, about 600 m: where the customer lives."""
 RIDER_STEP = 0.0015
 SHOWN = ("status", "payment", "kitchen", "delivery", "close_reason")
-WAYS: dict[str, dict[str, Any]] = {
-    "wechat": {"channel": "wechat"},
-    "alipay": {"channel": "alipay", "method": "native"},
-    "huabei": {"channel": "alipay", "method": "native", "instalments": 3},
-    "card": {"channel": "card"},
-    "balance": {"channel": "bank", "method": "wallet"},
-    "ecny": {"channel": "bank", "method": "ecny"},
-    "mixed": {"channel": "wechat", "credit_fen": 500},
-}
-"""What `--channel` says, as a customer pays by it."""
-WALLET = {"wallet": "wallet-demo-1", "top_up_fen": 100_000}
-"""At the partner's bank, opened if it is not there; `workers/demo_city.py` says whose it is."""
-GIFT_LIVES = timedelta(days=30)
+WALLET = "wallet-demo-1"
+"""The customer's, as `workers/demo_city.py` says."""
 MERCHANT = {"accepts_after_seconds": 2, "cooks_seconds": 4}
 RIDER = {
     "answers_after_seconds": 1,
@@ -88,10 +77,9 @@ async def _drive(known: Settings, report: Report, channel: str, *, money: bool) 
         if shop is None:
             raise click.ClickException("no shop of the demo city is open")
         await _gather(group, shops)
-        await group.http.post("/control/bank/wallets", json=WALLET)
         report.say(f"one order at {shop['name']}, from tap to delivered:")
         began = time.monotonic()
-        await _give_credit(api, WAYS[channel].get("credit_fen", 0))
+        await prepare(group, api, CUSTOMER_ID, WALLET, WAYS[channel])
         order_id = await _place(api, group, shop, WAYS[channel])
         async for event in _events(api, order_id):
             report.say(_line(event))
@@ -123,21 +111,6 @@ async def _gather(group: people.People, shops: list[dict[str, Any]]) -> None:
         near = shops[number % len(shops)]
         start = {"lat": near["lat"] - (number + 1) * RIDER_STEP, "lng": near["lng"]}
         await group.add("rider", f"rider-{number + 1}", RIDER | {"start": start})
-
-
-async def _give_credit(api: httpx.AsyncClient, amount_fen: int) -> None:
-    """Support's gift to the customer, which the order then spends."""
-    if not amount_fen:
-        return
-    gift = {
-        "customer_id": CUSTOMER_ID,
-        "amount_fen": amount_fen,
-        "reason_code": "demo",
-        "expires_at": (datetime.now(UTC) + GIFT_LIVES).isoformat(),
-    }
-    bearer = f"Bearer {people.token(SITE_ID, 'support', 'demo')}"
-    headers = {"Authorization": bearer, "Idempotency-Key": uuid.uuid4().hex}
-    (await api.post("/v1/support/credit", json=gift, headers=headers)).raise_for_status()
 
 
 async def _place(

@@ -22,6 +22,7 @@ from cli.day import Result, measured
 from cli.mdrp import Instance, NoInstance, Order, read
 from cli.report import Report
 from cli.seeded_city import day_of
+from cli.ways import WAYS, channels_of, prepare, way_of
 from services.settings import Settings, settings
 
 LEAD_MINUTES = 5
@@ -71,7 +72,11 @@ class Clock:
 @click.option("--speed", type=click.FloatRange(1, 1_000), default=60, show_default=True)
 @click.option("--limit", type=click.IntRange(1), help="Only the first orders of the day.")
 @click.option(
-    "--channel", "channels", multiple=True, type=click.Choice(list(city.PAYEES)), help="Repeatable."
+    "--channel",
+    "ways",
+    multiple=True,
+    type=click.Choice([*WAYS, "all"]),
+    help="How customers pay; repeatable.  [default: wechat]",
 )
 @click.option("--faults", is_flag=True, help="The gateways misbehave while the day goes on.")
 @click.option("--books", is_flag=True, help="Afterwards: settle everything, reconcile the day.")
@@ -84,7 +89,7 @@ def simulate(
     orders: int,
     speed: float,
     limit: int | None,
-    channels: tuple[str, ...],
+    ways: tuple[str, ...],
     faults: bool,
     books: bool,
     as_json: bool,
@@ -100,7 +105,7 @@ def simulate(
             day = read(source, instance, limit=limit)
         else:
             raise click.UsageError("name a day: --city SEED, or --mdrp FOLDER --instance NAME")
-        money = Money(channels=channels or ("wechat",), faults=faults, books=books)
+        money = Money(ways=_ways(ways), faults=faults, books=books)
         result = asyncio.run(_simulate(known, day, speed, money, report, plain=as_json))
     except (NoInstance, httpx.HTTPError) as error:
         raise click.ClickException(str(error) or repr(error)) from error
@@ -115,9 +120,18 @@ def simulate(
 class Money:
     """How a day is paid, and what is done about its books."""
 
-    channels: Sequence[str]
+    ways: Sequence[str]
     faults: bool
     books: bool
+
+    @property
+    def channels(self) -> list[str]:
+        """Those that the ways use."""
+        return channels_of(self.ways)
+
+
+def _ways(chosen: Sequence[str]) -> Sequence[str]:
+    return list(WAYS) if "all" in chosen else chosen or ("wechat",)
 
 
 async def _simulate(
@@ -130,6 +144,7 @@ async def _simulate(
     rows = city.city_of(day, site_id, speed, channels=money.channels, timers=timers)
     report.say(await city.seed(rows))
     async with people.session(known, site_id, speed=speed) as group:
+        await _prepare(known, group, day, money)
         clock = Clock(
             zero=datetime.now(UTC) + timedelta(seconds=SETUP_SECONDS),
             first_minute=day.orders[0].placement_minute,
@@ -140,7 +155,7 @@ async def _simulate(
             await day_money.misbehave(group, money.channels)
         began = time.monotonic()
         try:
-            await _live(group, day, clock, money.channels, report, plain=plain)
+            await _live(group, day, clock, money.ways, report, plain=plain)
         finally:
             if money.faults:
                 await day_money.behave(group)
@@ -214,6 +229,23 @@ async def _gather(group: people.People, day: Instance, clock: Clock) -> None:
     )
 
 
+async def _prepare(known: Settings, group: people.People, day: Instance, money: Money) -> None:
+    """Everybody has what their way to pay needs."""
+    async with httpx.AsyncClient(
+        base_url=known.api_url, timeout=people.CONTROL_TIMEOUT_SECONDS, trust_env=False
+    ) as api:
+        await _some_at_once(
+            prepare(
+                group,
+                api,
+                order.name,
+                city.wallet_of(group.site_id, order.name),
+                way_of(order.name, money.ways),
+            )
+            for order in day.orders
+        )
+
+
 async def _some_at_once(calls: Iterable[Awaitable[None]]) -> None:
     gate = asyncio.Semaphore(AT_ONCE)
 
@@ -228,7 +260,7 @@ async def _live(
     group: people.People,
     day: Instance,
     clock: Clock,
-    channels: Sequence[str],
+    ways: Sequence[str],
     report: Report,
     *,
     plain: bool,
@@ -236,7 +268,7 @@ async def _live(
     """Place every order at its minute, and stay until all have ended or time is over."""
     deadline = clock.at(day.orders[-1].ready_minute + SETTLING_MINUTES)
     deadline += timedelta(seconds=PATIENCE_SECONDS)
-    placing = asyncio.create_task(_place(group, day, clock, channels))
+    placing = asyncio.create_task(_place(group, day, clock, ways))
     with _shown(report, len(day.orders), plain=plain) as show:
         try:
             while datetime.now(UTC) < deadline:
@@ -252,15 +284,13 @@ async def _live(
             await asyncio.gather(placing, return_exceptions=True)
 
 
-async def _place(
-    group: people.People, day: Instance, clock: Clock, channels: Sequence[str]
-) -> None:
+async def _place(group: people.People, day: Instance, clock: Clock, ways: Sequence[str]) -> None:
     plane = city.plane_of(day)
     for order in day.orders:
         clicked_at = clock.at(order.placement_minute)
         await asyncio.sleep(max(0.0, (clicked_at - datetime.now(UTC)).total_seconds()))
         wish = _wish(order, group.site_id, plane, clicked_at)
-        await group.order(wish | day_money.way_of(order.name, channels))
+        await group.order(wish | way_of(order.name, ways))
 
 
 def _wish(order: Order, site_id: str, plane: city.Plane, clicked_at: datetime) -> dict[str, Any]:

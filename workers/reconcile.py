@@ -47,6 +47,9 @@ async def reconcile(
             failed += 1
             _say(f"{who.account_id}  {day}  not compared: {said}")
             continue
+        if said is None:
+            _say(f"{who.account_id}  {day}  no bill, and no business that we know of")
+            continue
         summary, differences = said
         counts += Counter(
             match=summary.matches,
@@ -82,11 +85,18 @@ async def _accounts(
 
 async def _compare(
     acts: ReconciliationActs, who: Payee, day: date
-) -> tuple[Summary, Sequence[Row[Any]]] | str:
-    """What was found, or why nothing was compared; a missing funds bill is only said."""
+) -> tuple[Summary, Sequence[Row[Any]]] | str | None:
+    """What was found, or why nothing was compared; None where there is nothing to compare.
+
+    A missing funds bill is only said.
+    """
     for kind in BillKind:
         wanted = BillOf(account_id=who.account_id, day=str(day), kind=kind)
         state = (await acts.import_bill(wanted)).state
+        if state == "not_ready" and kind is BillKind.TRADE:
+            async with acts.database.read() as reader:
+                if await reconciliation.is_quiet(reader, who, day):
+                    return None
         if state not in HERE and kind is BillKind.TRADE:
             return f"trade bill {state}"
         if state not in HERE:

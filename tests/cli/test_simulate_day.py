@@ -118,7 +118,7 @@ def test_a_day_is_a_city_that_can_be_seeded(folder: Path) -> None:
         for order in day.orders:
             assert contains(area, Point(**plane.place(order.place)))
     for section, table in SECTIONS.items():
-        names = set(table.columns.keys()) | {"openid", "fund_fen"}
+        names = set(table.columns.keys()) | {"openid", "payers", "fund_fen"}
         assert all(set(row) <= names for row in city[section])
 
 

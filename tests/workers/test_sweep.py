@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -21,12 +21,11 @@ from domain.ids import (
     settlement_workflow,
     ticket_workflow,
 )
-from services import credit, ledger, metrics, migrate, tables, tickets
+from services import credit, ledger, metrics, tables, tickets
 from services.credit import Grant
 from services.db import Database
 from services.events import utc_now
 from services.settings import Settings
-from tests.postgres import empty_database
 from tests.sold import Sales
 from workers.sweep import Sweep
 from workers.temporal import WorkflowGone, Workflows
@@ -34,16 +33,6 @@ from workers.temporal import WorkflowGone, Workflows
 LONG_AGO = timedelta(minutes=5)
 VISIBLE_SECONDS = 20.0
 QUEUE = "nobody-serves-this"
-
-
-@pytest.fixture(scope="module")
-async def database(postgres_url: str) -> AsyncIterator[Database]:
-    """A database of the sweep's own: what other tests left behind would fill its pages."""
-    with empty_database(postgres_url) as url:
-        migrate.upgrade(url)
-        opened = Database(url)
-        yield opened
-        await opened.close()
 
 
 @pytest.fixture(scope="session")

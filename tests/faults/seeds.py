@@ -10,8 +10,8 @@ import pytest
 from tests.faults.cases import Case
 from tests.faults.stage import Stage
 
-AT_ONCE = 10
-"""Cities that live beside each other: so many that neither processor ever waits."""
+AT_ONCE = 6
+"""Cities that live beside each other: so many that neither processor waits often."""
 
 Tell = Callable[[str], None]
 Story = Callable[[Case], Awaitable[None]]

@@ -34,12 +34,14 @@ HINTS_MAX = 3
 class Vehicle(StrEnum):
     """What a rider rides."""
 
+    ON_FOOT = "on_foot"
+    """步行"""
     BICYCLE = "bicycle"
     """自行车"""
     E_BIKE = "e_bike"
     """电动车: what is meant where nothing is known."""
     MOTORCYCLE = "motorcycle"
-    """摩托车"""
+    """摩托车, with an engine or as fast as one: motor scooters too."""
     CAR = "car"
     """汽车"""
 
@@ -71,6 +73,7 @@ class Traffic(StrEnum):
 
 
 METERS_PER_MINUTE: Mapping[Vehicle, float] = {
+    Vehicle.ON_FOOT: 65,
     Vehicle.BICYCLE: 200,
     Vehicle.E_BIKE: 250,
     Vehicle.MOTORCYCLE: 350,

@@ -177,9 +177,18 @@ def travel_minutes(
     traffic: Traffic | None = None,
 ) -> float:
     """The ride alone."""
+    return meters / METERS_PER_MINUTE[vehicle] * slowing(vehicle, weather, traffic)
+
+
+def slowing(
+    vehicle: Vehicle = Vehicle.E_BIKE,
+    weather: Weather | None = None,
+    traffic: Traffic | None = None,
+) -> float:
+    """How many times as long a ride takes as in clear weather on free streets."""
     felt = FULL_STREETS.get(vehicle, PASSES_BY)
     jam = 1 + (TRAFFIC_FACTOR[traffic or Traffic.FREE] - 1) * felt
-    return meters / METERS_PER_MINUTE[vehicle] * WEATHER_FACTOR[weather or Weather.CLEAR] * jam
+    return WEATHER_FACTOR[weather or Weather.CLEAR] * jam
 
 
 def formula(known: Known) -> Window:

@@ -327,6 +327,31 @@ async def test_a_photo_is_sealed_shown_again_and_bounded(city: City) -> None:
         await show_photo(city, task, PHOTO + b"one more")
 
 
+@pytest.mark.parametrize("marked", ["before the hold", "during the hold", "over before it"])
+async def test_a_silent_customers_time_stands_still_while_support_holds(
+    city: City, marked: str
+) -> None:
+    task = await arrived(city)
+    await call(city, task, Call.NO_ANSWER)
+    if marked != "during the hold":
+        await city.do(dispatch.unreachable, task, "a", 1)
+        await city.pass_time(task, 700 if marked == "over before it" else 500)
+    await city.order_does(dispatch.hold, task)
+    if marked == "during the hold":
+        await city.do(dispatch.unreachable, task, "a", 1)
+    await city.pass_time(task, 1_000)
+    if marked == "over before it":
+        await city.order_does(dispatch.release, task)
+    else:
+        for released in (False, True):
+            if released:
+                assert await city.order_does(dispatch.release, task) is not None
+            with pytest.raises(ActionNotAllowed):
+                await city.do(dispatch.bring_back, task, "a", 1)
+        await city.pass_time(task, 101 if marked == "before the hold" else 601)
+    assert (await city.do(dispatch.bring_back, task, "a", 1)).state == "failed"
+
+
 OPENED = {
     "ticket": """INSERT INTO tickets (site_id, order_id, kind, key, due_at)
       VALUES (:site, :order, 'dispute', 'd', now())""",

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0022_photos"
-down_revision = "0020_plans"
+down_revision = "0021_posting"
 
 
 def upgrade() -> None:

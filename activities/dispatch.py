@@ -13,6 +13,7 @@ from domain.planning.tick import PLAIN, Engine
 from domain.positions import PlacesOf
 from services import dispatch
 from services.db import Database
+from services.eta.outside import NOWHERE, Outside
 
 TICK_SECONDS = 0.2
 """Between rounds while there is something to do, in a site of speed 1."""
@@ -26,15 +27,24 @@ IDLE_MAX_SECONDS = 0.5
 class DispatchActs:
     """Matchers of any number of zones, over one database and what is known of places."""
 
-    def __init__(self, database: Database, places: PlacesOf, engine: Engine = PLAIN) -> None:
+    def __init__(
+        self,
+        database: Database,
+        places: PlacesOf,
+        engine: Engine = PLAIN,
+        around: Outside = NOWHERE,
+    ) -> None:
         self.database = database
         self.places = places
         self.engine = engine
+        self.around = around
 
     @act(contracts.MATCH)
     async def match(self, zone: Zone) -> Stopped:
         """Take the zone and serve it; returns only when the zone is no more."""
-        matcher = await dispatch.Matcher.take(self.database, zone, self.places, self.engine)
+        matcher = await dispatch.Matcher.take(
+            self.database, zone, self.places, self.engine, self.around
+        )
         if matcher is None:
             return Stopped(ticks=0)
         shortest = max(TICK_MIN_SECONDS, TICK_SECONDS / matcher.speed)
@@ -46,6 +56,8 @@ class DispatchActs:
             await asyncio.sleep(pause)
 
 
-def build(database: Database, places: PlacesOf, engine: Engine = PLAIN) -> list[Callable[..., Any]]:
+def build(
+    database: Database, places: PlacesOf, engine: Engine = PLAIN, around: Outside = NOWHERE
+) -> list[Callable[..., Any]]:
     """Every act of this room's file, ready to be registered."""
-    return [DispatchActs(database, places, engine).match]
+    return [DispatchActs(database, places, engine, around).match]

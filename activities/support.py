@@ -91,12 +91,33 @@ class SupportActs:
     @act(contracts.HOLD)
     async def hold(self, step: Step) -> Done:
         """Support holds the order: no timer ends it."""
-        return await self._hold(step, held=True)
+        async with self.database.write() as writer:
+            held = Change(type="order.held", data={"held": True}, columns={"held": True})
+            changed = await orders.apply(writer, step, held)
+            if changed.fresh:
+                await dispatch.hold(writer, order_id=step.order_id)
+            return changed.done()
 
     @act(contracts.RELEASE)
     async def release(self, step: Step) -> Done:
-        """Back to the normal path."""
-        return await self._hold(step, held=False)
+        """Back to the normal path; a silent customer's time goes on where it stood."""
+        async with self.database.write() as writer:
+            stream, repeated = await orders.begin(writer, step)
+            if repeated:
+                return Changed(stream=stream, fresh=False).done()
+            until = await dispatch.release(writer, order_id=step.order_id)
+            if until is not None:
+                later = events.Event(
+                    type="delivery.unreachable",
+                    key=f"{step.key}:unreachable",
+                    data={"unreachable_until": until},
+                    actor=step.actor,
+                    request_id=step.request_id,
+                )
+                await events.append(writer, step.order_id, later)
+            free = {"held": False}
+            released = Change(type="order.released", data=free, columns=free)
+            return (await orders.change(writer, step, stream, released)).done()
 
     @act(contracts.NOTE)
     async def note(self, step: TimelineStep) -> Done:
@@ -105,18 +126,6 @@ class SupportActs:
             stream, _ = await orders.begin(writer, step)
             await _note(writer, stream, step, step.kind, step.data)
             return Changed(stream=stream, fresh=False).done()
-
-    async def _hold(self, step: Step, *, held: bool) -> Done:
-        async with self.database.write() as writer:
-            what = Change(
-                type="order.held" if held else "order.released",
-                data={"held": held},
-                columns={"held": held},
-            )
-            changed = await orders.apply(writer, step, what)
-            if changed.fresh:
-                await dispatch.hold(writer, order_id=step.order_id, held=held)
-            return changed.done()
 
 
 async def give_back(

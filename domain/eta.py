@@ -34,12 +34,14 @@ HINTS_MAX = 3
 class Vehicle(StrEnum):
     """What a rider rides."""
 
+    ON_FOOT = "on_foot"
+    """步行"""
     BICYCLE = "bicycle"
     """自行车"""
     E_BIKE = "e_bike"
     """电动车: what is meant where nothing is known."""
     MOTORCYCLE = "motorcycle"
-    """摩托车"""
+    """摩托车, with an engine or as fast as one: motor scooters too."""
     CAR = "car"
     """汽车"""
 
@@ -71,6 +73,7 @@ class Traffic(StrEnum):
 
 
 METERS_PER_MINUTE: Mapping[Vehicle, float] = {
+    Vehicle.ON_FOOT: 65,
     Vehicle.BICYCLE: 200,
     Vehicle.E_BIKE: 250,
     Vehicle.MOTORCYCLE: 350,
@@ -174,9 +177,18 @@ def travel_minutes(
     traffic: Traffic | None = None,
 ) -> float:
     """The ride alone."""
+    return meters / METERS_PER_MINUTE[vehicle] * slowing(vehicle, weather, traffic)
+
+
+def slowing(
+    vehicle: Vehicle = Vehicle.E_BIKE,
+    weather: Weather | None = None,
+    traffic: Traffic | None = None,
+) -> float:
+    """How many times as long a ride takes as in clear weather on free streets."""
     felt = FULL_STREETS.get(vehicle, PASSES_BY)
     jam = 1 + (TRAFFIC_FACTOR[traffic or Traffic.FREE] - 1) * felt
-    return meters / METERS_PER_MINUTE[vehicle] * WEATHER_FACTOR[weather or Weather.CLEAR] * jam
+    return WEATHER_FACTOR[weather or Weather.CLEAR] * jam
 
 
 def formula(known: Known) -> Window:

@@ -14,6 +14,8 @@ KITCHEN_LATE_SECONDS = 5 * MINUTE
 """A rider who has waited so long at the shop may say that the kitchen is late."""
 CALLS_MAX = 20
 """To the customer, that are written down for one task."""
+PHOTO_DAYS = 30
+"""After an order's end, for how long the photos of its hand-over are kept."""
 ACCIDENT = "accident"
 """The reason of a failure after which the goods may lie where they are, and of the pause then."""
 AREA_DEGREES = 0.01

@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from domain.contracts.after_sales import AfterSaleTimers, Ask, AskedLine
 from domain.contracts.life import Timers
+from domain.riding import PHOTO_DAYS
 from services.db import Reader, Writer
 
 FORGET_ROWS = 1_000
@@ -91,12 +92,24 @@ ORDER BY received_at LIMIT :limit
 """)
 
 
+_DATE_PHOTOS = text("""
+UPDATE delivery_photos p SET delete_at = o.ended_at + make_interval(days => :days)
+FROM (SELECT p.photo_id, o.ended_at FROM delivery_photos p JOIN orders o USING (order_id)
+  WHERE p.delete_at IS NULL AND o.ended_at IS NOT NULL LIMIT :limit) o
+WHERE p.photo_id = o.photo_id
+""")
+_DISPUTED = """(
+  EXISTS (SELECT FROM tickets t
+    WHERE t.order_id = delivery_photos.order_id AND t.state <> 'resolved')
+  OR EXISTS (SELECT FROM after_sales a WHERE a.order_id = delivery_photos.order_id
+    AND a.state NOT IN ('refunded', 'declined')))"""
 _OLD = "DELETE FROM {0} WHERE ctid IN (SELECT ctid FROM {0} WHERE {1} LIMIT :limit)"
 _FORGET = (
     text(_OLD.format("facts", "confirmed_at < now() - interval '7 days'")),
     text(_OLD.format("quotes", "expires_at < now() - interval '7 days'")),
     text(_OLD.format("request_keys", "created_at < now() - interval '30 days'")),
     text(_OLD.format("position_traces", "delete_at < now()")),
+    text(_OLD.format("delivery_photos", f"delete_at < now() AND NOT {_DISPUTED}")),
     text(
         _OLD.format("ticket_evidence", "added_at IS NULL AND created_at < now() - interval '1 day'")
     ),
@@ -104,8 +117,13 @@ _FORGET = (
 """Request keys live as long as histories do."""
 
 
-async def forget(writer: Writer) -> None:
-    """Delete a page of what is over: told facts, old quotes, request keys, traces, photos."""
+async def forget(writer: Writer, *, photo_days: int = PHOTO_DAYS) -> None:
+    """Delete a page of what is over: told facts, old quotes, request keys, traces, photos.
+
+    A photo of a hand-over goes `photo_days` after its order's end, not while anything about the
+    order is disputed.
+    """
+    await writer.run(_DATE_PHOTOS, {"days": photo_days, "limit": FORGET_ROWS})
     for statement in _FORGET:
         await writer.run(statement, {"limit": FORGET_ROWS})
 

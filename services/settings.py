@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.refund_rules import AUTO_APPROVE_FEN
+from domain.riding import PHOTO_DAYS
 
 STACK_FILE = "run/stack.env"
 """Written by `paotui up` inside the state folder: where the running parts are."""
@@ -138,6 +139,13 @@ class Settings(BaseSettings):
         ge=0,
         le=365,
         description="How long the coarse trace of a carried order is kept; 0: none is written.",
+    )
+    photo_days: int = Field(
+        default=PHOTO_DAYS,
+        ge=1,
+        le=365,
+        description="How long after an order's end the photos of its hand-over are kept; "
+        "a dispute keeps them while it lasts.",
     )
 
     weather: Literal["", "open-meteo"] = Field(

@@ -16,9 +16,11 @@ from domain.ids import dispatch_workflow
 from services import dispatch, logs, process
 from services.db import Database
 from services.dispatch import kernel
+from services.eta import outside
+from services.eta.outside import Outside
 from services.positions import Places
 from services.settings import settings
-from workers.queues import DISPATCH
+from workers.queues import DISPATCH, Queue
 from workers.serve import serve
 from workers.temporal import RPC_TIMEOUT
 from workflows.dispatch import Dispatch
@@ -28,26 +30,28 @@ LOOK_SECONDS = 1.0
 ANEW_LOOKS = 10
 """Every so many looks, zones are started again whose workflow was ended by hand."""
 
-COMPILED = replace(
-    DISPATCH,
-    activities=lambda tools: acts.build(
-        tools.database, Places(settings().redis_url).of, kernel.ENGINE
-    ),
-)
-"""With the compiled search; no other process loads a compiler."""
-
 log = structlog.get_logger(__name__)
 
 
 async def main(stop: asyncio.Event) -> None:
     """Serve until told to stop."""
-    async with asyncio.TaskGroup() as group:
+    known = settings()
+    async with outside.client(known) as http, asyncio.TaskGroup() as group:
 
         async def prepare(client: Client, database: Database) -> None:
             await asyncio.to_thread(kernel.warm_up)
             group.create_task(keep_dispatched(client, database, stop))
 
-        await serve(COMPILED, stop, prepare)
+        around = Outside(outside.provider(known, http))
+        await serve(compiled(Places(known.redis_url), around), stop, prepare)
+
+
+def compiled(places: Places, around: Outside) -> Queue:
+    """The queue with the compiled search; no other process loads a compiler."""
+    return replace(
+        DISPATCH,
+        activities=lambda tools: acts.build(tools.database, places.of, kernel.ENGINE, around),
+    )
 
 
 async def keep_dispatched(client: Client, database: Database, stop: asyncio.Event) -> None:

@@ -21,6 +21,7 @@ from domain.contracts.payments import Settle
 from domain.contracts.refunds import EndRefund
 from domain.ids import refund_workflow
 from domain.positions import PlacesOf
+from domain.riding import PHOTO_DAYS
 from services import envelope, events, logs, metrics, outbox, process, snapshots
 from services.db import Database, Writer
 from services.eta import outside
@@ -220,6 +221,7 @@ class Relay:
         *,
         places: PlacesOf,
         trace_days: int,
+        photo_days: int = PHOTO_DAYS,
         out_messages: int = 0,
         kafka: Kafka | None = None,
     ) -> None:
@@ -228,7 +230,7 @@ class Relay:
         self._kafka = kafka
         self._redis = redis
         self._workflows = workflows
-        self._sweep = Sweep(database, workflows)
+        self._sweep = Sweep(database, workflows, photo_days=photo_days)
         self._estimates = Estimates(database, around, places)
         self._traces = Traces(database, redis, days=trace_days)
         late = LatePayments(PaymentActs(database, gateways), self._sweep)
@@ -323,6 +325,7 @@ async def main(stop: asyncio.Event) -> None:
             around,
             places=Places(known.redis_url).of,
             trace_days=known.trace_days,
+            photo_days=known.photo_days,
             out_messages=known.out_stream_messages,
             kafka=kafka,
         )

@@ -24,6 +24,7 @@ from domain.ids import (
     settlement_workflow,
     ticket_workflow,
 )
+from domain.riding import PHOTO_DAYS
 from services import (
     credit,
     facts,
@@ -64,8 +65,11 @@ log = structlog.get_logger(__name__)
 class Sweep:
     """One round looks at a bounded page of everything; the next round goes on where it ended."""
 
-    def __init__(self, database: Database, workflows: Workflows) -> None:
+    def __init__(
+        self, database: Database, workflows: Workflows, *, photo_days: int = PHOTO_DAYS
+    ) -> None:
         self._database = database
+        self._photo_days = photo_days
         self._workflows = workflows
         self._quiet_after = BEGINNING
         self._refunds_after = BEGINNING
@@ -243,7 +247,7 @@ class Sweep:
     async def leftovers(self) -> None:
         """What nobody will ask for again goes, a page at a time."""
         async with self._database.write() as writer:
-            await loose_ends.forget(writer)
+            await loose_ends.forget(writer, photo_days=self._photo_days)
 
     async def credit(self) -> None:
         """A page of platform credit whose time is over: what is left of it expires."""

@@ -119,7 +119,9 @@ class Order(Told):
     )
     dropoff: Literal["hand", "door", "return"] = "hand"
     unreachable_until: datetime | None = Field(
-        default=None, description="While `arrived`: say by then how it is to be handed over."
+        default=None,
+        description="While `arrived`: say by then how it is to be handed over. While `held` it "
+        "stands still; the release moves it.",
     )
     photo_id: str | None = Field(default=None, description="What proves that it was left there.")
     handover_code: str | None = Field(default=None, description="For the customer only.")

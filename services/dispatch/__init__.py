@@ -36,6 +36,7 @@ from services.dispatch.tasks import (
     hold,
     open_task,
     reassign,
+    release,
     returner,
     take,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "open_task",
     "photo",
     "reassign",
+    "release",
     "returner",
     "take",
     "take_over",

@@ -25,6 +25,7 @@ from services.db import Database, Reader, Writer
 from services.dispatch import rows
 from services.dispatch.planner import Planner
 from services.dispatch.rows import ASSIGNED, TaskState
+from services.eta.outside import NOWHERE, Outside
 from services.events import dumps
 
 TASKS_PER_TICK = 100
@@ -174,18 +175,29 @@ class Matcher:
 
     @classmethod
     async def take(
-        cls, database: Database, zone: Zone, places: PlacesOf, engine: Engine = PLAIN
+        cls,
+        database: Database,
+        zone: Zone,
+        places: PlacesOf,
+        engine: Engine = PLAIN,
+        around: Outside = NOWHERE,
     ) -> Self | None:
         """Take the zone by a new epoch; every older matcher is fenced off. None: no such zone.
 
-        `engine` searches the plans: the compiled one where zones are large.
+        `engine` searches the plans: the compiled one where zones are large. `around` tells the
+        weather and the traffic.
         """
         async with database.write() as writer:
             taken = await writer.first(_EPOCH, _key(zone))
         if taken is None:
             return None
         planner = Planner(
-            zone=zone, told=taken.rules, speed=taken.speed, places=places, engine=engine
+            zone=zone,
+            told=taken.rules,
+            speed=taken.speed,
+            places=places,
+            engine=engine,
+            around=around,
         )
         async with database.read() as reader:
             await planner.remember(reader)

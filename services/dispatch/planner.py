@@ -14,6 +14,7 @@ import numpy as np
 from sqlalchemy import Row
 
 from domain.contracts.dispatch import Zone
+from domain.eta import slowing
 from domain.geo import EARTH_RADIUS_METERS, Point
 from domain.matching import Asked, WaitingTask, ZoneRules, not_by
 from domain.orders import CARRYING, Delivery
@@ -24,6 +25,7 @@ from domain.positions import PlacesOf
 from services import personal
 from services.db import Reader
 from services.dispatch import seen
+from services.eta.outside import Conditions, Outside
 from services.personal import Item
 
 DEMAND_HALF_LIFE = 200.0
@@ -31,6 +33,8 @@ DEMAND_HALF_LIFE = 200.0
 DEMAND_ROWS = 5_000
 STANDBY_MINUTES = 2.0
 """Between two looks where the idle should wait."""
+OUTSIDE_SECONDS = 60.0
+"""Between two questions for weather and traffic, on the loop's clock."""
 EVER = 1e6
 """Minutes, for what has no end."""
 SOONEST = 1.0
@@ -72,6 +76,7 @@ class Planner:
     speed: float
     places: PlacesOf
     engine: tick.Engine
+    around: Outside
     rules: ZoneRules = field(init=False)
     _routes: Routes = field(default_factory=dict)
     _demand: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -82,6 +87,10 @@ class Planner:
     _waits_at: dict[str, str] = field(default_factory=dict)
     """Idle riders, and the shop that they were told to wait at."""
     _began: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+    _slowing: float = 1.0
+    """How many times as long as usual a ride takes, in this plan."""
+    _asked: asyncio.Task[Conditions] | None = None
+    _ask_at: float = 0.0
     _next: float = 0.0
     _next_standby: float = 0.0
 
@@ -117,6 +126,7 @@ class Planner:
         shops = await seen.shops(reader, self.zone)
         shops |= {task.origin: (task.lat, task.lng) for task in tasks}
         await self._learn_places(reader, tasks)
+        self._look_outside([*shops.values()])
         where = await self.places(self.zone.site_id, [row.rider_id for row in on_shift])
         riders = [(row, where[row.rider_id]) for row in on_shift if row.rider_id in where]
         return await self._wishes(now, tasks, riders, shops)
@@ -241,6 +251,17 @@ class Planner:
         orders, at = self._demand.get(shop_id, (0.0, now))
         return float(orders * 0.5 ** ((now - at) / DEMAND_HALF_LIFE))
 
+    def _look_outside(self, shops: Sequence[Place]) -> None:
+        """Ride as the last answer says, and ask again beside the loop: no plan waits for it."""
+        if self._asked is not None and self._asked.done():
+            said, self._asked = self._asked.result(), None
+            self._slowing = slowing(weather=said.weather, traffic=said.traffic)
+        now = asyncio.get_running_loop().time()
+        if shops and self._asked is None and now >= self._ask_at:
+            self._ask_at = now + OUTSIDE_SECONDS
+            lat, lng = np.mean(shops, axis=0)
+            self._asked = asyncio.create_task(self.around.at(Point(float(lat), float(lng))))
+
     async def _learn_places(self, reader: Reader, tasks: Sequence[Row[Any]]) -> None:
         """Where new orders go: a personal row each, opened once; without one, their shop."""
         self._places = {
@@ -351,7 +372,7 @@ class Planner:
         north = at[:, 0] * EARTH_RADIUS_METERS
         east = at[:, 1] * EARTH_RADIUS_METERS * math.cos(float(at[:, 0].mean()))
         meters = np.hypot(north[:, None] - north, east[:, None] - east)
-        minutes = meters / self.rules.meters_per_minute
+        minutes = meters / self.rules.meters_per_minute * self._slowing
         if self.rules.leg_minutes:
             whole = np.ceil(minutes / self.rules.leg_minutes - ROUNDING)
             minutes = np.maximum(whole, 0) * self.rules.leg_minutes

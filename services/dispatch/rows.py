@@ -37,7 +37,8 @@ SELECT order_id FROM delivery_tasks WHERE task_id = :task_id AND site_id = :site
 """)
 _ROW = text("""
 SELECT task_id, t.order_id, t.site_id, state, rider_id, token, proof_tries,
-  rider_silence_seconds, unreachable_until, coalesce(unreachable_until <= now(), false) AS waited,
+  rider_silence_seconds, unreachable_until,
+  coalesce(unreachable_until <= coalesce(held_at, now()), false) AS waited,
   calls, goods_lat IS NOT NULL AS left_behind, customer_id, seq,
   coalesce(view ->> 'dropoff', 'hand') AS dropoff
 FROM delivery_tasks t JOIN order_streams USING (order_id) WHERE task_id = :task_id

@@ -103,8 +103,11 @@ UPDATE delivery_tasks SET held_at = now() WHERE order_id = :order_id AND held_at
 """)
 _RELEASE = text("""
 UPDATE delivery_tasks SET held_at = NULL, support_at = support_at + (now() - held_at),
-  give_up_at = give_up_at + (now() - held_at)
+  give_up_at = give_up_at + (now() - held_at),
+  unreachable_until = unreachable_until + (now()
+    - greatest(held_at, unreachable_until - unreachable_seconds * interval '1 second'))
 WHERE order_id = :order_id AND held_at IS NOT NULL
+RETURNING CASE WHEN state = 'arrived' THEN unreachable_until END
 """)
 
 
@@ -234,9 +237,15 @@ async def reassign(writer: Writer, *, order_id: str, rider_id: str = "") -> Task
     return replace(task, state=becomes, token=token)
 
 
-async def hold(writer: Writer, *, order_id: str, held: bool) -> None:
-    """While held nobody is given up on; on release the deadlines move by the time held."""
-    await writer.run(_HOLD if held else _RELEASE, {"order_id": order_id})
+async def hold(writer: Writer, *, order_id: str) -> None:
+    """While held nobody is given up on, and no silent customer's time runs out."""
+    await writer.run(_HOLD, {"order_id": order_id})
+
+
+async def release(writer: Writer, *, order_id: str) -> datetime | None:
+    """The deadlines move by the time held; until when a silent customer has time now, if one is."""
+    until: datetime | None = await writer.scalar(_RELEASE, {"order_id": order_id})
+    return until
 
 
 async def extend(writer: Writer, *, order_id: str, seconds: int) -> None:

@@ -97,6 +97,10 @@ class Outside:
         return said
 
 
+NOWHERE = Outside(None)
+"""Nobody can say; everything is as usual."""
+
+
 def of_wmo(code: int) -> Weather:
     """A WMO code of present weather (table 4677, as Open-Meteo uses it)."""
     if code < FOG:

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from domain.errors import DomainError, NotFound, Unavailable
+from domain.eta import Vehicle
 from domain.geo import Point
 from domain.positions import Fix, Track, judge
 from services import metrics
@@ -40,7 +41,7 @@ WITH asked AS (
   UPDATE riders r SET seen_at = now() FROM free
   WHERE r.site_id = free.site_id AND r.rider_id = free.rider_id
 )
-SELECT r.site_id, r.rider_id, s.speed
+SELECT r.site_id, r.rider_id, r.vehicle, s.speed
 FROM asked JOIN riders r USING (site_id, rider_id) JOIN sites s USING (site_id)
 """)
 """Whose row is locked shows a sign of life already: an act of theirs."""
@@ -73,6 +74,8 @@ class _Known:
     """What a process remembers of a rider's row."""
 
     speed: float
+    """Of the site."""
+    vehicle: Vehicle
     due: float
     """When the row is to be told again, on the loop's clock."""
 
@@ -174,7 +177,7 @@ class Ingest:
             self._known.pop(who, None)
         for row in rows:
             due_at = now + SEEN_SECONDS / row.speed
-            self._known[row.site_id, row.rider_id] = _Known(row.speed, due_at)
+            self._known[row.site_id, row.rider_id] = _Known(row.speed, Vehicle(row.vehicle), due_at)
 
     async def _keep(self, batches: Sequence[_Waiting], unknown: DomainError) -> list[Outcome]:
         known = self._known
@@ -189,7 +192,7 @@ class Ingest:
             if before is None:
                 outcomes.append(unknown)
                 continue
-            after, taken = _judge(before, batch.fixes, now_ms, known[batch.who].speed)
+            after, taken = _judge(before, batch.fixes, now_ms, known[batch.who])
             if after is not before:
                 changed[batch.who] = after
             outcomes.append(taken)
@@ -199,10 +202,10 @@ class Ingest:
         return outcomes
 
 
-def _judge(track: Track, fixes: Sequence[Fix], now_ms: int, speed: float) -> tuple[Track, Taken]:
+def _judge(track: Track, fixes: Sequence[Fix], now_ms: int, who: _Known) -> tuple[Track, Taken]:
     accepted, dropped = 0, Counter[str]()
     for fix in sorted(fixes, key=_moment) if len(fixes) > 1 else fixes:
-        track, reason = judge(track, fix, now_ms, speed=speed)
+        track, reason = judge(track, fix, now_ms, speed=who.speed, vehicle=who.vehicle)
         if reason is None:
             accepted += 1
         else:

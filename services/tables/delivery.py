@@ -113,7 +113,10 @@ delivery_photos = Table(
     text_column("media_type"),
     Column("sealed", LargeBinary, nullable=False),
     at_column("taken_at", nullable=False, server_default=NOW),
+    # Known once the order has ended.
+    at_column("delete_at"),
     Index(None, "order_id"),
+    Index(None, "delete_at"),
 )
 position_traces = Table(
     "position_traces",

@@ -125,10 +125,14 @@ riders = Table(
     int_column("room", server_default="5"),
     json_column("area", "[]"),
     flag_column("probation"),
+    text_column("vehicle", server_default="e_bike"),
     flag_column("on_shift"),
     at_column("seen_at"),
     at_column("paused_at"),
     text_column("pause_code", server_default=""),
+    CheckConstraint(
+        "vehicle IN ('on_foot', 'bicycle', 'e_bike', 'motorcycle', 'car')", name="vehicle"
+    ),
     Index("ix_riders_paused", "paused_at", postgresql_where=text("paused_at IS NOT NULL")),
 )
 blocked_pairs = Table(

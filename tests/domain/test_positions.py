@@ -12,7 +12,9 @@ from domain.positions import (
     CELL_METERS,
     CONSISTENT_FIXES,
     FUTURE_SECONDS,
+    METERS_PER_DEGREE,
     OLD_SECONDS,
+    SLACK_METERS,
     Dropped,
     Fix,
     Track,
@@ -60,10 +62,19 @@ def test_the_first_fix_of_a_rider_is_believed() -> None:
     assert judge(Track(), HERE, NOW + OLD_SECONDS * 1_000)[1] == Dropped.OLD
 
 
-def test_how_far_depends_on_the_vehicle_and_the_sites_speed() -> None:
+@pytest.mark.parametrize(
+    ("vehicle", "meters"),
+    [("on_foot", 400), ("bicycle", 900), ("e_bike", 1_500), ("motorcycle", 2_400), ("car", 3_000)],
+)
+def test_how_far_a_minute_takes_a_vehicle(vehicle: str, meters: float) -> None:
+    for more, reason in ((-10, None), (10, Dropped.JUMP)):
+        far = later(60, north=(meters + SLACK_METERS + more) / METERS_PER_DEGREE)
+        assert judge(KNOWN, far, NOW, vehicle=Vehicle(vehicle))[1] == reason
+
+
+def test_time_passes_faster_on_a_fast_site() -> None:
     far = later(60, north=0.02)  # 2,224 meters
     assert judge(KNOWN, far, NOW, vehicle=Vehicle.BICYCLE)[1] == Dropped.JUMP
-    assert judge(KNOWN, far, NOW, vehicle=Vehicle.CAR)[1] is None
     assert judge(KNOWN, far, NOW, vehicle=Vehicle.BICYCLE, speed=20)[1] is None
 
 

@@ -146,13 +146,13 @@ async def test_nobody_is_given_up_while_support_holds(city: City) -> None:
     task = await city.add_task(support=10, give_up=20)
     matcher = await city.matcher()
     before = await city.row(task)
-    await city.order_does(dispatch.hold, task, held=True)
-    await city.order_does(dispatch.hold, task, held=True)
+    await city.order_does(dispatch.hold, task)
+    await city.order_does(dispatch.hold, task)
     await city.pass_time(task, 60)
     assert await matcher.tick(no_beat) == 0
 
-    await city.order_does(dispatch.hold, task, held=False)
-    await city.order_does(dispatch.hold, task, held=False)
+    await city.order_does(dispatch.release, task)
+    await city.order_does(dispatch.release, task)
 
     after = await city.row(task)
     shifted = (after.give_up_at - before.give_up_at).total_seconds()

@@ -8,10 +8,12 @@ from sqlalchemy import insert, text
 
 from domain.contracts.dispatch import Zone
 from domain.errors import ClaimTaken
+from domain.eta import Weather
 from domain.geo import Point
 from services import dispatch, tables
 from services.db import Database
 from services.dispatch import Matcher, TaskState
+from services.eta.outside import Conditions, Outside
 from tests.zone import SHOP_LAT, SHOP_LNG, ZONE_ID, City, no_beat
 
 LATE = {"plan_seconds": 0, "ahead_minutes": 1, "meters_per_minute": 320}
@@ -52,6 +54,39 @@ async def test_a_rider_is_asked_as_late_as_is_safe(build: Build) -> None:
     soon = await city.add_task(food_ready=2 * MINUTE)
     assert await matcher.tick(no_beat) == 1
     assert (await offered(city, early), await offered(city, soon)) == ([], ["a"])
+
+
+class Sky:
+    """Who tells the weather, as soon as it may."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.may_answer = asyncio.Event()
+
+    async def at(self, place: Point) -> Conditions:
+        """A storm, wherever."""
+        assert (place.lat, place.lng) == pytest.approx((SHOP_LAT, SHOP_LNG), abs=0.1)
+        self.asked += 1
+        await self.may_answer.wait()
+        return Conditions(weather=Weather.STORM)
+
+
+async def test_a_storm_sends_riders_earlier_and_no_plan_waits_for_its_news(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.eta.outside.ANSWER_SECONDS", 60.0)
+    city, _ = await build()
+    sky = Sky()
+    matcher = await Matcher.take(city.database, city.zone, city.places, around=Outside(sky))
+    assert matcher is not None
+    await city.add_riders("a")
+    city.riders["a"] = Point(SHOP_LAT + 0.045, SHOP_LNG)  # 15.6 minutes, 25 in a storm
+    await city.add_task(food_ready=20 * MINUTE)
+    for _ in range(2):
+        assert await matcher.tick(no_beat) == 0
+    sky.may_answer.set()
+    assert await matcher.tick(no_beat) == 1
+    assert sky.asked == 1
 
 
 async def test_at_the_shop_the_bundle_is_settled_once_in_the_order_of_doors(build: Build) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 from redis.asyncio import Redis
+from sqlalchemy import text
 
 from domain.errors import NotFound, Unavailable
 from domain.positions import Fix
@@ -80,6 +81,18 @@ async def test_a_window_of_batches_is_one_write_and_one_message(ingest: Ingest, 
     assert 0 < expires <= KEPT_SECONDS
     assert 0 < await ingest.redis.ttl(STREAM) <= STREAM_SECONDS
     assert await seconds_since_seen(city, "a") < 60
+
+
+async def test_a_rider_comes_as_far_as_the_vehicle_does(ingest: Ingest, city: City) -> None:
+    async with city.database.write() as writer:
+        await writer.run(
+            text("UPDATE riders SET vehicle = 'on_foot' WHERE site_id = :s AND rider_id = 'a'"),
+            {"s": city.site_id},
+        )
+    a_kilometer_on = [fix(60), fix(0, north=0.009)]
+    walks = await ingest.take(city.site_id, "a", a_kilometer_on, way="http")
+    rides = await ingest.take(city.site_id, "b", a_kilometer_on, way="http")
+    assert (walks.dropped, rides.dropped) == ({"jump": 1}, {})
 
 
 async def test_doubt_outlives_the_process(

@@ -45,7 +45,6 @@ class Unapplied:
     """A stored fact about a payment that has had no effect and is not on its way."""
 
     notice_id: int
-    site_id: str
     order_id: str
 
 
@@ -60,7 +59,7 @@ _ENDED = text("""
 SELECT order_id FROM orders
 WHERE order_id = ANY(:order_ids) AND ended_at < now() - make_interval(secs => :quiet_seconds)
 AND NOT EXISTS (SELECT FROM payment_attempts a
-  WHERE a.order_id = orders.order_id AND a.state = 'watched')
+  WHERE a.order_id = orders.order_id AND a.state = 'watched' AND a.purpose = 'order')
 """)
 _REFUND = """
 SELECT r.out_refund_no, r.order_id, r.created_at, o.timers -> 'refund_poll_seconds' AS waits
@@ -81,7 +80,7 @@ AND (a.changed_at, a.after_sale_id) > (:at, :id)
 ORDER BY a.changed_at, a.after_sale_id LIMIT :limit
 """)
 _UNAPPLIED = text("""
-SELECT id AS notice_id, site_id, order_id FROM inbox i
+SELECT id AS notice_id, order_id FROM inbox i
 WHERE applied_at IS NULL AND kind = 'payment'
 AND received_at < now() - make_interval(secs => :quiet_seconds)
 AND NOT EXISTS (

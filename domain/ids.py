@@ -66,6 +66,11 @@ def tip_workflow(out_trade_no: str) -> str:
     return f"tip/{out_trade_no}"
 
 
+def payment_workflow(order: str, tip: str) -> str:
+    """Workflow id of whoever waits for a payment: the order, or its `tip` of this number."""
+    return tip_workflow(tip) if tip else order_workflow(order)
+
+
 def after_sale_id(order: str, idempotency_key: str) -> str:
     """The wish for money back that this key of the order's customer names."""
     return derive("after_sale", order, idempotency_key)

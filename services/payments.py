@@ -243,13 +243,15 @@ async def store_notice(
     notice_id, new = await store_fact(writer, paid, event_id=event_id, fact=fact, body=body)
     if new:
         _time_lag(writer, paid.channel, "stored", fact.get("succeeded_at"))
-        await _tell(writer, paid, notice_id)
-
-
-async def tell_again(writer: Writer, notice_id: int) -> None:
-    """Have a stored fact told once more to the workflow whose payment it is about."""
-    fact = await stored_fact(writer, notice_id)
-    await _tell(writer, await paying(writer, fact.fact["out_trade_no"]), notice_id)
+        tip = paid.purpose == "tip"
+        await facts.tell(
+            writer,
+            site_id=paid.site_id,
+            order_id=paid.order_id,
+            workflow_id=ids.payment_workflow(paid.order_id, paid.out_trade_no if tip else ""),
+            name="payment_settled",
+            body={"notice_id": notice_id},
+        )
 
 
 async def quarantine(
@@ -334,19 +336,6 @@ async def order_stream(writer: Writer, order_id: str) -> events.Stream:
     if stream is None:
         raise NotFound
     return stream
-
-
-async def _tell(writer: Writer, paid: Paying, notice_id: int) -> None:
-    order = ids.order_workflow(paid.order_id)
-    tip = paid.purpose == "tip"
-    await facts.tell(
-        writer,
-        site_id=paid.site_id,
-        order_id=paid.order_id,
-        workflow_id=ids.tip_workflow(paid.out_trade_no) if tip else order,
-        name="payment_settled",
-        body={"notice_id": notice_id},
-    )
 
 
 def _count_failure(writer: Writer, channel: str | None, code: str) -> None:

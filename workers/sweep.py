@@ -31,7 +31,6 @@ from services import (
     loose_ends,
     metrics,
     outbox,
-    payments,
     payouts,
     process,
     reconciliation,
@@ -317,7 +316,7 @@ class Sweep:
             due, wait_seconds = self._repeats[fact.notice_id]
             if due <= now:
                 async with self._database.write() as writer:
-                    await payments.tell_again(writer, fact.notice_id)
+                    await loose_ends.tell_again(writer, fact)
                 _found("fact_unapplied", fact.order_id)
                 longer = min(2 * wait_seconds, LONGEST_REPEAT_SECONDS)
                 self._repeats[fact.notice_id] = (now + wait_seconds, longer)

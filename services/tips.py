@@ -16,6 +16,7 @@ from domain.errors import ActionNotAllowed, Invalid, NotFound
 from domain.orders import Status
 from domain.settlement import PLATFORM
 from domain.tips import ensure_tip
+from services import metrics
 from services.db import Reader, Writer
 from services.events import Stream, dumps
 
@@ -95,6 +96,7 @@ async def store(writer: Writer, stream: Stream, tip: GiveTip) -> None:
     }
     if not await writer.run(_STORE, named | more):
         raise Invalid("there is no rider to be tipped by this channel")
+    writer.after_commit.append(metrics.PAYMENT_ATTEMPTS.labels(tip.channel).inc)
 
 
 async def of_order(reader: Reader, order_id: str) -> list[Given]:

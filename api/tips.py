@@ -1,5 +1,6 @@
 """Tips after delivery at the edge: a payment of its own, through the platform's channels."""
 
+from dataclasses import asdict
 from datetime import timedelta
 
 from fastapi import APIRouter
@@ -81,10 +82,11 @@ async def give_tip(
 
 @router.get("/{order_id}/tips", response_model=schemas.Tips)
 async def list_tips(parts: Held, who: Customer, order_id: Id) -> Response:
-    """What was given after delivery, and what became of it."""
+    """What was given after delivery, what became of it, and how more may be paid."""
     await ensure_mine(parts, who, order_id)
     async with parts.database.read() as reader:
         given = await tips.of_order(reader, order_id)
+        left = await _ways(parts, reader, who)
     return reply(
         {
             "items": [
@@ -95,7 +97,8 @@ async def list_tips(parts: Held, who: Customer, order_id: Id) -> Response:
                     "created_at": one.created_at,
                 }
                 for one in given
-            ]
+            ],
+            "ways": [asdict(way) for way in left],
         }
     )
 

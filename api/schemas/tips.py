@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from api.schemas.base import Asked, Told
+from api.schemas.catalogue import Way
 from api.schemas.orders import Paying
 from domain.prices import TIP_MAX_FEN
 
@@ -31,9 +32,10 @@ class Tip(Told):
 
 
 class Tips(Told):
-    """An order's tips, oldest first."""
+    """An order's tips, oldest first, and how one may be paid."""
 
     items: list[Tip]
+    ways: list[Way]
 
 
 class TipDone(Told):

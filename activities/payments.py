@@ -85,7 +85,7 @@ class PaymentActs:
     async def poll(self, poll: Poll) -> Found:
         """Ask after every open attempt; not paid yet is a retry on the advised schedule."""
         async with self.database.read() as reader:
-            attempts = await payments.attempts(reader, poll.order_id)
+            attempts = await payments.attempts(reader, poll.order_id, poll.out_trade_no)
         found = [
             notice_id
             for paying in attempts
@@ -119,7 +119,7 @@ class PaymentActs:
         though the gateway knows nothing of it is to be closed again.
         """
         async with self.database.read() as reader:
-            attempts = await payments.attempts(reader, order.order_id)
+            attempts = await payments.attempts(reader, order.order_id, order.out_trade_no)
         found: list[int] = []
         close_again_seconds = 0.0
         for paying in attempts:
@@ -273,25 +273,31 @@ async def _apply(
     if wrong:
         return "frozen", await _freeze(writer, stream, paying, fact, wrong)
     unpaid = stream.view["status"] == Status.AWAITING_PAYMENT
+    tip = paying.purpose == "tip"
     if held:
         if not unpaid:
             # Nothing was taken: closing the attempt gives it back.
             return "unwanted", Changed(stream=stream, fresh=False).done()
         return "authorized", await _authorize(writer, stream, paying, fact)
     taken = paying.state == "authorized" and not orders.has_ended(stream)
-    await payments.book(writer, paying, fact, wanted=unpaid or taken)
-    await payments.took(writer, paying, fact, "paid" if unpaid or taken else "late")
-    if not (unpaid or taken):
+    # A tip's rider gets it till the order is settled, of which it is no part.
+    wanted = stream.view["status"] == Status.DELIVERED if tip else unpaid or taken
+    await payments.book(writer, paying, fact, wanted=wanted)
+    await payments.took(writer, paying, fact, "paid" if wanted else "late")
+    if not wanted:
         return "late", await _send_home(writer, stream, paying, fact)
-    paid = await pay(
-        writer,
-        stream,
-        channel_fen=paying.amount_fen,
-        credit_fen=paying.credit_fen,
-        actor="gateway",
-        first=unpaid,
-    )
-    return "paid", paid.done()
+    if tip:
+        changed = Changed(stream=stream, fresh=False)
+    else:
+        changed = await pay(
+            writer,
+            stream,
+            channel_fen=paying.amount_fen,
+            credit_fen=paying.credit_fen,
+            actor="gateway",
+            first=unpaid,
+        )
+    return "paid", changed.done()
 
 
 async def _authorize(writer: Writer, stream: Stream, paying: Paying, fact: dict[str, Any]) -> Done:

@@ -33,6 +33,7 @@ from api import (
     support,
     support_tickets,
     tickets,
+    tips,
 )
 from api.errors import on_http, on_invalid, on_refusal
 from api.limits import Limits
@@ -95,6 +96,7 @@ def create_app(settings: Settings) -> FastAPI:
         after_sales,
         policies,
         ratings,
+        tips,
         earnings,
         operations,
         routes,

@@ -11,8 +11,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from domain.geo import Point
 from services import snapshots
 from services.events import Stream
+from services.positions import of_riders
 from services.snapshots import Snapshot
 
 WAIT_SECONDS = 0.1
@@ -89,6 +91,18 @@ class Cache:
                 self._floors.pop(stream.order_id, None)
                 return
         _bounded(self._floors, ORDERS_REMEMBERED)[stream.order_id] = stream.seq
+
+    async def place(self, site_id: str, rider_id: str) -> Point | None:
+        """Where a rider is, if that is known now."""
+        if time.monotonic() < self._rests_until:
+            return None
+        try:
+            found = await of_riders(self.redis, site_id, [rider_id])
+        except (RedisError, OSError) as error:
+            self._failed(error)
+            return None
+        fix = found.get(rider_id)
+        return fix.place if fix else None
 
     async def use_ticket(self, ticket_id: str) -> bool:
         """Whether the ticket is used for the first time (without Redis: in this process)."""

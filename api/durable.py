@@ -31,6 +31,7 @@ from domain.contracts.after_sales import AfterSaleCommand, AfterSaleSaid, Ask
 from domain.contracts.life import Answer, Intervene, Order
 from domain.contracts.life import State as OrderState
 from domain.contracts.tickets import TicketNow, TicketOf
+from domain.contracts.tips import GiveTip, TipSaid
 from domain.errors import (
     ActionNotAllowed,
     DomainError,
@@ -222,6 +223,27 @@ class Durable:
             with contextlib.suppress(Exception, asyncio.CancelledError):
                 async with asyncio.timeout(0):
                     await start.workflow_handle()
+
+    async def give_tip(self, tip: GiveTip) -> TipSaid:
+        """Start a tip and wait until it can be paid; a repeat gets the same answer."""
+        workflow_id, update_id = ids.tip_workflow(tip.out_trade_no), tip.out_trade_no
+        start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+            "Tip",
+            tip,
+            id=workflow_id,
+            task_queue=ORDERS_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            static_summary=f"order {tip.order_id}",
+        )
+        try:
+            return await self._begin(start, "opened", (), update_id=update_id, gives=TipSaid)
+        except _Gone:
+            handle = (await self._connected()).get_workflow_handle(workflow_id)
+            told = handle.get_update_handle(update_id, result_type=TipSaid)
+            async with _named():
+                said: TipSaid = await told.result(rpc_timeout=WAIT)
+                return said
 
     async def answer(self, after_sale_id: str, name: str, arg: AfterSaleCommand) -> AfterSaleSaid:
         """The answer of customer, merchant or support to an after-sale; once per request."""

@@ -78,7 +78,7 @@ async def report_positions(parts: Held, who: Rider, batch: schemas.Positions) ->
 async def list_offers(parts: Held, who: Rider) -> Response:
     """Open offers with pay and coarse way, and the tasks the rider has with where they go."""
     async with parts.database.read() as reader:
-        return reply(await work.screen(reader, who))
+        return reply(await work.screen(reader, parts.cache, who))
 
 
 @router.post("/tasks/{task_id}/claim", response_model=schemas.TaskDone)

@@ -265,6 +265,12 @@ RULES: Mapping[str, Rule] = {
         meaning="the tip of an order is its rider's, all of it",
         legs=(("rider_cost", "rider", "amount_fen"),),
     ),
+    "tip_captured": Rule(
+        # The same key as a capture: a payment is booked once.
+        key="payment/{out_trade_no}/arrived",
+        meaning="a tip after delivery came to the platform's own account: its rider's, all of it",
+        legs=(("clearing", "rider", "amount_fen"),),
+    ),
     "rider_bonus": Rule(
         key="order/{order_id}/rider_bonus",
         meaning="a search that took long found its rider for more",

@@ -5,7 +5,12 @@ from dataclasses import dataclass
 from statistics import median
 
 SECONDS_PER_HOUR = 3_600
-EARNINGS: Mapping[str, str] = {"rider_earned": "fee", "rider_tipped": "tip", "rider_bonus": "bonus"}
+EARNINGS: Mapping[str, str] = {
+    "rider_earned": "fee",
+    "rider_tipped": "tip",
+    "tip_captured": "tip",
+    "rider_bonus": "bonus",
+}
 """Events of `domain.books` that pay a rider for an order → what it is called."""
 
 

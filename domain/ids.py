@@ -5,6 +5,8 @@ import hashlib
 
 ORDER_ID_CHARS = 26
 """With an attempt's suffix it fits WeChat's 32 characters."""
+TIP_CHARS = 5
+"""Enough for an order's few tips; two that fell together would be refused, not mixed."""
 
 
 def derive(*parts: str) -> str:
@@ -22,6 +24,11 @@ def order_id(site_id: str, customer_id: str, idempotency_key: str) -> str:
 def out_trade_no(order: str, attempt: int) -> str:
     """Our number of a payment at the gateway, ≤ 32 characters."""
     return f"{order}p{attempt:02d}"
+
+
+def tip_no(order: str, request_id: str) -> str:
+    """Our number of a tip's payment at the gateway, 32 characters: a repeat has the same."""
+    return f"{order}t{derive('tip', order, request_id)[:TIP_CHARS]}"
 
 
 def out_refund_no(order: str, number: int) -> str:
@@ -52,6 +59,16 @@ def order_workflow(order: str) -> str:
 def refund_workflow(refund_no: str) -> str:
     """Workflow id of a refund's way home."""
     return f"refund/{refund_no}"
+
+
+def tip_workflow(out_trade_no: str) -> str:
+    """Workflow id of a tip that is given after delivery."""
+    return f"tip/{out_trade_no}"
+
+
+def payment_workflow(order: str, tip: str) -> str:
+    """Workflow id of whoever waits for a payment: the order, or its `tip` of this number."""
+    return tip_workflow(tip) if tip else order_workflow(order)
 
 
 def after_sale_id(order: str, idempotency_key: str) -> str:

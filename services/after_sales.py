@@ -58,7 +58,8 @@ SELECT o.site_id, s.speed, now() AS now,
   (SELECT max(created_at) FROM refunds r WHERE r.out_trade_no = a.out_trade_no) AS refunded_at
 FROM orders o JOIN sites s USING (site_id) LEFT JOIN delivery_tasks t USING (order_id)
 LEFT JOIN pickups c USING (order_id)
-LEFT JOIN payment_attempts a ON a.order_id = o.order_id AND a.state = 'paid' AND a.amount_fen >
+LEFT JOIN payment_attempts a ON a.order_id = o.order_id AND a.state = 'paid'
+  AND a.purpose = 'order' AND a.amount_fen >
   (SELECT coalesce(sum(r.amount_fen), 0) FROM refunds r WHERE r.out_trade_no = a.out_trade_no)
 WHERE o.order_id = :order_id
 """)

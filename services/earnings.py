@@ -1,5 +1,7 @@
 """What riders have earned, read from the ledger: per order of a day, and per rider of a zone."""
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -16,17 +18,16 @@ RIDERS_MAX = 5_000
 """Of a zone."""
 
 _OF_DAY = text("""
-SELECT j.order_id, max(e.posted_at) AS at, jsonb_object_agg(j.event, e.fen) AS by_event
+SELECT order_id, max(at) AS at, jsonb_object_agg(event, fen) AS by_event
 FROM (
-  SELECT journal_id, max(posted_at) AS posted_at,
-    sum(CASE side WHEN 'C' THEN amount_fen ELSE -amount_fen END)::bigint AS fen
-  FROM ledger_entries
-  WHERE site_id = :site_id AND account = :account AND currency = :currency
-    AND posted_at >= :since AND posted_at < :until
-  GROUP BY journal_id
-) e JOIN ledger_journals j ON j.id = e.journal_id
-WHERE j.event = ANY(:events)
-GROUP BY j.order_id ORDER BY at, j.order_id LIMIT :limit
+  SELECT j.order_id, j.event, max(e.posted_at) AS at,
+    sum(CASE e.side WHEN 'C' THEN e.amount_fen ELSE -e.amount_fen END)::bigint AS fen
+  FROM ledger_entries e JOIN ledger_journals j ON j.id = e.journal_id
+  WHERE e.site_id = :site_id AND e.account = :account AND e.currency = :currency
+    AND e.posted_at >= :since AND e.posted_at < :until AND j.event = ANY(:events)
+  GROUP BY j.order_id, j.event
+) earned
+GROUP BY order_id ORDER BY at, order_id LIMIT :limit
 """)
 _OF_ZONE = text("""
 SELECT r.rider_id, coalesce(m.orders, 0) AS orders, coalesce(m.fen, 0)::bigint AS earned_fen,
@@ -86,10 +87,17 @@ async def of_day(
         Earned(
             order_id=row.order_id,
             at=row.at,
-            parts={EARNINGS[event]: fen for event, fen in row.by_event.items()},
+            parts=_parts(row.by_event),
         )
         for row in rows
     ]
+
+
+def _parts(by_event: Mapping[str, int]) -> dict[str, int]:
+    parts: Counter[str] = Counter()
+    for event, fen in by_event.items():
+        parts[EARNINGS[event]] += fen
+    return dict(parts)
 
 
 async def of_zone(

@@ -61,7 +61,8 @@ LAWS: Mapping[str, str] = {
           <> CASE WHEN r.state = 'success' AND r.amount_fen > 0 THEN 1 ELSE 0 END""",
     "1 an order keeps at most one payment": """
         SELECT order_id, count(*) AS payments FROM payment_attempts
-        WHERE state = 'paid' AND {site} GROUP BY order_id HAVING count(*) > 1""",
+        WHERE state = 'paid' AND purpose = 'order' AND {site}
+        GROUP BY order_id HAVING count(*) > 1""",
     "3 nothing stays held at a channel for an order that has ended": """
         SELECT o.order_id, a.out_trade_no FROM payment_attempts a JOIN orders o USING (order_id)
         WHERE a.state = 'authorized' AND o.ended_at IS NOT NULL AND {o_site}""",
@@ -88,6 +89,17 @@ LAWS: Mapping[str, str] = {
         WHERE o.tip_fen > 0 AND {o_site} GROUP BY o.order_id, t.state
         HAVING coalesce(sum(e.amount_fen), 0)
           <> CASE t.state WHEN 'delivered' THEN o.tip_fen ELSE 0 END""",
+    "1 a tip paid after delivery is its rider's, all of it": """
+        SELECT a.out_trade_no, a.state, a.amount_fen,
+          coalesce(sum(e.amount_fen), 0) AS booked_fen
+        FROM payment_attempts a LEFT JOIN delivery_tasks t USING (order_id)
+        LEFT JOIN ledger_journals j ON j.event = 'tip_captured'
+          AND j.key = 'payment/' || a.out_trade_no || '/arrived'
+        LEFT JOIN ledger_entries e ON e.journal_id = j.id AND e.side = 'C'
+          AND e.account = 'rider\\:' || t.rider_id || '\\:payable'
+        WHERE a.purpose = 'tip' AND {a_site} GROUP BY a.out_trade_no
+        HAVING coalesce(sum(e.amount_fen), 0)
+          <> CASE a.state WHEN 'paid' THEN a.amount_fen ELSE 0 END""",
     "1 split, received and refunded add up to what came for a settled order": r"""
         SELECT s.order_id,
           sum(CASE e.side WHEN 'D' THEN e.amount_fen ELSE -e.amount_fen END) AS left_fen,
@@ -97,7 +109,8 @@ LAWS: Mapping[str, str] = {
         FROM settlements s JOIN ledger_journals j USING (site_id, order_id)
         JOIN ledger_entries e ON e.journal_id = j.id
           AND e.account SIMILAR TO '(psp\:%\:clearing|(refund|suspense)\:%)'
-        WHERE s.ended_at IS NOT NULL AND {s_site} GROUP BY s.order_id
+        WHERE s.ended_at IS NOT NULL AND j.event <> 'tip_captured' AND {s_site}
+        GROUP BY s.order_id
         HAVING sum(CASE e.side WHEN 'D' THEN e.amount_fen ELSE -e.amount_fen END)
           + (SELECT coalesce(sum(amount_fen), 0) FROM split_returns b WHERE b.order_id = s.order_id
             AND b.state <> 'success' AND NOT EXISTS (SELECT FROM split_returns n
@@ -209,6 +222,8 @@ _UNDER_WAY = """
 SELECT (SELECT count(*) FROM orders WHERE ended_at IS NULL AND {site}) AS orders,
   (SELECT count(*) FROM refunds WHERE ended_at IS NULL AND {site}) AS refunds,
   (SELECT count(*) FROM facts WHERE confirmed_at IS NULL AND {site}) AS facts,
+  (SELECT count(*) FROM payment_attempts WHERE purpose = 'tip'
+    AND state IN ('created', 'unknown', 'opened', 'watched') AND {site}) AS tips,
   (SELECT count(*) FROM settlements WHERE ended_at IS NULL AND {site}) AS settlements,
   (SELECT count(*) FROM split_returns WHERE ended_at IS NULL AND {site}) AS split_returns,
   (SELECT count(*) FROM payout_lines p JOIN payout_batches b USING (batch_id)

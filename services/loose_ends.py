@@ -9,7 +9,9 @@ from sqlalchemy import text
 
 from domain.contracts.after_sales import AfterSaleTimers, Ask, AskedLine
 from domain.contracts.life import Timers
+from domain.ids import payment_workflow
 from domain.riding import PHOTO_DAYS
+from services import facts
 from services.db import Reader, Writer
 
 FORGET_ROWS = 1_000
@@ -48,6 +50,8 @@ class Unapplied:
     notice_id: int
     site_id: str
     order_id: str
+    tip: str
+    """The number of the tip that it is about; empty: it is about the order."""
 
 
 _ORDER = "SELECT order_id, changed_at, timers -> 'refund_poll_seconds' AS waits FROM orders "
@@ -61,7 +65,7 @@ _ENDED = text("""
 SELECT order_id FROM orders
 WHERE order_id = ANY(:order_ids) AND ended_at < now() - make_interval(secs => :quiet_seconds)
 AND NOT EXISTS (SELECT FROM payment_attempts a
-  WHERE a.order_id = orders.order_id AND a.state = 'watched')
+  WHERE a.order_id = orders.order_id AND a.state = 'watched' AND a.purpose = 'order')
 """)
 _REFUND = """
 SELECT r.out_refund_no, r.order_id, r.created_at, o.timers -> 'refund_poll_seconds' AS waits
@@ -82,7 +86,10 @@ AND (a.changed_at, a.after_sale_id) > (:at, :id)
 ORDER BY a.changed_at, a.after_sale_id LIMIT :limit
 """)
 _UNAPPLIED = text("""
-SELECT id AS notice_id, site_id, order_id FROM inbox i
+SELECT id AS notice_id, site_id, order_id, coalesce((SELECT a.out_trade_no
+  FROM payment_attempts a
+  WHERE a.out_trade_no = i.fact ->> 'out_trade_no' AND a.purpose = 'tip'), '') AS tip
+FROM inbox i
 WHERE applied_at IS NULL AND kind = 'payment'
 AND received_at < now() - make_interval(secs => :quiet_seconds)
 AND NOT EXISTS (
@@ -171,6 +178,18 @@ async def unapplied(reader: Reader) -> Sequence[Unapplied]:
     """The oldest facts about payments that nobody has applied and nobody is telling."""
     rows = await reader.all(_UNAPPLIED, {"quiet_seconds": NOTICE_QUIET_SECONDS, "limit": PAGE_ROWS})
     return [Unapplied(**row._mapping) for row in rows]  # noqa: SLF001
+
+
+async def tell_again(writer: Writer, fact: Unapplied) -> None:
+    """Have a fact told once more to the workflow that waits for it."""
+    await facts.tell(
+        writer,
+        site_id=fact.site_id,
+        order_id=fact.order_id,
+        workflow_id=payment_workflow(fact.order_id, fact.tip),
+        name="payment_settled",
+        body={"notice_id": fact.notice_id},
+    )
 
 
 def _order(row: Any) -> OpenOrder:  # noqa: ANN401

@@ -33,6 +33,8 @@ class Paying:
     merchant_id: str
     shop_name: str
     number: int
+    purpose: str
+    """`order`, or `tip`: for its rider after delivery, paid to the platform."""
     attempt: int
     account_id: str
     keys_ref: str
@@ -62,14 +64,19 @@ OVER = ARRIVED | {"closed", "failed"}
 
 _PAYING = """
 SELECT a.out_trade_no, a.order_id, a.site_id, o.customer_id, o.merchant_id,
-  s.name AS shop_name, o.number, a.attempt, a.account_id, c.keys_ref, c.mchid, c.appid,
+  s.name AS shop_name, o.number, a.purpose, a.attempt, a.account_id, c.keys_ref, c.mchid, c.appid,
   a.channel, a.method, a.amount_fen, a.state, a.handles, a.expires_at,
   o.status AS order_status, o.credit_fen, a.wishes, a.failure_code, a.created_at, a.split
 FROM payment_attempts a JOIN orders o USING (order_id) JOIN shops s USING (shop_id)
 JOIN channel_accounts c ON c.account_id = a.account_id
 """
 _ONE = text(_PAYING + " WHERE a.out_trade_no = :out_trade_no")
-_ALL = text(_PAYING + " WHERE a.order_id = :order_id ORDER BY a.attempt LIMIT 20")
+_ALL = text(
+    _PAYING
+    + """WHERE a.order_id = :order_id
+  AND (a.out_trade_no = :out_trade_no OR (:out_trade_no = '' AND a.purpose = 'order'))
+ORDER BY a.attempt LIMIT 20"""
+)
 _DISPUTED = text(
     _PAYING
     + """ WHERE a.account_id = :account_id AND (a.out_trade_no = :out_trade_no
@@ -118,6 +125,9 @@ _PAID = text("""
 UPDATE payment_attempts SET state = :state, transaction_id = :transaction_id, paid_at = now()
 WHERE out_trade_no = :out_trade_no
 """)
+_RIDER = text("""
+SELECT rider_id FROM delivery_tasks WHERE order_id = :order_id AND state = 'delivered'
+""")
 _QUARANTINE = text("""
 WITH old AS (
   DELETE FROM quarantine WHERE id <= (SELECT max(id) FROM quarantine) - :rows
@@ -127,9 +137,9 @@ VALUES (:channel, :account_id, :reason, :body)
 """)
 
 
-async def attempts(reader: Reader, order_id: str) -> list[Paying]:
-    """Every attempt of an order, oldest first."""
-    rows = await reader.all(_ALL, {"order_id": order_id})
+async def attempts(reader: Reader, order_id: str, out_trade_no: str = "") -> list[Paying]:
+    """Every attempt to pay an order, oldest first; or only this one, which may be a tip's."""
+    rows = await reader.all(_ALL, {"order_id": order_id, "out_trade_no": out_trade_no})
     return [Paying(**row._mapping) for row in rows]  # noqa: SLF001
 
 
@@ -233,11 +243,12 @@ async def store_notice(
     notice_id, new = await store_fact(writer, paid, event_id=event_id, fact=fact, body=body)
     if new:
         _time_lag(writer, paid.channel, "stored", fact.get("succeeded_at"))
+        tip = paid.purpose == "tip"
         await facts.tell(
             writer,
             site_id=paid.site_id,
             order_id=paid.order_id,
-            workflow_id=ids.order_workflow(paid.order_id),
+            workflow_id=ids.payment_workflow(paid.order_id, paid.out_trade_no if tip else ""),
             name="payment_settled",
             body={"notice_id": notice_id},
         )
@@ -286,15 +297,20 @@ def mismatches(paid: Paying, said: dict[str, Any]) -> Sequence[str]:
 
 
 async def book(writer: Writer, paid: Paying, said: dict[str, Any], *, wanted: bool) -> None:
-    """Book money that arrived: for the order that wants it, else to suspense; once."""
+    """Book money that arrived: for the order or rider that wants it, else to suspense; once."""
+    event, rider_id = "payment_captured" if wanted else "late_payment", ""
+    if wanted and paid.purpose == "tip":
+        event = "tip_captured"
+        rider_id = await writer.scalar(_RIDER, {"order_id": paid.order_id})
     await ledger.post(
         writer,
         journal(
-            "payment_captured" if wanted else "late_payment",
+            event,
             site_id=paid.site_id,
             order_id=paid.order_id,
             channel=paid.channel,
             mchid=paid.mchid,
+            rider_id=rider_id,
             out_trade_no=paid.out_trade_no,
             amount_fen=int(said["amount_fen"]),
         ),

@@ -79,9 +79,9 @@ WHERE o.site_id = :site_id AND o.merchant_id = :merchant_id AND o.ended_at IS NU
 ORDER BY o.placed_at DESC LIMIT :limit
 """)
 _ATTEMPTS = text("""
-SELECT out_trade_no, channel, method, account_id, amount_fen, state, transaction_id, failure_code,
-  created_at, paid_at
-FROM payment_attempts WHERE order_id = :order_id ORDER BY attempt
+SELECT out_trade_no, purpose, channel, method, account_id, amount_fen, state, transaction_id,
+  failure_code, created_at, paid_at
+FROM payment_attempts WHERE order_id = :order_id ORDER BY purpose, attempt
 """)
 _REFUNDS = text("""
 SELECT out_refund_no, out_trade_no, cause, source, reason, amount_fen, credit_fen, state, refund_id,

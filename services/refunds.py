@@ -80,7 +80,8 @@ WHERE r.out_refund_no = :out_refund_no
 _PAID_ATTEMPT = text("""
 SELECT a.out_trade_no, CAST(a.amount_fen - coalesce(sum(r.amount_fen), 0) AS bigint) AS left_fen
 FROM payment_attempts a LEFT JOIN refunds r USING (out_trade_no)
-WHERE a.order_id = :order_id AND a.state = 'paid' GROUP BY a.out_trade_no
+WHERE a.order_id = :order_id AND a.state = 'paid' AND a.purpose = 'order'
+GROUP BY a.out_trade_no
 """)
 _BY_CAUSE = text("""
 SELECT out_refund_no FROM refunds WHERE order_id = :order_id AND cause = :cause

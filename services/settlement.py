@@ -50,6 +50,7 @@ INSERT INTO settlements (order_id, site_id, merchant_id, out_trade_no, account_i
 SELECT o.order_id, o.site_id, o.merchant_id, a.out_trade_no, a.account_id, :merchant_fen,
   :commission_fen, :delivery_fen
 FROM orders o JOIN payment_attempts a ON a.order_id = o.order_id AND a.state = 'paid'
+  AND a.purpose = 'order'
 WHERE o.order_id = :order_id AND a.amount_fen > (
   SELECT coalesce(sum(amount_fen), 0) FROM refunds r WHERE r.out_trade_no = a.out_trade_no)
 """)

@@ -106,7 +106,8 @@ LEFT JOIN splits s
 LEFT JOIN split_returns b
   ON split_part(j.key, '/', 1) = 'split' AND b.out_return_no = split_part(j.key, '/', 2)
 LEFT JOIN LATERAL (SELECT transaction_id FROM payment_attempts k
-  WHERE j.order_id <> '' AND k.order_id = j.order_id AND k.state = 'paid' LIMIT 1) kept ON true
+  WHERE j.order_id <> '' AND k.order_id = j.order_id AND k.state = 'paid'
+    AND k.purpose = 'order' LIMIT 1) kept ON true
 ORDER BY e.posted_at, e.journal_id, e.line
 """)
 _DAY_LOCK = text("SELECT pg_advisory_xact_lock(ledger_day_lock(:site_id, :since))")

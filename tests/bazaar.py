@@ -207,11 +207,11 @@ class Bazaar:
             timers=Timers(),
         )
 
-    def pay(self, attempt: Any, **more: Any) -> None:
+    def pay(self, attempt: Any, whose: str = "shop", **more: Any) -> None:
         """The customer pays an attempt, if the channel lets them."""
         channel, handles = attempt.channel, attempt.handles
         payee = "mchid" if channel == "bank" else NAMES[channel]
-        mchid = self.payees["shop", channel]["mchid"]
+        mchid = self.payees[whose, channel]["mchid"]
         named = {payee: mchid, "out_trade_no": attempt.out_trade_no}
         if "qr_code" in handles:
             named = {"qr_code": handles["qr_code"]}
@@ -259,12 +259,12 @@ class Bazaar:
             resolved = "UPDATE tickets SET state = 'resolved' WHERE site_id = :site"
             await writer.run(text(resolved), {"site": self.site_id})
 
-    def moved(self) -> list[dict[str, Any]]:
-        """What truly moved at every channel for the shop's payments."""
+    def moved(self, *who: str) -> list[dict[str, Any]]:
+        """What truly moved at every channel for the shop's payments, or for theirs."""
         return [
             one
             for (whose, channel), payee in self.payees.items()
-            if whose == "shop"
+            if whose in (who or ("shop",))
             for one in self.sandbox.oracle(PATHS[channel], mchid=payee["mchid"])["orders"]
         ]
 

@@ -19,6 +19,7 @@ from activities import (
     statements,
     support,
     tickets,
+    tips,
 )
 from services.db import Database
 from services.gateways import Gateways
@@ -35,6 +36,7 @@ from workflows.settlement import Settlement
 from workflows.statements import Statements
 from workflows.takeaway import TakeawayOrder
 from workflows.ticket import Ticket
+from workflows.tip import Tip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,7 @@ def _order_acts(tools: Tools) -> list[Callable[..., Any]]:
         *collecting.build(tools.database),
         *support.build(tools.database),
         *tickets.build(tools.database),
+        *tips.build(tools.database),
         *disputes.build(tools.database, tools.gateways),
         *payments.build(tools.database, tools.gateways),
         *refunds.build(tools.database, tools.gateways),
@@ -88,7 +91,7 @@ def _finance_acts(tools: Tools) -> list[Callable[..., Any]]:
 
 ORDERS = Queue(
     name="orders",
-    workflows=(TakeawayOrder, Refund, Recover, Ticket, DisputeAnswers, AfterSale),
+    workflows=(TakeawayOrder, Refund, Recover, Ticket, DisputeAnswers, AfterSale, Tip),
     activities=_order_acts,
     workflow_tasks=20,
     local_activities=50,

@@ -23,11 +23,11 @@ from domain.ids import (
     refund_workflow,
     settlement_workflow,
     ticket_workflow,
+    tip_workflow,
 )
 from domain.riding import PHOTO_DAYS
 from services import (
     credit,
-    facts,
     ledger,
     loose_ends,
     metrics,
@@ -39,10 +39,11 @@ from services import (
     shifts,
     suspense,
     tickets,
+    tips,
     waiting,
 )
 from services.db import Database
-from services.loose_ends import BEGINNING, PAGE_ROWS, OpenOrder, OpenRefund, Unapplied
+from services.loose_ends import BEGINNING, PAGE_ROWS, OpenOrder, OpenRefund
 from workers.queues import FINANCE, ORDERS
 from workers.temporal import WorkflowGone, Workflows
 
@@ -99,6 +100,7 @@ class Sweep:
             self.answers,
             self.ticket_counts,
             self.wishes,
+            self.tips,
             self.new_settlements,
             self.settlements,
             self.payouts,
@@ -214,6 +216,16 @@ class Sweep:
         full = len(page) == PAGE_ROWS
         self._wishes_after = (page[-1][0], page[-1][1].after_sale_id) if full else BEGINNING
 
+    async def tips(self) -> None:
+        """Tips of whose money nothing is certain: those without an open workflow get another."""
+        async with self._database.read() as reader:
+            page = await tips.unfinished(reader)
+        for tip in page:
+            workflow_id = tip_workflow(tip.out_trade_no)
+            if not await self._workflows.is_open(workflow_id):
+                await self._workflows.start("Tip", workflow_id, tip, queue=ORDERS.name)
+                _found("tip_without_workflow", tip.order_id)
+
     async def new_settlements(self) -> None:
         """Settlements come as rows of orders' ends: here each gets its workflow."""
         for _ in range(PAGES):
@@ -307,7 +319,9 @@ class Sweep:
         for fact in page:
             due, wait_seconds = self._repeats[fact.notice_id]
             if due <= now:
-                await self._tell_again(fact)
+                async with self._database.write() as writer:
+                    await loose_ends.tell_again(writer, fact)
+                _found("fact_unapplied", fact.order_id)
                 longer = min(2 * wait_seconds, LONGEST_REPEAT_SECONDS)
                 self._repeats[fact.notice_id] = (now + wait_seconds, longer)
 
@@ -380,18 +394,6 @@ class Sweep:
         if page:
             async with self._database.write() as writer:
                 await settlement.followed(writer, [order.order_id for order in page])
-
-    async def _tell_again(self, fact: Unapplied) -> None:
-        async with self._database.write() as writer:
-            await facts.tell(
-                writer,
-                site_id=fact.site_id,
-                order_id=fact.order_id,
-                workflow_id=order_workflow(fact.order_id),
-                name="payment_settled",
-                body={"notice_id": fact.notice_id},
-            )
-        _found("fact_unapplied", fact.order_id)
 
 
 def _found(finding: str, order_id: str) -> None:

@@ -242,5 +242,5 @@ class Follower:
 
 async def _offers(live: Live, who: Identity) -> dict[tuple[Any, Any], dict[str, Any]]:
     async with live.database.read() as reader:
-        offers = (await work.screen(reader, who))["offers"]
+        offers = (await work.screen(reader, live.cache, who))["offers"]
     return {(offer["task_id"], offer["token"]): offer for offer in offers}

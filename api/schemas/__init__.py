@@ -152,6 +152,7 @@ from api.schemas.tickets import (
     Tickets,
     TicketView,
 )
+from api.schemas.tips import NewTip, Tip, TipDone, Tips
 from api.schemas.zones import SearchStep, ZoneRules
 from services.positions import Position, Positions
 
@@ -217,6 +218,7 @@ __all__ = [
     "NewRefund",
     "NewStars",
     "NewTicket",
+    "NewTip",
     "Note",
     "Offer",
     "Option",
@@ -286,6 +288,9 @@ __all__ = [
     "Tickets",
     "Timeline",
     "TimelineLine",
+    "Tip",
+    "TipDone",
+    "Tips",
     "Token",
     "Told",
     "Trace",

@@ -135,11 +135,17 @@ class Offer(Told):
     promised_at: datetime
     delivery_fee_fen: int
     earns_fen: int = Field(default=0, description="What the rider gets for it, by contract.")
+    tip_fen: int = Field(default=0, description="Beside it: what the customer gave before, whole.")
     goods_area: Place | None = Field(
         default=None, description="Coarse; where the goods are, if another rider left them."
     )
     dropoff_area: Place | None = Field(
         default=None, description="Coarse; the place itself is told to who claims."
+    )
+    pickup_meters: int | None = Field(
+        default=None,
+        description="As the crow flies from the rider to the shop, or to the goods' area; "
+        "absent where the rider's place is not known.",
     )
     ride_meters: int | None = Field(
         default=None, description="As the crow flies from goods to customer, rounded up."

@@ -71,6 +71,7 @@ class Attempt(Told):
     """A try to pay at a channel."""
 
     out_trade_no: str
+    purpose: Literal["order", "tip"] = "order"
     channel: str
     method: str
     account_id: str

@@ -28,18 +28,26 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfOrder:
-    """All payment attempts of an order; `keep_held`: but for what it was authorised with."""
+    """All payment attempts of an order; `keep_held`: but for what it was authorised with.
+
+    `out_trade_no`: only this one, a tip's; empty: those for the order itself.
+    """
 
     order_id: str
     keep_held: bool = False
+    out_trade_no: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Poll:
-    """Ask the gateway after every open attempt; `waits_seconds` are the pauses between asks."""
+    """Ask the gateway after every open attempt; `waits_seconds` are the pauses between asks.
+
+    `out_trade_no` as in `OfOrder`.
+    """
 
     order_id: str
     waits_seconds: tuple[float, ...]
+    out_trade_no: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,7 @@ class RiderOffer:
     food_ready_at: datetime
     promised_at: datetime
     delivery_fee_fen: int
+    tip_fen: int
     customer_id: str
     goods: Point | None
 
@@ -76,7 +77,8 @@ class RiderWork:
 
 _OFFERS = text("""
 SELECT t.task_id, t.order_id, f.token, f.expires_at, t.shop_id, s.name, s.lat, s.lng,
-  t.food_ready_at, t.promised_at, o.delivery_fee_fen, o.customer_id, t.goods_lat, t.goods_lng
+  t.food_ready_at, t.promised_at, o.delivery_fee_fen, o.tip_fen, o.customer_id,
+  t.goods_lat, t.goods_lng
 FROM offers f JOIN delivery_tasks t USING (task_id) JOIN shops s USING (shop_id)
   JOIN orders o USING (order_id)
 WHERE f.site_id = :site_id AND f.rider_id = :rider_id AND f.state = 'open'
@@ -110,6 +112,7 @@ async def offers(reader: Reader, *, site_id: str, rider_id: str) -> RiderWork:
                 food_ready_at=row.food_ready_at,
                 promised_at=row.promised_at,
                 delivery_fee_fen=row.delivery_fee_fen,
+                tip_fen=row.tip_fen,
                 customer_id=row.customer_id,
                 goods=_goods(row),
             )

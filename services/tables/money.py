@@ -29,6 +29,7 @@ payment_attempts = Table(
     text_column("out_trade_no", primary_key=True),
     site_column(),
     text_column("order_id"),
+    text_column("purpose", server_default="order"),
     int_column("attempt"),
     text_column("account_id"),
     text_column("channel"),
@@ -43,11 +44,18 @@ payment_attempts = Table(
     at_column("paid_at"),
     json_column("handles"),
     flag_column("split"),
-    UniqueConstraint("order_id", "attempt"),
+    UniqueConstraint("order_id", "purpose", "attempt"),
     Index(
         "ix_payment_attempts_waiting",
         "channel",
         postgresql_where=text("state IN ('unknown', 'authorized')"),
+    ),
+    Index(
+        "ix_payment_attempts_tips",
+        "created_at",
+        postgresql_where=text(
+            "purpose = 'tip' AND state IN ('created', 'unknown', 'opened', 'watched')"
+        ),
     ),
 )
 refunds = Table(

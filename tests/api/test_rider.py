@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import orjson
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import insert, text, update
 
 from api.live import feed
 from api.live.outbox import Outbox
@@ -24,7 +24,7 @@ from services.identity import issue, verify
 from services.positions import of_riders
 from services.settings import Settings
 from tests.api.town import HOME
-from tests.zone import City
+from tests.zone import SHOP_LAT, SHOP_LNG, City
 from workers.traces import Traces
 
 RIDERS = [f"r{number}" for number in range(20)]
@@ -308,10 +308,18 @@ async def test_the_live_line_shows_of_an_offer_what_the_list_shows(
     city: City, http: httpx.AsyncClient, parts: Parts
 ) -> None:
     await offered(city, "r0")
+    path = "/v1/rider/offers"
+    [offer] = (await http.get(path, headers=who(city, "r0"))).json()["offers"]
+    assert "pickup_meters" not in offer
+    async with city.database.write() as writer:
+        await writer.run(
+            update(tables.orders).where(tables.orders.c.site_id == city.site_id).values(tip_fen=300)
+        )
+    await parts.positions.begin(city.site_id, "r0", Point(SHOP_LAT + 0.01, SHOP_LNG))
     token = issue(site=city.site_id, role="rider", subject="r0", ttl_seconds=60)
-    listed = (await http.get("/v1/rider/offers", headers=who(city, "r0"))).json()["offers"]
+    listed = (await http.get(path, headers=who(city, "r0"))).json()["offers"]
     story = await feed.rider(parts.live, verify(token))
     snapshot = await anext(story.lines(Outbox(story.topic)))
     assert orjson.loads(snapshot.body or b"")["offers"] == listed
-    assert listed
+    assert (listed[0]["pickup_meters"], listed[0]["tip_fen"]) == (1_112, 300)
     assert not {"customer_id", "goods"} & set(listed[0])

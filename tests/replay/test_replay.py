@@ -16,13 +16,15 @@ from workflows.refund import Refund
 from workflows.settlement import Settlement
 from workflows.takeaway import TakeawayOrder
 from workflows.ticket import Ticket
+from workflows.tip import Tip
 
+WORKFLOWS: list[type] = [TakeawayOrder, Refund, Recover, Ticket, AfterSale, Settlement, Tip]
 HISTORIES = sorted(FOLDER.glob("*.json"))
 
 
 def replayer() -> Replayer:
     return Replayer(
-        workflows=[TakeawayOrder, Refund, Recover, Ticket, AfterSale, Settlement],
+        workflows=WORKFLOWS,
         workflow_runner=runner(sandboxed=True),
         interceptors=[Refusals()],
     )
@@ -37,7 +39,7 @@ def test_there_is_a_history_of_each_workflow() -> None:
         read(path).events[0].workflow_execution_started_event_attributes.workflow_type.name
         for path in HISTORIES
     }
-    assert kinds == {"TakeawayOrder", "Refund", "Recover", "Ticket", "AfterSale", "Settlement"}
+    assert kinds == {kind.__name__ for kind in WORKFLOWS}
 
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)

@@ -56,7 +56,7 @@ class Wire:
         self.pairs.add(pair)
         try:
             await asyncio.gather(
-                self._pump(pair, reader, back, self.refused), self._pump(pair, there, writer, ())
+                self._pump(pair, reader, back, asked=True), self._pump(pair, there, writer)
             )
         except OSError:
             pass
@@ -69,10 +69,11 @@ class Wire:
         pair: Pair,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        refused: tuple[bytes, ...],
+        *,
+        asked: bool = False,
     ) -> None:
         while chunk := await reader.read(CHUNK_BYTES):
-            if any(word in chunk.lower() for word in refused):
+            if asked and any(word in chunk.lower() for word in self.refused):
                 break
             if not pair.silent:
                 writer.write(chunk)

@@ -101,7 +101,7 @@ async def listen(link: Link, way: str, since: int | None, came_from: str | None)
     except InvalidStatus as refusal:
         answer = refusal.response
         kind = answer.headers.get("content-type", "")
-        raise _refusal(answer.status_code, kind, answer.body or b"") from None
+        raise _refusal(answer.status_code, kind, bytes(answer.body or b"")) from None
     except ConnectionClosed as closed:
         raise _closed(closed, link.pace) from closed
     except (OSError, httpx.HTTPError, WebSocketException, ValueError) as error:
@@ -121,8 +121,12 @@ async def _websocket(link: Link, since: int | None, came_from: str | None) -> Li
     silence = link.pace.open_seconds
     async with opening as socket:
         while True:
-            async with asyncio.timeout(silence):
-                line: Json = orjson.loads(await socket.recv())
+            try:
+                async with asyncio.timeout(silence):
+                    line: Json = orjson.loads(await socket.recv())
+            except TimeoutError:
+                socket.transport.abort()  # nobody is there who would say goodbye
+                raise
             silence = _silence(line, silence)
             yield line
 
@@ -212,9 +216,9 @@ def _refusal(status: int, kind: str, body: bytes) -> Over:
         return Broken(f"HTTP {status}")
     told: Json = orjson.loads(body)
     seconds = told.get("retry_after_seconds")
-    if status == httpx.codes.SERVICE_UNAVAILABLE and "ways" in told:
+    if seconds is not None and status == httpx.codes.SERVICE_UNAVAILABLE and "ways" in told:
         return SwitchedOff(seconds)
-    if status == httpx.codes.TOO_MANY_REQUESTS and seconds is not None:
+    if seconds is not None and status == httpx.codes.TOO_MANY_REQUESTS:
         return SentAway(seconds)
     if httpx.codes.is_client_error(status):
         return Refused(f"{status} {told.get('title', '')}")

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -44,8 +44,8 @@ class Heard:
     seq: int = 0
     task: asyncio.Task[None] | None = None
 
-    async def hear(self, url: str, order_id: str, token: str, since: int | None) -> None:
-        async with aclosing(follow(url, order_id, token, since=since, pace=PACE)) as messages:
+    async def hear(self, messages: AsyncGenerator[dict[str, Any], None]) -> None:
+        async with aclosing(messages):
             async for message in messages:
                 match message["type"]:
                     case "way":
@@ -72,13 +72,18 @@ class Heard:
 
 @asynccontextmanager
 async def heard(
-    port: int, order_id: str, headers: dict[str, str], *, since: int | None = 0
+    port: int,
+    order_id: str,
+    headers: dict[str, str],
+    *,
+    since: int | None = 0,
+    pace: Pace = PACE,
 ) -> AsyncIterator[Heard]:
     """A client that follows for so long."""
     found = Heard()
     token = headers["Authorization"].removeprefix("Bearer ")
-    url = f"http://127.0.0.1:{port}"
-    found.task = asyncio.create_task(found.hear(url, order_id, token, since))
+    messages = follow(f"http://127.0.0.1:{port}", order_id, token, since=since, pace=pace)
+    found.task = asyncio.create_task(found.hear(messages))
     try:
         yield found
     finally:

@@ -34,6 +34,8 @@ class Wire:
     target: int
     port: int = 0
     refused: tuple[bytes, ...] = ()
+    late_seconds: float = 0.0
+    """Before a new connection carries anything."""
     pairs: set[Pair] = field(default_factory=set)
 
     def cut(self, *, silently: bool = False) -> int:
@@ -47,6 +49,7 @@ class Wire:
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One client's connection, until either side ends it."""
+        await asyncio.sleep(self.late_seconds)
         try:
             there, back = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:

@@ -6,13 +6,14 @@ import random
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from click.testing import CliRunner, Result
 from prometheus_client import REGISTRY
+from redis import Redis
 
 from api.live.app import create_app
 from api.parts import Parts
@@ -20,7 +21,7 @@ from cli.following_ways import WAYS, Refused
 from cli.main import main
 from services.settings import Settings
 from tests.api.live.conftest import served
-from tests.api.live.follower import PACE, ensure_equal, happening, heard, under_way
+from tests.api.live.follower import EVENT_SECONDS, PACE, ensure_equal, happening, heard, under_way
 from tests.api.live.test_process import free_ports, ready
 from tests.api.town import Town
 from tests.cutting import wire
@@ -30,6 +31,8 @@ CUTS = 100
 HEARTBEAT_SECONDS = 0.1
 HASTY = replace(PACE, open_seconds=0.5)
 """Silence before the first words is found out so late."""
+LATE_SECONDS = 4 * EVENT_SECONDS
+"""A better way tells again what the worse one told while it was opened."""
 WORDS = {
     "websocket": b"upgrade: websocket",
     "sse": b"/live?",
@@ -120,7 +123,8 @@ async def test_redis_is_killed_started_again_and_flushed(
                 await asyncio.to_thread(valkey.start)
             for _ in range(3):
                 await client.until(seq=client.seq + 10)
-                await parts.cache.redis.flushall()
+                with closing(Redis.from_url(valkey.url)) as redis:
+                    redis.flushall()
         await ensure_equal(parts, order_id, client)
     assert client.ways == ["websocket"]
 
@@ -152,6 +156,7 @@ async def test_down_to_polls_and_up_again(
         hubs = [hub(told, WAYS[best:]) for best in (range(4) if by == "settings" else range(1))]
         ports = [await open_.enter_async_context(one) for one in hubs]
         cuttable = await open_.enter_async_context(wire(ports[0]))
+        cuttable.late_seconds = LATE_SECONDS
         client = await open_.enter_async_context(heard(cuttable.port, order_id, town.ann))
         await client.until(way="websocket")
         async with happening(town, parts, order_id):

@@ -28,7 +28,7 @@ async def page(
     *,
     since: int,
     wait_seconds: int,
-    came_from: Way | None,
+    came_from: str | None,
 ) -> Json:
     """{items, poll_again_seconds, ways, position}; waits for the first event if asked to.
 

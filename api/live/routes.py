@@ -24,7 +24,8 @@ Since = Annotated[int, Query(ge=0, le=2**31 - 1)]
 WaitSeconds = Annotated[int, Query(ge=0, le=polls.WAIT_SECONDS_MAX)]
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=32)]
 CameFrom = Annotated[
-    Way | None, Query(alias="from", description="The way that was followed before: it is counted.")
+    str | None,
+    Query(alias="from", max_length=16, description="The way that was followed before; counted."),
 ]
 MERCHANTS = frozenset({Role.MERCHANT})
 RIDERS = frozenset({Role.RIDER})

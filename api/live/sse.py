@@ -25,7 +25,7 @@ class Stream(Response):
 
     media_type = MEDIA
 
-    def __init__(self, live: Live, story: Story, came_from: Way | None) -> None:
+    def __init__(self, live: Live, story: Story, came_from: str | None) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._live = live

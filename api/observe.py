@@ -5,7 +5,7 @@ import time
 import uuid
 
 import structlog
-from prometheus_client import Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import named, problem
@@ -21,6 +21,9 @@ REQUESTS = Histogram(
     buckets=QUICK,
 )
 LIVE = Gauge("paotui_live_connections", "Live connections that are open.", ["kind"])
+LIVE_CHANGES = Counter(
+    "paotui_live_changes_total", "Clients that came from another way, as they say.", ["from", "to"]
+)
 
 log = structlog.get_logger()
 

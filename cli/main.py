@@ -5,6 +5,7 @@ import click
 from cli import (
     demo,
     doctor,
+    follow,
     logs,
     reconcile,
     reset,
@@ -31,6 +32,7 @@ main.add_command(show_settings.show_settings)
 main.add_command(reset.reset)
 main.add_command(tokens.token)
 main.add_command(demo.demo)
+main.add_command(follow.follow_order)
 main.add_command(simulate.simulate)
 main.add_command(verify.verify)
 main.add_command(reconcile.reconcile)

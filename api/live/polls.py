@@ -21,7 +21,15 @@ AGAIN_SECONDS = 1
 Json = dict[str, Any]
 
 
-async def page(live: Live, who: Identity, order_id: str, since: int, wait_seconds: int) -> Json:
+async def page(
+    live: Live,
+    who: Identity,
+    order_id: str,
+    *,
+    since: int,
+    wait_seconds: int,
+    came_from: str | None,
+) -> Json:
     """{items, poll_again_seconds, ways, position}; waits for the first event if asked to.
 
     Raises NotFound; Unavailable where long polls are switched off.
@@ -29,6 +37,7 @@ async def page(live: Live, who: Identity, order_id: str, since: int, wait_second
     stream = await feed.theirs(live, who, order_id)
     if wait_seconds:
         ways.ensure(Way.LONG_POLL, live.ways)
+    ways.arrived(Way.LONG_POLL if wait_seconds else Way.POLL, came_from)
     items = await _since(live, order_id, since)
     again = 0 if items else AGAIN_SECONDS
     if wait_seconds and not items:

@@ -23,6 +23,10 @@ Ticket = Annotated[str | None, Query(max_length=2_000)]
 Since = Annotated[int, Query(ge=0, le=2**31 - 1)]
 WaitSeconds = Annotated[int, Query(ge=0, le=polls.WAIT_SECONDS_MAX)]
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=32)]
+CameFrom = Annotated[
+    str | None,
+    Query(alias="from", max_length=16, description="The way that was followed before; counted."),
+]
 MERCHANTS = frozenset({Role.MERCHANT})
 RIDERS = frozenset({Role.RIDER})
 
@@ -40,14 +44,19 @@ async def list_events(
     request: Request,
     who: OfOrder,
     order_id: schemas.Id,
+    *,
     since: Since = 0,
     wait_seconds: WaitSeconds = 0,
+    came_from: CameFrom = None,
 ) -> Response:
     """Public events after `since`, oldest first; at most 500: ask again from the last `seq`.
 
     With `wait_seconds` the answer comes as soon as there is an event, or empty after that time.
     """
-    return reply(await polls.page(of(request), who, order_id, since, wait_seconds))
+    page = await polls.page(
+        of(request), who, order_id, since=since, wait_seconds=wait_seconds, came_from=came_from
+    )
+    return reply(page)
 
 
 @router.get("/orders/{order_id}/live", response_class=StreamingResponse)
@@ -58,26 +67,31 @@ async def follow_order(
     since: Since | None = None,
     ticket: Ticket = None,
     last_event_id: LastEventId = None,
+    came_from: CameFrom = None,
 ) -> Response:
     """An order's events as they happen (SSE); WebSocket at the same address."""
     if last_event_id and last_event_id.isdecimal() and len(last_event_id) <= SEQ_DIGITS:
         since = int(last_event_id)
     live, who = await _enter(request, ticket, PEOPLE_OF_ORDERS)
-    return sse.Stream(live, await feed.order(live, who, order_id, since))
+    return sse.Stream(live, await feed.order(live, who, order_id, since), came_from)
 
 
 @router.get("/merchant/live", response_class=StreamingResponse)
-async def follow_merchant(request: Request, ticket: Ticket = None) -> Response:
+async def follow_merchant(
+    request: Request, ticket: Ticket = None, came_from: CameFrom = None
+) -> Response:
     """Events of all orders of the merchant (SSE); WebSocket at the same address."""
     live, who = await _enter(request, ticket, MERCHANTS)
-    return sse.Stream(live, await feed.merchant(live, who))
+    return sse.Stream(live, await feed.merchant(live, who), came_from)
 
 
 @router.get("/rider/live", response_class=StreamingResponse)
-async def follow_rider(request: Request, ticket: Ticket = None) -> Response:
+async def follow_rider(
+    request: Request, ticket: Ticket = None, came_from: CameFrom = None
+) -> Response:
     """A rider's offers as they come and go (SSE); WebSocket at the same address."""
     live, who = await _enter(request, ticket, RIDERS)
-    return sse.Stream(live, await feed.rider(live, who))
+    return sse.Stream(live, await feed.rider(live, who), came_from)
 
 
 @router.websocket("/orders/{order_id}/live")

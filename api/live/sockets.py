@@ -46,6 +46,7 @@ async def serve(socket: WebSocket, tell: Tell) -> None:
         with live.hub.subscribe(story.topic) as outbox:
             if socket.application_state is WebSocketState.CONNECTING:
                 await socket.accept()
+            ways.arrived(Way.WEBSOCKET, socket.query_params.get("from"))
             await _tell(live, socket, outbox, story)
     except Exception as error:  # noqa: BLE001 - the one door decides what it is
         await _refuse(socket, error)

@@ -25,17 +25,19 @@ class Stream(Response):
 
     media_type = MEDIA
 
-    def __init__(self, live: Live, story: Story) -> None:
+    def __init__(self, live: Live, story: Story, came_from: str | None) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._live = live
         self._story = story
+        self._came_from = came_from
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, line by line; the last one says when to come back."""
         try:
             following = self._live.hub.subscribe(self._story.topic)
             with following as outbox, LIVE.labels(Way.SSE).track_inprogress():
+                ways.arrived(Way.SSE, self._came_from)
                 await self._serve(outbox, receive, send)
         except Unavailable as refusal:
             await problem(refusal)(scope, receive, send)

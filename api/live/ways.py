@@ -4,6 +4,7 @@ import random
 from collections.abc import Sequence
 from enum import StrEnum
 
+from api.observe import LIVE_CHANGES
 from domain.errors import Unavailable
 
 COME_BACK_SECONDS = 5.0
@@ -44,6 +45,12 @@ def ensure(way: Way, offers: Sequence[Way]) -> None:
             ways=[str(other) for other in offers],
             retry_after_seconds=TRY_AGAIN_SECONDS,
         )
+
+
+def arrived(way: Way, came_from: str | None) -> None:
+    """Count a client that says that it followed by another way before."""
+    if came_from in tuple(Way) and came_from != way:
+        LIVE_CHANGES.labels(came_from, way).inc()
 
 
 def come_back_seconds() -> float:

@@ -142,7 +142,6 @@ class _Following:
         """An ear hears: it is the one now. Whether the way has changed."""
         if ear is self._better:
             self._leave(self._ear)
-            self._ear, self._better = ear, None
         for way in self._better_ways():
             if way not in ways and self._rests[way] <= _now():
                 self._rest(way, self._link.pace.better_seconds)
@@ -176,8 +175,8 @@ class _Following:
             ear.task.cancel()
         if ear is self._better:
             self._better = None
-        else:
-            self._ear = None
+        else:  # whoever is tried already is relied on: not two of one way
+            self._ear, self._better = self._better, None
 
     def _rest(self, way: str, seconds: float) -> None:
         self._failures[way] = 0

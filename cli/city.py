@@ -132,19 +132,17 @@ def city_of(
             for name in names
             for number in range(DISHES)
         ],
-        "customers": [
-            {
-                "customer_id": order.name,
-                "openid": _openid(site_id, order.name),
-                "payers": {"bank": wallet_of(site_id, order.name)},
-            }
-            for order in instance.orders
-        ],
+        "customers": [_customer(site_id, order.name) for order in instance.orders],
         "riders": [
             {"rider_id": courier.name, "zone_id": ZONE_ID, "payee": {}}
             for courier in instance.couriers
         ],
     }
+
+
+def _customer(site_id: str, name: str) -> dict[str, Any]:
+    payers = {"bank": wallet_of(site_id, name)}
+    return {"customer_id": name, "openid": _openid(site_id, name), "payers": payers}
 
 
 def _shops(instance: Instance, site_id: str, plane: Plane) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ Visibility and old rows only nominate; `describe` and a second look at the row d
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Concatenate, ParamSpec, TypeVar
 
 import structlog
 
@@ -42,7 +43,7 @@ from services import (
     tips,
     waiting,
 )
-from services.db import Database
+from services.db import Database, Reader
 from services.loose_ends import BEGINNING, PAGE_ROWS, OpenOrder, OpenRefund
 from workers.queues import FINANCE, ORDERS
 from workers.temporal import WorkflowGone, Workflows
@@ -61,6 +62,9 @@ _BROKEN = (
 )
 
 log = structlog.get_logger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Sweep:
@@ -120,21 +124,25 @@ class Sweep:
                     metrics.RELAY_FAILURES.labels("sweep").inc()
                     log.exception("sweep failed", part=part.__name__)
 
+    async def _read(
+        self, ask: Callable[Concatenate[Reader, P], Awaitable[T]], *args: P.args, **named: P.kwargs
+    ) -> T:
+        async with self._database.read() as reader:
+            return await ask(reader, *args, **named)
+
     async def broken_orders(self) -> None:
         """Executions that ended other than by completing, while their row is open."""
         since = (datetime.now(UTC) - LOOK_BACK).isoformat()
         nominated, self._broken_token = await self._nominated(
             _BROKEN.format(since), self._broken_token
         )
-        async with self._database.read() as reader:
-            open_rows = await loose_ends.open_of(reader, nominated)
+        open_rows = await self._read(loose_ends.open_of, nominated)
         for order in open_rows:
             await self._recover(order)
 
     async def quiet_orders(self) -> None:
         """Open rows that have not changed for a while: does their workflow live?"""
-        async with self._database.read() as reader:
-            page = await loose_ends.quiet_orders(reader, self._quiet_after)
+        page = await self._read(loose_ends.quiet_orders, self._quiet_after)
         for order in page:
             await self._recover(order)
         full = len(page) == PAGE_ROWS
@@ -143,8 +151,7 @@ class Sweep:
     async def outlived_rows(self) -> None:
         """Open executions whose row has ended: they are told."""
         nominated, self._open_token = await self._nominated(_OPEN, self._open_token)
-        async with self._database.read() as reader:
-            ended = await loose_ends.ended_of(reader, nominated)
+        ended = await self._read(loose_ends.ended_of, nominated)
         for order_id in ended:
             try:
                 await self._workflows.tell(order_workflow(order_id), "row_ended")
@@ -154,8 +161,7 @@ class Sweep:
 
     async def refunds(self) -> None:
         """Open refunds without an open workflow: started again under their stored number."""
-        async with self._database.read() as reader:
-            page = await loose_ends.quiet_refunds(reader, self._refunds_after)
+        page = await self._read(loose_ends.quiet_refunds, self._refunds_after)
         for refund in page:
             await self._follow(refund)
         full = len(page) == PAGE_ROWS
@@ -163,15 +169,13 @@ class Sweep:
 
     async def new_tickets(self) -> None:
         """Tickets come as rows of other acts: here each gets the workflow that follows it."""
-        async with self._database.read() as reader:
-            page = await tickets.unfollowed(reader)
+        page = await self._read(tickets.unfollowed)
         for ticket in page:
             await self._start_ticket(ticket)
 
     async def answers(self) -> None:
         """What desks have said of disputes comes as rows: here it gets its way to the channel."""
-        async with self._database.read() as reader:
-            waiting = await tickets.unanswered(reader)
+        waiting = await self._read(tickets.unanswered)
         for ticket_id in waiting:
             workflow_id, ticket = answers_workflow(ticket_id), TicketRef(ticket_id=ticket_id)
             if not await self._workflows.is_open(workflow_id):
@@ -181,8 +185,7 @@ class Sweep:
 
     async def ticket_counts(self) -> None:
         """What waits for people, as this process's metrics show it."""
-        async with self._database.read() as reader:
-            counts = await tickets.counts(reader)
+        counts = await self._read(tickets.counts)
         metrics.TICKETS_OPEN.clear()
         metrics.TICKETS_OVERDUE.clear()
         for kind, (unresolved, overdue) in counts.items():
@@ -191,13 +194,11 @@ class Sweep:
 
     async def tickets(self) -> None:
         """Open tickets that have lost their workflow: started again where the row is."""
-        async with self._database.read() as reader:
-            page = await tickets.quiet(reader, self._tickets_after)
+        page = await self._read(tickets.quiet, self._tickets_after)
         for ticket in page:
             if await self._workflows.is_open(ticket_workflow(ticket.ticket_id)):
                 continue
-            async with self._database.read() as reader:
-                still_open = await tickets.of(reader, [ticket.ticket_id])
+            still_open = await self._read(tickets.of, [ticket.ticket_id])
             for row in still_open:
                 await self._start_ticket(row)
                 _found("ticket_without_workflow", row.order_id)
@@ -206,8 +207,7 @@ class Sweep:
 
     async def wishes(self) -> None:
         """Wishes for money back that wait without an open workflow: they go on where they were."""
-        async with self._database.read() as reader:
-            page = await loose_ends.quiet_wishes(reader, self._wishes_after)
+        page = await self._read(loose_ends.quiet_wishes, self._wishes_after)
         for _, ask in page:
             workflow_id = after_sale_workflow(ask.after_sale_id)
             if not await self._workflows.is_open(workflow_id):
@@ -218,8 +218,7 @@ class Sweep:
 
     async def tips(self) -> None:
         """Tips of whose money nothing is certain: those without an open workflow get another."""
-        async with self._database.read() as reader:
-            page = await tips.unfinished(reader)
+        page = await self._read(tips.unfinished)
         for tip in page:
             workflow_id = tip_workflow(tip.out_trade_no)
             if not await self._workflows.is_open(workflow_id):
@@ -229,16 +228,14 @@ class Sweep:
     async def new_settlements(self) -> None:
         """Settlements come as rows of orders' ends: here each gets its workflow."""
         for _ in range(PAGES):
-            async with self._database.read() as reader:
-                page = await settlement.unfollowed(reader)
+            page = await self._read(settlement.unfollowed)
             await self._settle(page)
             if len(page) < settlement.PAGE_ROWS:
                 break
 
     async def settlements(self) -> None:
         """Open settlements that have lost their workflow: they go on where their rows are."""
-        async with self._database.read() as reader:
-            page = await settlement.quiet(reader, self._settlements_after)
+        page = await self._read(settlement.quiet, self._settlements_after)
         for _, order in page:
             if not await self._workflows.is_open(settlement_workflow(order.order_id)):
                 await self._settle([order])
@@ -248,8 +245,7 @@ class Sweep:
 
     async def payouts(self) -> None:
         """Batches come approved as rows: here each gets its workflow, or another if it lost it."""
-        async with self._database.read() as reader:
-            approved = await payouts.open_batches(reader)
+        approved = await self._read(payouts.open_batches)
         for batch_id in approved:
             workflow_id = payout_workflow(batch_id)
             if not await self._workflows.is_open(workflow_id):
@@ -282,8 +278,7 @@ class Sweep:
 
     async def waiting(self) -> None:
         """What is open with a channel, and for how long, as this process's metrics show it."""
-        async with self._database.read() as reader:
-            found = await waiting.look(reader)
+        found = await self._read(waiting.look)
         metrics.WAITING.clear()
         metrics.WAITING_SECONDS.clear()
         for one in found:
@@ -300,8 +295,7 @@ class Sweep:
 
     async def streams(self) -> None:
         """What waits for each sink of events, as this process's metrics show it."""
-        async with self._database.read() as reader:
-            found = await outbox.backlogs(reader)
+        found = await self._read(outbox.backlogs)
         for one in found:
             lag = datetime.now(UTC) - one.oldest_at if one.oldest_at else timedelta()
             metrics.STREAM_BACKLOG.labels(one.sink).set(one.events)
@@ -309,8 +303,7 @@ class Sweep:
 
     async def notices(self) -> None:
         """Facts about payments that were confirmed but not applied: told again, ever later."""
-        async with self._database.read() as reader:
-            page = await loose_ends.unapplied(reader)
+        page = await self._read(loose_ends.unapplied)
         now = asyncio.get_running_loop().time()
         self._repeats = {
             fact.notice_id: self._repeats.get(fact.notice_id, (now, FIRST_REPEAT_SECONDS))
@@ -353,16 +346,14 @@ class Sweep:
 
     async def start_refunds(self, numbers: Collection[str]) -> None:
         """Start the workflows of these stored refunds, those that are open left alone."""
-        async with self._database.read() as reader:
-            stored = await loose_ends.refunds_of(reader, numbers)
+        stored = await self._read(loose_ends.refunds_of, numbers)
         for refund in stored:
             await self._start_refund(refund)
 
     async def _follow(self, refund: OpenRefund) -> None:
         if await self._workflows.is_open(refund_workflow(refund.out_refund_no)):
             return
-        async with self._database.read() as reader:
-            still_open = await loose_ends.refunds_of(reader, [refund.out_refund_no])
+        still_open = await self._read(loose_ends.refunds_of, [refund.out_refund_no])
         if not still_open:
             return
         await self._start_refund(refund)

@@ -105,6 +105,7 @@ def test_the_names_of_workflows_are_pinned() -> None:
         "Statements",
         "TakeawayOrder",
         "Ticket",
+        "Tip",
     ]
 
 

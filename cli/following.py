@@ -72,6 +72,9 @@ class _Following:
         self._rests = dict.fromkeys(WAYS, 0.0)
         """Until when a way is not tried, by the loop's clock."""
         self._failures: Counter[str] = Counter()
+        self._fallen = 0
+        """While nothing is heard, how many ways are passed over: else the better ones, rested, would
+        come before one that works."""
         self._tries = 0
         self._back_at = 0.0
 
@@ -92,7 +95,7 @@ class _Following:
                 if self._welcome(ear, said["ways"]):
                     yield {"type": "way", "way": self._way, "changes": self._changes}
             else:
-                self._failures[ear.way] = self._tries = 0
+                self._failures[ear.way] = self._fallen = self._tries = 0
                 if said["type"] != "heartbeat" and self._is_next(ear, said):
                     yield said
 
@@ -105,7 +108,8 @@ class _Following:
     def _listen(self) -> None:
         """Open what is due: the best way if there is none, a better one beside a worse one."""
         now = _now()
-        best = next(way for way in WAYS if way == WAYS[-1] or self._rests[way] <= now)
+        ways = WAYS if self._ear else WAYS[self._fallen :]
+        best = next(way for way in ways if way == WAYS[-1] or self._rests[way] <= now)
         if self._ear is None:
             if now >= self._back_at:
                 self._ear = self._open(best)
@@ -179,7 +183,10 @@ class _Following:
             self._ear, self._better = self._better, None
 
     def _rest(self, way: str, seconds: float) -> None:
+        """Not before so long; who hears nothing goes on to the next way, or from the best again."""
         self._failures[way] = 0
+        if self._ear is None:
+            self._fallen = (WAYS.index(way) + 1) % len(WAYS)
         self._rests[way] = _now() + seconds * random.uniform(1, SPREAD)  # noqa: S311
 
     def _is_next(self, ear: _Ear, said: Json) -> bool:

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import count
 from typing import Any
 
@@ -38,7 +39,7 @@ class Heard:
 
     told: list[dict[str, Any]] = field(default_factory=list)
     view: dict[str, Any] = field(default_factory=dict)
-    places: list[str] = field(default_factory=list)
+    places: list[datetime] = field(default_factory=list)
     ways: list[str] = field(default_factory=list)
     changes: int = 0
     seq: int = 0
@@ -52,7 +53,7 @@ class Heard:
                         self.ways.append(message["way"])
                         self.changes = message["changes"]
                     case "position":
-                        self.places.append(message["at"])
+                        self.places.append(datetime.fromisoformat(message["at"]))
                     case "snapshot":
                         self.view, self.seq = dict(message), message["seq"]
                     case _:

@@ -73,7 +73,7 @@ class _Following:
         """Until when a way is not tried, by the loop's clock."""
         self._failures: Counter[str] = Counter()
         self._fallen = 0
-        """While nothing is heard, how many ways are passed over: rested ones must not come first."""
+        """While nothing is heard: how many ways are passed over, however rested."""
         self._tries = 0
         self._back_at = 0.0
 

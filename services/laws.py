@@ -141,6 +141,10 @@ LAWS: Mapping[str, str] = {
         WHERE {s_site} AND (s.opening_fen <> s.before_fen
           OR (m.credit_fen, m.debit_fen, m.lines, m.sha256)
             <> (s.in_fen, s.out_fen, s.lines, s.sha256))""",
+    "1 the statements of all of a site's accounts add up to its trial balance, zero": """
+        SELECT site_id, currency, sum(ledger_balance(site_id, code, currency, now())) AS left_fen
+        FROM ledger_accounts WHERE {site} GROUP BY site_id, currency
+        HAVING sum(ledger_balance(site_id, code, currency, now())) <> 0""",
     "1 a closed period is what was closed": """
         SELECT p.site_id, p.until, a.code FROM ledger_periods p
         JOIN ledger_accounts a ON a.site_id = p.site_id

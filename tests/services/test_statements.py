@@ -12,7 +12,7 @@ from domain.ledger import Journal
 from domain.reconciliation import span
 from domain.settlement import SplitState
 from services import laws, ledger, settlement, statements
-from services.db import Database
+from services.db import Database, Writer
 from services.statements import Party, Statement, Whose
 from tests.ledger import post_at
 
@@ -101,6 +101,22 @@ async def test_all_statements_of_a_site_add_up_to_nothing(database: Database, si
             assert found.in_fen + found.out_fen > 0
         assert (len(sides), sums) == (7, [0, 0])
         assert await ledger.trial_balance(reader, site_id) == {"CNY": 0}
+
+
+async def test_statements_that_do_not_add_up_break_the_law(
+    database: Database, site_id: str
+) -> None:
+    await live(database, site_id)
+    one_leg = """INSERT INTO ledger_entries
+      (journal_id, line, site_id, account, currency, side, amount_fen, posted_at)
+      SELECT journal_id, 99, site_id, account, currency, side, 1, posted_at FROM ledger_entries
+      WHERE site_id = :s LIMIT 1"""
+    async with database.engine.connect() as connection:
+        await connection.execute(text("SET LOCAL session_replication_role = replica"))
+        await connection.execute(text(one_leg), {"s": site_id})
+        broken = [one.law for one in await laws.check(Writer(connection), site_id) if one.broken]
+        await connection.rollback()
+    assert any("add up to its trial balance" in law for law in broken)
 
 
 async def test_a_line_names_the_gateways_number(database: Database, site_id: str) -> None:

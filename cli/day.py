@@ -34,7 +34,7 @@ class Result:
     laws_checked: int = 0
     laws_broken: dict[str, list[str]] = field(default_factory=dict)
     reconciled: dict[str, str] = field(default_factory=dict)
-    """By channel, what comparing its bills with the books has found."""
+    """By channel and day, what comparing its bills with the books has found."""
     trouble: dict[str, int] = field(default_factory=dict)
     """What people met on the way and got over: refused calls, answers of 429 and 5xx."""
 

@@ -4,7 +4,8 @@ import asyncio
 import json
 import sys
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import product
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,8 @@ from cli.mdrp import Instance
 from cli.people import People
 from cli.report import Report
 
+CHINA = ZoneInfo("Asia/Shanghai")
+"""Whose days the bills are of."""
 FAULTS: tuple[tuple[str, str, float, dict[str, Any]], ...] = (
     ("create", "drop_after_commit", 0.02, {}),
     ("create", "http_500", 0.02, {}),
@@ -48,11 +51,13 @@ async def behave(group: People) -> None:
 
 
 async def reconciled(
-    group: People, day: Instance, channels: Sequence[str], report: Report
+    group: People, day: Instance, channels: Sequence[str], report: Report, *, since: datetime
 ) -> dict[str, str]:
-    """Have the day's bills made, and compare them; by channel the four results."""
-    today = datetime.now(ZoneInfo("Asia/Shanghai")).date()
-    await group.http.post(f"/control/bank/statements/{today}/ready")
+    """Have the bills made of the days that it took, and compare them; the four results of each."""
+    first, last = (at.astimezone(CHINA).date() for at in (since, datetime.now(CHINA)))
+    days = [first + timedelta(days=more) for more in range((last - first).days + 1)]
+    for one in days:
+        await group.http.post(f"/control/bank/statements/{one}/ready")
     early = {"wechat": {"bills_ready": True}, "alipay": {"early_bills": True}}
     paths = {"wechat": "/control/merchants", "alipay": "/control/alipay/merchants"}
     seeded = city.city_of(day, group.site_id, 1, channels=channels)
@@ -62,14 +67,14 @@ async def reconciled(
             answer = await group.http.put(path, json=early[account["channel"]])
             answer.raise_for_status()
     results = {}
-    for channel in channels:
+    for channel, one in product(channels, days):
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "workers.reconcile"),
-            *("--channel", channel, "--site", group.site_id, "--date", str(today)),
+            *("--channel", channel, "--site", group.site_id, "--date", str(one)),
             stdout=asyncio.subprocess.PIPE,
         )
         output, _ = await child.communicate()
-        *differences, results[channel] = output.decode().splitlines() or [""]
+        *differences, results[f"{channel} {one}"] = output.decode().splitlines() or [""]
         for line in differences:
             report.say(line)
     return results

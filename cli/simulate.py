@@ -164,7 +164,9 @@ async def _simulate(
         reconciled = {}
         if money.books:
             await day_money.settled(group, report, seconds=BOOKS_SECONDS)
-            reconciled = await day_money.reconciled(group, day, money.channels, report)
+            reconciled = await day_money.reconciled(
+                group, day, money.channels, report, since=clock.zero
+            )
     laws = await _verified(site_id)
     ready = {order.name: (order.ready_minute - order.placement_minute) * 60 for order in day.orders}
     return Result(

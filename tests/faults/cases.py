@@ -80,10 +80,15 @@ async def habits(world: World, channel: str, changes: Json) -> None:
     assert answer.is_success, answer.text
 
 
-async def armed(world: World, channel: str) -> set[str]:
-    """The calls towards this city's payee that have trouble left."""
+async def untroubled(world: World, channel: str) -> set[str]:
+    """The calls towards this city's payee that have met none of their trouble yet."""
     scripts = (await world.gateway.get("/control/faults")).raise_for_status().json()
-    return {one["operation"] for one in scripts if one.get("mchid") == world.payee(channel)}
+    payee = (channel, world.payee(channel))
+    return {
+        one["operation"]
+        for one in scripts
+        if (one.get("channel"), one.get("mchid")) == payee and one["times_left"] == one["times"]
+    }
 
 
 async def place(world: World, channel: str, quantity: int = 1, customer: str = "c0") -> Json:

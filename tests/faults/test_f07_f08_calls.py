@@ -13,13 +13,13 @@ from tests.faults.cases import (
     Case,
     accept,
     arm,
-    armed,
     assert_right,
     beside,
     part_refunded,
     place,
     until_over,
     until_paid,
+    untroubled,
 )
 from tests.faults.seeds import every_seed
 
@@ -80,7 +80,7 @@ async def life(
     order = await place(world, channel, quantity)
     await pay_at(world, order)
     await until_paid(world, order)
-    assert "create" not in await armed(world, channel), "the create met no trouble"
+    assert "create" not in await untroubled(world, channel), "the create met no trouble"
     return order["order_id"], await ended(world, order, end, dice)
 
 

@@ -1,4 +1,4 @@
-"""Operations at the edge: how a zone hands out its work."""
+"""Operations at the edge: how a zone hands out its work, and to whom."""
 
 from dataclasses import asdict
 
@@ -10,7 +10,8 @@ from api.identity import Operations
 from api.parts import Held
 from api.replies import reply
 from api.schemas import Id
-from services.dispatch import zone_rules
+from services.dispatch import rider_terms, zone_rules
+from services.dispatch.rider_terms import RiderTerms
 
 router = APIRouter(prefix="/v1/operations", tags=["operations"])
 
@@ -34,5 +35,28 @@ async def set_zone_rules(
             wanted.model_dump(exclude_unset=True),
             site_id=who.site_id,
             zone_id=zone_id,
+        )
+    return reply(asdict(settled))
+
+
+@router.get("/riders/{rider_id}/terms", response_model=schemas.RiderTerms)
+async def get_rider_terms(parts: Held, who: Operations, rider_id: Id) -> Response:
+    """Where the rider works, with what, and what they are never asked for."""
+    async with parts.database.read() as reader:
+        found = await rider_terms.terms(reader, site_id=who.site_id, rider_id=rider_id)
+    return reply(asdict(found))
+
+
+@router.put("/riders/{rider_id}/terms", response_model=schemas.RiderTerms)
+async def set_rider_terms(
+    parts: Held, who: Operations, rider_id: Id, wanted: schemas.RiderTerms
+) -> Response:
+    """Settle a rider anew, or take a new one on; the matcher follows at its next plan."""
+    async with parts.database.write() as writer:
+        settled = await rider_terms.set_terms(
+            writer,
+            RiderTerms(**wanted.model_dump()),
+            site_id=who.site_id,
+            rider_id=rider_id,
         )
     return reply(asdict(settled))

@@ -191,6 +191,12 @@ def slowing(
     return WEATHER_FACTOR[weather or Weather.CLEAR] * jam
 
 
+def pace(vehicle: Vehicle, weather: Weather | None = None, traffic: Traffic | None = None) -> float:
+    """How many times as long as an e-bike's its rides take then."""
+    ours = travel_minutes(1, vehicle, weather, traffic)
+    return ours / travel_minutes(1, Vehicle.E_BIKE, weather, traffic)
+
+
 def formula(known: Known) -> Window:
     """Kitchen, wait for a rider, ride and hand-over, with what the moment adds to each."""
     moment = known.moment
@@ -275,6 +281,8 @@ class Progress:
     picked_up_at: datetime | None
     meters: int
     moment: Moment
+    vehicle: Vehicle = Vehicle.E_BIKE
+    """Of whoever has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,7 +296,7 @@ class Estimate:
 def arrival(progress: Progress, now: datetime, *, speed: float) -> Estimate:
     """What is still to be done, one after the other, on a site of this speed."""
     minute = timedelta(minutes=1) / speed
-    vehicle, moment = Vehicle.E_BIKE, progress.moment
+    vehicle, moment = progress.vehicle, progress.moment
     ride = travel_minutes(progress.meters, vehicle, moment.weather, moment.traffic) * minute
     hints: tuple[Hint, ...] = outside(progress.meters, vehicle, moment)
     if progress.arrived:
@@ -306,9 +314,11 @@ def arrival(progress: Progress, now: datetime, *, speed: float) -> Estimate:
     return Estimate(at=there + HAND_OVER_MINUTES * minute, hints=telling(hints))
 
 
-def at_store(place: Point, store: Point, now: datetime, *, speed: float) -> datetime:
+def at_store(
+    place: Point, store: Point, now: datetime, *, speed: float, vehicle: Vehicle = Vehicle.E_BIKE
+) -> datetime:
     """When a rider who goes there straight away is at the store, on a site of this speed."""
-    at = now + travel_minutes(distance_meters(place, store)) * MINUTE / speed
+    at = now + travel_minutes(distance_meters(place, store), vehicle) * MINUTE / speed
     return at - timedelta(microseconds=at.microsecond)
 
 

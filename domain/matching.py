@@ -52,7 +52,7 @@ class ZoneRules:
     ahead_minutes: float = 1
     """A rider is asked so long before he must leave at the latest."""
     meters_per_minute: float = 320
-    """Of riders, as the crow flies."""
+    """Of e-bikes, as the crow flies; other vehicles in proportion."""
     leg_minutes: float = 0
     """Every leg takes a multiple of this; 0: as long as it takes."""
     pickup_minutes: float = 4
@@ -119,7 +119,7 @@ class Candidate:
     quiet: bool = False
     """The last offer went unanswered and there has been no sign of life since."""
     skills: frozenset[str] = frozenset()
-    """Vehicles, boxes, licences: what tasks may need."""
+    """Vehicle, boxes, licences: what tasks may need."""
     area: Sequence[Point] = ()
     """Where the rider works; empty: anywhere."""
     probation: bool = False

@@ -153,7 +153,7 @@ from api.schemas.tickets import (
     TicketView,
 )
 from api.schemas.tips import NewTip, Tip, TipDone, Tips
-from api.schemas.zones import SearchStep, ZoneRules
+from api.schemas.zones import RiderTerms, SearchStep, ZoneRules
 from services.positions import Position, Positions
 
 __all__ = [
@@ -263,6 +263,7 @@ __all__ = [
     "RejectOrder",
     "ResolveTicket",
     "RiderRatings",
+    "RiderTerms",
     "RidingPolicy",
     "SavedCard",
     "SearchStep",

@@ -1,14 +1,17 @@
-"""How a zone hands out its work; meanings and units in `domain.matching`."""
+"""How a zone hands out its work, and to whom; meanings and units in `domain.matching`."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints, field_validator
 
-from api.schemas.base import Asked
+from api.schemas.base import Asked, Code, Id, Lat, Lng
+from domain.eta import Vehicle
+from domain.geo import MIN_CORNERS
 
 METERS_MAX = 50_000
 SECONDS_MAX = 86_400
 MINUTES_MAX = 1_440
+OTHERS = r"^(shop|customer):[\w.:@~-]{1,64}$"
 
 
 class SearchStep(Asked):
@@ -37,3 +40,25 @@ class ZoneRules(Asked):
     probation_fen: int = Field(default=10_000, ge=0)
     neighbours: list[str] = Field(default=[], max_length=20)
     steps: list[SearchStep] = Field(default=[], max_length=10)
+
+
+class RiderTerms(Asked):
+    """What is settled about a rider; whole: what is not said gets its default."""
+
+    zone_id: Id
+    vehicle: Vehicle = Vehicle.E_BIKE
+    skills: list[Code] = Field(default=[], max_length=20)
+    room: int = Field(default=5, ge=1, le=100)
+    area: list[tuple[Lat, Lng]] = Field(default=[], max_length=100)
+    probation: bool = False
+    not_with: list[Annotated[str, StringConstraints(pattern=OTHERS)]] = Field(
+        default=[], max_length=200
+    )
+    """`shop:<id>` or `customer:<id>`."""
+
+    @field_validator("area")
+    @classmethod
+    def _is_one(cls, area: list[tuple[float, float]]) -> list[tuple[float, float]]:
+        if area and len(area) < MIN_CORNERS:
+            raise ValueError("an area has three corners at least")
+        return area

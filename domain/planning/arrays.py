@@ -50,13 +50,15 @@ class World(NamedTuple):
     """Per order, the place of its shop."""
     ready: Sequence[float]
     earliest: Sequence[float]
-    """When the order could be handed over if a rider had stood at the shop all the time."""
+    """When the order could be handed over if the fastest had stood at the shop all the time."""
     due: Sequence[float]
     last: Sequence[float]
     start: Sequence[float]
     """Per rider, when the plan begins; its place is `orders + rider`."""
     off: Sequence[float]
     """No pick-up after it."""
+    pace: Sequence[float]
+    """Per rider, how many times as long as `drive` says every ride takes."""
     anchor: Sequence[int]
     """Per rider, the order whose shop he is bound for and which stays his; -1: none."""
     toll: Sequence[float]

@@ -42,6 +42,7 @@ class Onboard:
     off_at: float
     owed: float = 0.0
     room: int = 5
+    pace: float = 1.0
 
 
 def rider_of(
@@ -57,7 +58,7 @@ def rider_of(
     elif bound:
         first = next((one for one in bound if one.at_store), bound[0])
         bound_for, place = first.order_id, first.shop
-        way = max(ON_THE_WAY, drive(who.place, first.shop))
+        way = max(ON_THE_WAY, who.pace * drive(who.place, first.shop))
         free_at = first.since if first.at_store else now + way
     return Rider(
         rider_id=who.rider_id,
@@ -67,6 +68,7 @@ def rider_of(
         bound_for=bound_for,
         owed=who.owed,
         room=who.room,
+        pace=who.pace,
     )
 
 
@@ -79,7 +81,7 @@ def _after(
     if waiting:
         shop = waiting[0].shop
         arrived = [one.since for one in waiting if one.at_store]
-        there = min(arrived) if arrived else now + drive(place, shop)
+        there = min(arrived) if arrived else now + who.pace * drive(place, shop)
         goods = max(one.ready_at for one in waiting)
         clock = max(now, there + rules.pickup_half, goods) + rules.pickup_half
         place = shop
@@ -90,6 +92,6 @@ def _after(
         if one.at_door:
             clock = max(now, one.since + rules.dropoff_half) + rules.dropoff_half
         else:
-            clock += drive(place, one.place) + 2 * rules.dropoff_half
+            clock += who.pace * drive(place, one.place) + 2 * rules.dropoff_half
         place = one.place
     return clock, place

@@ -31,8 +31,10 @@ def make_world(
     shop = [at[job.shop_id] for job in jobs]
     ready = [float(max(job.ready_at, job.placed_at)) for job in jobs]
     handling = rules.pickup_half + rules.dropoff_half
+    fastest = min((rider.pace for rider in riders), default=1.0)
     earliest = [
-        float(ready[n] + handling + drive[shop[n] * len(places) + n]) for n in range(len(jobs))
+        float(ready[n] + handling + fastest * drive[shop[n] * len(places) + n])
+        for n in range(len(jobs))
     ]
     return World(
         orders=len(jobs),
@@ -49,6 +51,7 @@ def make_world(
         last=_not_before(earliest, jobs, rules.bearable),
         start=[float(max(rider.free_at, now)) for rider in riders],
         off=[float(rider.off_at) for rider in riders],
+        pace=[float(rider.pace) for rider in riders],
         anchor=[index.get(rider.bound_for, -1) for rider in riders],
         toll=[0.0 if rider.owed > 0 else float(prices.earned) for rider in riders],
         load=[job.load for job in jobs],
@@ -175,6 +178,7 @@ def make_ground(
             float(max(0.0, rider.free_at - now) + rules.standby_busy * _planned(routes, rider))
             for rider in riders
         ],
+        pace=[float(rider.pace) for rider in riders],
         weight=[float(demand.get(shop_id, 0.0) + FAINT_DEMAND) for shop_id in shops],
     )
 

@@ -44,6 +44,8 @@ class Rider:
     """Orders still missing for the guaranteed earnings of the shift."""
     room: int = 5
     """Of the box; an order with a greater load goes alone."""
+    pace: float = 1.0
+    """How many times as long as the zone's riders usually take for a ride."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,7 +39,8 @@ def serve(
     while end < last and joins[end] == 1:
         ready = max(ready, world.ready[stops[end]])
         end += 1
-    leg = world.drive[place * world.places + shop]
+    pace = world.pace[rider]
+    leg = pace * world.drive[place * world.places + shop]
     served = clock + leg + world.pickup_half
     pickup = max(served, ready)
     if pickup > world.off[rider]:
@@ -51,7 +52,7 @@ def serve(
     clock = pickup + world.pickup_half
     place = shop
     for k in range(first, end):
-        clock += world.drive[place * world.places + stops[k]] + world.dropoff_half
+        clock += pace * world.drive[place * world.places + stops[k]] + world.dropoff_half
         cost += delay_cost(world, stops[k], clock)
         clock += world.dropoff_half
         place = stops[k]

@@ -58,7 +58,8 @@ def rank_riders(world: World, scratch: Scratch) -> None:
         for rider in range(world.riders):
             if len(world.barred) > 0 and world.barred[order * world.riders + rider] == 1:
                 continue
-            leg = world.drive[(world.orders + rider) * world.places + world.shop[order]]
+            place = world.orders + rider
+            leg = world.pace[rider] * world.drive[place * world.places + world.shop[order]]
             served = world.start[rider] + leg + world.pickup_half
             if max(served, world.ready[order]) > world.off[rider]:
                 continue

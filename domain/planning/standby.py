@@ -26,6 +26,8 @@ class Ground(NamedTuple):
     """Minutes from place to place, row by row."""
     busy: Sequence[float]
     """Per rider, minutes until he is free."""
+    pace: Sequence[float]
+    """Per rider, how many times as long as `drive` says every ride takes."""
     weight: Sequence[float]
     """Per shop, orders to be expected from it."""
 
@@ -47,7 +49,8 @@ def send(ground: Ground, cover: Cover) -> None:
     """Send the idle, one after another, to where most is gained."""
     for rider in range(ground.riders):
         for shop in range(ground.shops):
-            way = ground.drive[rider * ground.places + ground.riders + shop]
+            leg = ground.drive[rider * ground.places + ground.riders + shop]
+            way = ground.pace[rider] * leg
             cover.reach[rider * ground.shops + shop] = min(ground.busy[rider] + way, REACH_MAX)
     for shop in range(ground.shops):
         rank(ground, cover, shop)
@@ -72,9 +75,10 @@ def rank(ground: Ground, cover: Cover, shop: int) -> None:
 def target(ground: Ground, cover: Cover, rider: int) -> int:
     """The shop where this rider would save most; -1 if that isn't worth the way."""
     most, chosen = GAIN_LEAST, -1
+    pace = ground.pace[rider]
     row = rider * ground.places + ground.riders
     for goal in range(ground.shops):
-        way = ground.drive[row + goal]
+        way = pace * ground.drive[row + goal]
         if way <= 0.0 or way > FAR_MINUTES:
             continue
         gain = -DRIVE_PRICE * way
@@ -82,7 +86,7 @@ def target(ground: Ground, cover: Cover, rider: int) -> int:
         for shop in range(ground.shops):
             others = cover.second[shop] if cover.by[shop] == rider else cover.best[shop]
             here = min(others, cover.reach[rider * ground.shops + shop])
-            gain += ground.weight[shop] * (here - min(others, ground.drive[there + shop]))
+            gain += ground.weight[shop] * (here - min(others, pace * ground.drive[there + shop]))
         if gain > most:
             most, chosen = gain, goal
     return chosen
@@ -92,5 +96,6 @@ def move(ground: Ground, cover: Cover, rider: int, goal: int) -> None:
     """Count the rider where he is going, for those who choose after him."""
     there = (ground.riders + goal) * ground.places + ground.riders
     for shop in range(ground.shops):
-        cover.reach[rider * ground.shops + shop] = min(ground.drive[there + shop], REACH_MAX)
+        way = ground.pace[rider] * ground.drive[there + shop]
+        cover.reach[rider * ground.shops + shop] = min(way, REACH_MAX)
         rank(ground, cover, shop)

@@ -93,7 +93,8 @@ def decide(
 def _timing(world: World, rider: int, bundle: Sequence[int], rules: Rules) -> tuple[float, bool]:
     """When the bundle can be taken, and whether beginning a tick later would delay that."""
     ready = max(world.ready[order] for order in bundle)
-    leg = world.drive[(world.orders + rider) * world.places + world.shop[bundle[0]]]
+    way = world.drive[(world.orders + rider) * world.places + world.shop[bundle[0]]]
+    leg = world.pace[rider] * way
     served = float(world.start[rider] + leg + rules.pickup_half)
     return max(served, ready), served + rules.tick > ready
 

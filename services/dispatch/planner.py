@@ -14,7 +14,7 @@ import numpy as np
 from sqlalchemy import Row
 
 from domain.contracts.dispatch import Zone
-from domain.eta import slowing
+from domain.eta import Vehicle, pace, slowing
 from domain.geo import EARTH_RADIUS_METERS, Point
 from domain.matching import Asked, WaitingTask, ZoneRules, not_by
 from domain.orders import CARRYING, Delivery
@@ -87,8 +87,8 @@ class Planner:
     _waits_at: dict[str, str] = field(default_factory=dict)
     """Idle riders, and the shop that they were told to wait at."""
     _began: float = field(default_factory=lambda: asyncio.get_running_loop().time())
-    _slowing: float = 1.0
-    """How many times as long as usual a ride takes, in this plan."""
+    _outside: Conditions = field(default_factory=Conditions)
+    """Weather and traffic of this plan."""
     _asked: asyncio.Task[Conditions] | None = None
     _ask_at: float = 0.0
     _next: float = 0.0
@@ -254,8 +254,7 @@ class Planner:
     def _look_outside(self, shops: Sequence[Place]) -> None:
         """Ride as the last answer says, and ask again beside the loop: no plan waits for it."""
         if self._asked is not None and self._asked.done():
-            said, self._asked = self._asked.result(), None
-            self._slowing = slowing(weather=said.weather, traffic=said.traffic)
+            self._outside, self._asked = self._asked.result(), None
         now = asyncio.get_running_loop().time()
         if shops and self._asked is None and now >= self._ask_at:
             self._ask_at = now + OUTSIDE_SECONDS
@@ -311,6 +310,7 @@ class Planner:
             off_at=EVER if row.ends_seconds is None else self._at(row.ends_seconds),
             owed=self._owed(row),
             room=row.room,
+            pace=pace(Vehicle(row.vehicle), self._outside.weather, self._outside.traffic),
         )
         work = [self._work(task) for task in tasks]
         return rider_of(who, work, now=now, drive=self._drive, rules=self._planning)
@@ -372,7 +372,8 @@ class Planner:
         north = at[:, 0] * EARTH_RADIUS_METERS
         east = at[:, 1] * EARTH_RADIUS_METERS * math.cos(float(at[:, 0].mean()))
         meters = np.hypot(north[:, None] - north, east[:, None] - east)
-        minutes = meters / self.rules.meters_per_minute * self._slowing
+        slower = slowing(weather=self._outside.weather, traffic=self._outside.traffic)
+        minutes = meters / self.rules.meters_per_minute * slower
         if self.rules.leg_minutes:
             whole = np.ceil(minutes / self.rules.leg_minutes - ROUNDING)
             minutes = np.maximum(whole, 0) * self.rules.leg_minutes

@@ -42,7 +42,7 @@ WHERE t.site_id = :site_id AND t.zone_id = :zone_id AND NOT t.gave_up
 ORDER BY t.assigned_at, t.search_from, t.task_id LIMIT :limit
 """)
 _RIDERS = text("""
-SELECT r.rider_id, r.skills, r.room, r.area, r.probation,
+SELECT r.rider_id, r.skills, r.room, r.area, r.probation, r.vehicle,
   NOT r.on_shift OR r.paused_at IS NOT NULL AS pausing,
   EXISTS (SELECT FROM offers f WHERE f.site_id = r.site_id AND f.rider_id = r.rider_id
     AND f.state = 'expired' AND f.answered_at >= r.seen_at) AS quiet,
@@ -123,7 +123,7 @@ def candidate(row: Row[Any], place: Point, *, free: bool) -> Candidate:
         free=free,
         pausing=row.pausing,
         quiet=row.quiet,
-        skills=frozenset(row.skills),
+        skills=frozenset({*row.skills, row.vehicle}),
         area=tuple(Point(lat, lng) for lat, lng in row.area or ()),
         probation=row.probation,
     )

@@ -22,11 +22,12 @@ TELL_AGAIN_MINUTES = 3
 """How far the time moves before it is told again, minutes of the site."""
 
 _COMING = text("""
-SELECT t.order_id, t.site_id, t.rider_id, p.lat, p.lng, s.speed,
+SELECT t.order_id, t.site_id, t.rider_id, p.lat, p.lng, s.speed, r.vehicle,
   e.view->'rider_at_store'->>'rider_id' AS told_of,
   CAST(e.view->'rider_at_store'->>'at' AS timestamptz) AS told_at
 FROM delivery_tasks t JOIN shops p ON p.shop_id = t.shop_id JOIN sites s ON s.site_id = t.site_id
   JOIN order_streams e ON e.order_id = t.order_id
+  JOIN riders r ON r.site_id = t.site_id AND r.rider_id = t.rider_id
 WHERE t.state = 'assigned' AND t.order_id > :after
 ORDER BY t.order_id LIMIT :limit
 """)
@@ -55,7 +56,9 @@ async def look(
         place = known[row.site_id].get(row.rider_id)
         if place is None:
             continue
-        at = eta.at_store(place, Point(row.lat, row.lng), now, speed=row.speed)
+        at = eta.at_store(
+            place, Point(row.lat, row.lng), now, speed=row.speed, vehicle=eta.Vehicle(row.vehicle)
+        )
         moved = abs(at - row.told_at) * row.speed if row.told_at else timedelta()
         if row.told_of != row.rider_id or moved >= TELL_AGAIN_MINUTES * eta.MINUTE:
             news.append(Coming(order_id=row.order_id, rider_id=row.rider_id, at=at))

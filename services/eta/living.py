@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import text
 
 from domain import eta
-from domain.eta import Moment, Progress
+from domain.eta import Moment, Progress, Vehicle
 from domain.geo import Point
 from domain.orders import FINAL, Status
 from services import events
@@ -24,10 +24,12 @@ TELL_AGAIN_MINUTES = 3
 """How far an estimate moves before customers hear of it again, minutes of the site."""
 _UNDER_WAY = text("""
 SELECT t.order_id, t.shop_id, t.state, t.food_ready_at, t.picked_up_at, t.promised_at, s.speed,
-  o.kitchen = 'ready' AS ready, q.distance_meters, p.lat, p.lng, e.view->'delay' AS delay
+  o.kitchen = 'ready' AS ready, q.distance_meters, p.lat, p.lng, e.view->'delay' AS delay,
+  coalesce(r.vehicle, 'e_bike') AS vehicle
 FROM delivery_tasks t JOIN orders o USING (order_id) JOIN quotes q ON q.quote_id = o.quote_id
   JOIN shops p ON p.shop_id = t.shop_id JOIN sites s ON s.site_id = t.site_id
   JOIN order_streams e ON e.order_id = t.order_id
+  LEFT JOIN riders r ON r.site_id = t.site_id AND r.rider_id = t.rider_id
 WHERE t.state NOT IN ('delivered', 'closed') AND t.state <> 'failed' AND t.held_at IS NULL
   AND t.order_id > :after
 ORDER BY t.order_id LIMIT :limit
@@ -61,6 +63,7 @@ async def look(
             picked_up_at=row.picked_up_at,
             meters=row.distance_meters,
             moment=Moment(weather=conditions.weather, traffic=conditions.traffic),
+            vehicle=Vehicle(row.vehicle),
         )
         estimate = eta.arrival(progress, now, speed=row.speed)
         late = eta.delay_minutes(estimate, row.promised_at, speed=row.speed)

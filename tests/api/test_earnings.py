@@ -3,7 +3,6 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
 import pytest
 from sqlalchemy import insert
 
@@ -62,18 +61,3 @@ async def test_a_zones_day_is_per_hour_on_shift(town: Town) -> None:
     assert told["gini"] == 0.5
     refused = await ask(town, "operations/fair-share", "rider", "rod", **named)
     assert refused.status_code == 403
-
-
-async def test_operations_settle_a_zones_rules(town: Town, http: httpx.AsyncClient) -> None:
-    who, url = town.headers("operations", "olga"), "/v1/operations/zones/z/rules"
-    assert (await http.get(url, headers=who)).json()["late"] is False
-    wanted = {"way": "both", "steps": [{"after_seconds": 60, "radius_meters": 900}]}
-    answer = await http.put(url, headers=who, json=wanted)
-    settled = answer.json()
-    assert (settled["way"], settled["late"], settled["steps"][0]["bonus_fen"]) == ("both", True, 0)
-    assert (await http.get(url, headers=who)).json() == settled
-    for wrong in ({"way": "shout"}, {"colour": "red"}, {"steps": [{"radius_meters": 0}]}):
-        answer = await http.put(url, headers=who, json=wrong)
-        assert answer.status_code == 422, wrong
-    nowhere = await http.put("/v1/operations/zones/beyond/rules", headers=who, json={})
-    assert nowhere.status_code == 404

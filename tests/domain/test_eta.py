@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import eta
-from domain.eta import Hint, Known, Moment, Progress, Traffic, Weather
+from domain.eta import Hint, Known, Moment, Progress, Traffic, Vehicle, Weather
 
 NOW = datetime(2026, 11, 13, 12, tzinfo=UTC)
 CALM = Known(shop_id="shop", prep_minutes=12, meters=3_000, hour=12, weekday=5)
@@ -98,6 +98,7 @@ def progress(**differs: object) -> Progress:
             13 + 3,
             (Hint("rain", 3),),
         ),
+        (progress(picked_up_at=NOW, meters=650, vehicle=Vehicle.ON_FOOT), 10 + 3, ()),
     ],
 )
 def test_the_estimate_lives_with_the_order(
@@ -112,3 +113,9 @@ def test_a_fast_site_lives_its_minutes_faster() -> None:
     slow = eta.arrival(progress(picked_up_at=NOW), NOW, speed=1)
     fast = eta.arrival(progress(picked_up_at=NOW), NOW, speed=10)
     assert (fast.at - NOW) * 10 == slow.at - NOW
+
+
+def test_a_pace_is_that_of_the_vehicle_in_this_weather_and_traffic() -> None:
+    assert eta.pace(Vehicle.E_BIKE, Weather.SNOW, Traffic.JAM) == 1
+    assert eta.pace(Vehicle.CAR) == pytest.approx(250 / 350)
+    assert eta.pace(Vehicle.CAR, None, Traffic.JAM) == pytest.approx(250 / 350 * 1.5 / 1.25)

@@ -8,11 +8,12 @@ from sqlalchemy import insert, text
 
 from domain.contracts.dispatch import Zone
 from domain.errors import ClaimTaken
-from domain.eta import Weather
+from domain.eta import Vehicle, Weather
 from domain.geo import Point
 from services import dispatch, tables
 from services.db import Database
-from services.dispatch import Matcher, TaskState
+from services.dispatch import Matcher, TaskState, rider_terms
+from services.dispatch.rider_terms import RiderTerms
 from services.eta.outside import Conditions, Outside
 from tests.zone import SHOP_LAT, SHOP_LNG, ZONE_ID, City, no_beat
 
@@ -219,3 +220,34 @@ async def test_at_the_border_of_two_zones_a_rider_is_asked_by_one(build: Build) 
         assert twice == []
         await change(city, "UPDATE offers SET state = 'withdrawn' WHERE site_id = :site")
         await change(city, "UPDATE delivery_tasks SET state = 'closed' WHERE site_id = :site")
+
+
+async def test_who_walks_takes_longer_than_who_rides(build: Build) -> None:
+    city, matcher = await build(late=False)
+    await city.add_riders("walks", "rides")
+    city.riders["walks"] = Point(SHOP_LAT + 0.005, SHOP_LNG)
+    city.riders["rides"] = Point(SHOP_LAT + 0.008, SHOP_LNG)
+    await on(city, "walks", Vehicle.ON_FOOT)
+    task = await city.add_task(food_ready=-1)
+    assert await matcher.tick(no_beat) == 1
+    assert await offered(city, task) == ["rides"]
+    await city.do(dispatch.decline, task, "rides", 1)
+    await matcher.tick(no_beat)
+    assert await offered(city, task) == ["walks"]
+
+
+async def test_what_needs_a_car_goes_by_car(build: Build) -> None:
+    city, matcher = await build(late=False)
+    await city.add_riders("bike", "car")
+    await on(city, "car", Vehicle.CAR)
+    task = await city.add_task(food_ready=-1)
+    await change(city, "UPDATE delivery_tasks SET needs = '[\"car\"]' WHERE site_id = :site")
+    assert await matcher.tick(no_beat) == 1
+    assert await offered(city, task) == ["car"]
+
+
+async def on(city: City, rider_id: str, vehicle: Vehicle) -> None:
+    """Operations settle what the rider rides."""
+    terms = RiderTerms(zone_id=ZONE_ID, vehicle=vehicle)
+    async with city.database.write() as writer:
+        await rider_terms.set_terms(writer, terms, site_id=city.site_id, rider_id=rider_id)

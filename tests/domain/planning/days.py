@@ -42,6 +42,7 @@ def moment(
             off_at=NOW + dice.randrange(10, 180),
             owed=dice.choice((0.0, 2.0)),
             room=dice.choice((2, 5)),
+            pace=dice.choice((0.7, 1.0, 3.8)),
         )
         for n in range(riders)
     ]

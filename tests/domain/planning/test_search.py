@@ -33,7 +33,7 @@ def minutes(world: World, rider: int, bundles: Sequence[Sequence[int]]) -> float
         if not fits or any(world.barred[one * world.riders + rider] for one in bundle):
             return FORBIDDEN
         shop = world.shop[bundle[0]]
-        leg = world.drive[place * world.places + shop]
+        leg = world.pace[rider] * world.drive[place * world.places + shop]
         served = clock + leg + 2
         pickup = max(served, *(world.ready[order] for order in bundle))
         if pickup > world.off[rider]:
@@ -41,7 +41,7 @@ def minutes(world: World, rider: int, bundles: Sequence[Sequence[int]]) -> float
         cost += PRICES.drive * leg + PRICES.bundle + PRICES.idle * (pickup - served) * (n > 0)
         clock, place = pickup + 2, shop
         for order in bundle:
-            drop = clock + world.drive[place * world.places + order] + 2
+            drop = clock + world.pace[rider] * world.drive[place * world.places + order] + 2
             cost += drop - world.earliest[order] + world.toll[rider]
             cost += PRICES.overdue * max(0, drop - world.due[order])
             cost += PRICES.far_overdue * max(0, drop - world.last[order])

@@ -58,6 +58,8 @@ class ZoneRules:
     pickup_minutes: float = 4
     """At the shop, half before and half after the food is taken."""
     dropoff_minutes: float = 4
+    near_minutes: float = 0
+    """Between two shops whose orders are fetched together, riding; 0: only those of one shop."""
     promise_minutes: float = 40
     bearable_minutes: float = 90
     guaranteed_orders_per_hour: float = 0

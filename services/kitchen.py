@@ -12,7 +12,7 @@ from domain import eta
 from domain.contracts.orders import Step
 from domain.errors import ActionNotAllowed, NotFound
 from domain.eta import Estimate, Hint, Moment, Progress
-from domain.orders import Status
+from domain.orders import Delivery, Status
 from services import dispatch, events, orders, pickups
 from services.db import Reader, Writer
 from services.events import Event
@@ -20,6 +20,8 @@ from services.events import Event
 CHANGES_MAX = 10
 """How often a kitchen may change its mind about one order."""
 HINT = "the kitchen takes longer"
+LET_GO = timedelta(minutes=10)
+"""Of the site: by so much later than was said, and whoever is asked or on the way is let go."""
 
 _ORDER = text("""
 SELECT o.promised_at, s.speed, q.distance_meters, t.task_id, t.state,
@@ -55,7 +57,13 @@ async def change(writer: Writer, step: Step, minutes: float) -> dict[str, Any]:
     if row.task_id is None:
         await pickups.expect_food(writer, **named)
     else:
-        await dispatch.expect_food(writer, **named)
+        later = (ready_at - max(row.food_ready_at, row.now)) * row.speed
+        let_go = await dispatch.expect_food(writer, **named, anew=later >= LET_GO)
+        if let_go:
+            data = {"delivery": Delivery.SEARCHING, "rider_id": ""}
+            key = f"reassigned:{let_go.token}"
+            again = Event(type="delivery.reassigned", key=key, data=data)
+            await events.append(writer, step.order_id, again)
     estimate = _estimate(row, ready_at)
     late = eta.delay_minutes(estimate, row.promised_at, speed=row.speed)
     hints = [hint.words() for hint in estimate.hints]

@@ -166,7 +166,8 @@ class Task(Told):
     remark: str
     ready: bool
     settled: bool
-    """False: other orders of the shop may still join; wait for `task.settled`."""
+    """False: other orders may still join; wait for `task.settled`. True and not picked up: fetch it
+    before the first hand-over, of whatever shop it is."""
     stop: int
     """Its place among the hand-overs."""
     earns_fen: int = 0

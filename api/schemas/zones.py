@@ -34,6 +34,7 @@ class ZoneRules(Asked):
     leg_minutes: float = Field(default=0, ge=0, le=60)
     pickup_minutes: float = Field(default=4, ge=0, le=60)
     dropoff_minutes: float = Field(default=4, ge=0, le=60)
+    near_minutes: float = Field(default=0, ge=0, le=60)
     promise_minutes: float = Field(default=40, gt=0, le=MINUTES_MAX)
     bearable_minutes: float = Field(default=90, gt=0, le=MINUTES_MAX)
     guaranteed_orders_per_hour: float = Field(default=0, ge=0, le=60)

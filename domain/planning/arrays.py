@@ -46,6 +46,8 @@ class World(NamedTuple):
     dropoff_half: float
     drive: Sequence[float]
     """Minutes from place to place, row by row."""
+    near: float
+    """Minutes between two shops of one bundle at most; 0: a bundle is of one shop."""
     shop: Sequence[int]
     """Per order, the place of its shop."""
     ready: Sequence[float]

@@ -11,6 +11,10 @@ ON_THE_WAY = 0.01
 """Who has not said that he is at the shop is not there yet."""
 
 
+HALF_AN_ORDER = 0.5
+"""Who has had no less than this below the others' is not owed anything."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """A task that a rider has, or is being asked for."""
@@ -45,6 +49,33 @@ class Onboard:
     pace: float = 1.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shift:
+    """What a rider has had of a shift so far."""
+
+    orders: int
+    """Handed over."""
+    hours: float
+    whole_hours: float
+    """As planned; as `hours` where no end is."""
+
+
+def usual_rate(shifts: Sequence[Shift]) -> float:
+    """Orders an hour of those on shift."""
+    hours = sum(shift.hours for shift in shifts)
+    return sum(shift.orders for shift in shifts) / hours if hours > 0 else 0.0
+
+
+def owed(shift: Shift, *, guaranteed: float, usual: float) -> float:
+    """Orders that a rider lacks for what the shift is guaranteed, an hour.
+
+    Where nothing is guaranteed: for what the others have `usual`ly had so far.
+    """
+    if guaranteed:
+        return guaranteed * shift.whole_hours - shift.orders
+    return usual * shift.hours + HALF_AN_ORDER - shift.orders
+
+
 def rider_of(
     who: Onboard, work: Sequence[Work], *, now: float, drive: Drive, rules: Rules
 ) -> Rider:
@@ -77,15 +108,17 @@ def _after(
 ) -> tuple[float, Place]:
     """When and where all of it is handed over."""
     clock, place = now, who.place
-    waiting = [one for one in work if not one.carried]
-    if waiting:
-        shop = waiting[0].shop
-        arrived = [one.since for one in waiting if one.at_store]
-        there = min(arrived) if arrived else now + who.pace * drive(place, shop)
-        goods = max(one.ready_at for one in waiting)
+    waiting = sorted(
+        (one for one in work if not one.carried), key=lambda one: (not one.at_store, one.stop)
+    )
+    for shop in dict.fromkeys(one.shop for one in waiting):
+        here = [one for one in waiting if one.shop == shop]
+        arrived = [one.since for one in here if one.at_store]
+        there = min(arrived) if arrived else clock + who.pace * drive(place, shop)
+        goods = max(one.ready_at for one in here)
         clock = max(now, there + rules.pickup_half, goods) + rules.pickup_half
         place = shop
-    else:
+    if not waiting:
         taken = max((one.since for one in work if not one.at_door), default=now)
         clock = max(now, taken + rules.pickup_half)
     for one in sorted(work, key=lambda one: (not one.at_door, one.stop)):

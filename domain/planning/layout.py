@@ -44,6 +44,7 @@ def make_world(
         pickup_half=rules.pickup_half,
         dropoff_half=rules.dropoff_half,
         drive=drive,
+        near=rules.near,
         shop=shop,
         ready=ready,
         earliest=earliest,
@@ -105,6 +106,7 @@ def make_plan(riders: Sequence[Rider], jobs: Sequence[Job], routes: Routes) -> P
                 and bound.get(order_id, rider.rider_id) == rider.rider_id
                 and (order_id == rider.bound_for or rider.rider_id not in barred.get(order_id, ()))
             ]
+            known = _bound_first(known, jobs, index.get(rider.bound_for, -1))
             for k, order in enumerate(known[: STOPS_MAX - 1 - size[r]]):
                 spot = r * STOPS_MAX + size[r]
                 stops[spot], joins[spot] = order, int(k > 0)
@@ -120,6 +122,14 @@ def make_plan(riders: Sequence[Rider], jobs: Sequence[Job], routes: Routes) -> P
         cost=[0.0] * len(riders),
         rider=owner,
     )
+
+
+def _bound_first(bundle: list[int], jobs: Sequence[Job], bound: int) -> list[int]:
+    """A bundle that begins at the shop which its rider is bound for, wherever the plan was to."""
+    before = bundle[: bundle.index(bound)] if bound in bundle else ()
+    if all(jobs[order].shop_id == jobs[bound].shop_id for order in before):
+        return bundle
+    return [bound, *(order for order in bundle if order != bound)]
 
 
 def make_scratch(world: World, seed: int) -> Scratch:

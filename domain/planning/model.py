@@ -60,6 +60,8 @@ class Rules:
     """From the order to its hand-over."""
     bearable: float = 90.0
     """The same, at the very last."""
+    near: float = 0.0
+    """Between two shops of one bundle, riding; 0: a bundle is of one shop."""
     tick: float = 1.0
     """Until the next decision."""
     horizon: float = 45.0

@@ -30,33 +30,51 @@ def serve(
 ) -> tuple[int, float, float, float]:
     """The bundle that begins at stop `first`, by a rider who is free at `clock` at `place`.
 
-    Returns where the next bundle begins, the cost of this one (FORBIDDEN: after the shift), what
-    of it the way to the shop and an idle wait there are, and when the rider is free again.
+    Its shops are visited in the order of their first stops, then its doors. Returns where the next
+    bundle begins, the cost of this one (FORBIDDEN: after the shift), what of it the way to its
+    first shop and idle waits are, and when the rider is free again.
     """
-    shop = world.shop[stops[first]]
-    ready = world.ready[stops[first]]
     end = first + 1
     while end < last and joins[end] == 1:
-        ready = max(ready, world.ready[stops[end]])
         end += 1
     pace = world.pace[rider]
-    leg = pace * world.drive[place * world.places + shop]
-    served = clock + leg + world.pickup_half
-    pickup = max(served, ready)
-    if pickup > world.off[rider]:
-        return end, FORBIDDEN, 0.0, clock
-    way = world.prices.drive * leg
-    if place < world.orders:
-        way += world.prices.idle * (pickup - served)
-    cost = way + world.prices.bundle + world.toll[rider] * (end - first)
-    clock = pickup + world.pickup_half
-    place = shop
+    way = further = 0.0
+    idle = world.prices.idle if place < world.orders else 0.0
+    for k in range(first, end):
+        shop = world.shop[stops[k]]
+        if visited(world, stops, first, k):
+            continue
+        ready = world.ready[stops[k]]
+        for j in range(k + 1, end):
+            if world.shop[stops[j]] == shop:
+                ready = max(ready, world.ready[stops[j]])
+        leg = pace * world.drive[place * world.places + shop]
+        served = clock + leg + world.pickup_half
+        pickup = max(served, ready)
+        if pickup > world.off[rider]:
+            return end, FORBIDDEN, 0.0, clock
+        if k == first:
+            way = world.prices.drive * leg + idle * (pickup - served)
+        else:
+            further += world.prices.drive * leg
+            way += world.prices.idle * (pickup - served)
+        clock = pickup + world.pickup_half
+        place = shop
+    cost = way + world.prices.bundle + world.toll[rider] * (end - first) + further
     for k in range(first, end):
         clock += pace * world.drive[place * world.places + stops[k]] + world.dropoff_half
         cost += delay_cost(world, stops[k], clock)
         clock += world.dropoff_half
         place = stops[k]
     return end, cost, way, clock
+
+
+def visited(world: World, stops: Sequence[int], first: int, at: int) -> bool:
+    """Whether a stop from `first` to before `at` is of the same shop as stop `at`."""
+    for k in range(first, at):  # noqa: SIM110 - a generator can't be compiled
+        if world.shop[stops[k]] == world.shop[stops[at]]:
+            return True
+    return False
 
 
 def route_cost(

@@ -123,28 +123,47 @@ def may_enter(world: World, plan: Plan, rider: int, order: int, at: int, kind: i
     here = rider * STOPS_MAX + at
     count = plan.size[rider]
     if kind == BEHIND:
-        same = at > 0 and world.shop[plan.stops[here - 1]] == world.shop[order]
-        return same and has_room(world, plan, rider, order, at - 1)
+        return at > 0 and may_join(world, plan, rider, order, at, at - 1)
     if at < count and plan.joins[here] == 1:
         return False
     if kind == APART:
         return at > 0 or world.anchor[rider] < 0
-    same = at < count and world.shop[plan.stops[here]] == world.shop[order]
-    return same and has_room(world, plan, rider, order, at)
+    return at < count and may_join(world, plan, rider, order, at, at)
 
 
-def has_room(world: World, plan: Plan, rider: int, order: int, at: int) -> bool:
-    """Whether the order fits into the box with the bundle around the rider's stop `at`."""
+def may_join(world: World, plan: Plan, rider: int, order: int, at: int, beside: int) -> bool:
+    """Whether the order may go before stop `at` with the bundle around the stop `beside` it.
+
+    It must fit into the box, and its shop be one of the bundle's or near all of them. Who is bound
+    for a shop goes there first: an order of another shop comes behind the one he is bound for.
+    """
     base = rider * STOPS_MAX
-    first = at
+    first = beside
     while first > 0 and plan.joins[base + first] == 1:
         first -= 1
-    load = world.load[order] + world.load[plan.stops[base + first]]
-    end = first + 1
-    while end < plan.size[rider] and plan.joins[base + end] == 1:
-        load += world.load[plan.stops[base + end]]
+    load = world.load[order]
+    shop = world.shop[order]
+    apart = 0.0
+    known = False
+    bound = -1
+    end = first
+    while end < plan.size[rider] and (end == first or plan.joins[base + end] == 1):
+        stop = plan.stops[base + end]
+        load += world.load[stop]
+        if world.shop[stop] == shop:
+            known = True
+        else:
+            apart = max(apart, world.drive[world.shop[stop] * world.places + shop])
+        if stop == world.anchor[rider]:
+            bound = end
         end += 1
-    return end - first < BUNDLE_MAX and load <= world.room[rider]
+    if end - first >= BUNDLE_MAX or load > world.room[rider]:
+        return False
+    if apart == 0.0 and known:
+        return True
+    if apart > world.near or world.near == 0.0:
+        return False
+    return bound < 0 or at > bound or shop == world.shop[world.anchor[rider]]
 
 
 def alone_cost(

@@ -1,6 +1,7 @@
 """One tick: plans are improved, then what can't wait for the next tick is decided."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
 from domain.planning import search, standby
@@ -81,7 +82,7 @@ def decide(
                 )
                 bundles = bundles[1:]
             elif last_moment:
-                soonest = min(bundles[0], key=lambda order: world.ready[order])
+                soonest = min(_at_once(world, bundles[0]), key=lambda order: world.ready[order])
                 leave[rider.rider_id] = jobs[soonest].order_id
         ahead[rider.rider_id] = tuple(
             tuple(jobs[order].order_id for order in bundle) for bundle in bundles
@@ -90,9 +91,17 @@ def decide(
     return Decision(routes=ahead, leave=leave, collect=collect, standby=sent)
 
 
+def _at_once(world: World, bundle: Sequence[int]) -> list[int]:
+    """Those of its first shop that come before any other's: one of them may be left for."""
+    first = world.shop[bundle[0]]
+    return [*takewhile(lambda order: world.shop[order] == first, bundle)]
+
+
 def _timing(world: World, rider: int, bundle: Sequence[int], rules: Rules) -> tuple[float, bool]:
-    """When the bundle can be taken, and whether beginning a tick later would delay that."""
-    ready = max(world.ready[order] for order in bundle)
+    """When the first shop's can be taken, and whether beginning a tick later would delay that."""
+    ready = max(
+        world.ready[order] for order in bundle if world.shop[order] == world.shop[bundle[0]]
+    )
     way = world.drive[(world.orders + rider) * world.places + world.shop[bundle[0]]]
     leg = world.pace[rider] * way
     served = float(world.start[rider] + leg + rules.pickup_half)

@@ -243,7 +243,14 @@ class RiderPersona:
             self.silent = True
             raise Refused("rider_silent")
         await self._scene.live(self.habits.service_seconds_pickup / 2)
-        return bundle
+        return sorted([*bundle, *await self._fetch_along()], key=lambda one: int(one["stop"]))
+
+    async def _fetch_along(self) -> list[dict[str, Any]]:
+        """What was settled together with it and waits at another shop, before any door."""
+        for task in await self._asked():
+            if task["settled"] and self._may_take(task) and _name(task) not in self._begun:
+                return await self._fetched(task)
+        return []
 
     async def _pick_up(self, task: dict[str, Any]) -> None:
         """Take what is there; a bag with a single thing in it is full or not there at all."""

@@ -8,6 +8,7 @@ import asyncio
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from domain.geo import EARTH_RADIUS_METERS, Point
 from domain.matching import Asked, WaitingTask, ZoneRules, not_by
 from domain.orders import CARRYING, Delivery
 from domain.planning import tick
-from domain.planning.crew import Onboard, Work, rider_of
+from domain.planning.crew import Onboard, Shift, Work, owed, rider_of, usual_rate
 from domain.planning.model import Decision, Job, Place, Rider, Routes, Rules
 from domain.positions import PlacesOf
 from services import personal
@@ -87,6 +88,8 @@ class Planner:
     _waits_at: dict[str, str] = field(default_factory=dict)
     """Idle riders, and the shop that they were told to wait at."""
     _began: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+    _usual: float = 0.0
+    """Orders an hour of those on shift, in this plan."""
     _outside: Conditions = field(default_factory=Conditions)
     """Weather and traffic of this plan."""
     _asked: asyncio.Task[Conditions] | None = None
@@ -141,6 +144,7 @@ class Planner:
         for task in tasks:
             self._count(task.order_id, task.shop_id, self._at(task.placed_seconds))
         hands = seen.in_hand(tasks)
+        self._usual = usual_rate([self._shift(row) for row, _ in riders])
         crew = [self._rider(row, at, hands.get(row.rider_id, ()), now) for row, at in riders]
         candidates = [seen.candidate(row, at, free=row.rider_id not in hands) for row, at in riders]
         everybody = frozenset(row.rider_id for row, _ in riders)
@@ -162,8 +166,6 @@ class Planner:
                 grabs.append(self._offer(task, sorted(idle - barred)))
             else:
                 jobs.append(self._job(task, barred, now))
-        if not crew:
-            return Wishes()
         decision = await self._decide(now, crew, jobs, shops)
         self._routes = decision.routes
         return self._told(decision, tasks, [one for one in grabs if one.rider_ids])
@@ -209,6 +211,9 @@ class Planner:
                     wanted.append(self._offer(task, [one.rider_id], stop=stop, settled=True))
                 else:
                     settle.append((task, stop))
+        routes = [*chain(*decision.routes.values()), *(one.order_ids for one in decision.collect)]
+        planned = {*chain(*routes)}
+        settle += [(one, 0) for one in tasks if seen.waits(one) and one.order_id not in planned]
         standby = {
             rider_id: shop_id
             for rider_id, shop_id in decision.standby.items()
@@ -227,6 +232,7 @@ class Planner:
             dropoff_half=rules.dropoff_minutes / 2,
             promise=rules.promise_minutes,
             bearable=rules.bearable_minutes,
+            near=rules.near_minutes,
             tick=rules.ahead_minutes + rules.plan_seconds / 60 if rules.late else EVER,
         )
 
@@ -308,17 +314,23 @@ class Planner:
             place=(at.lat, at.lng),
             free_since=self._at(row.last_seconds) + self._leaving_minutes,
             off_at=EVER if row.ends_seconds is None else self._at(row.ends_seconds),
-            owed=self._owed(row),
+            owed=owed(
+                self._shift(row),
+                guaranteed=self.rules.guaranteed_orders_per_hour,
+                usual=self._usual,
+            ),
             room=row.room,
             pace=pace(Vehicle(row.vehicle), self._outside.weather, self._outside.traffic),
         )
         work = [self._work(task) for task in tasks]
         return rider_of(who, work, now=now, drive=self._drive, rules=self._planning)
 
-    def _owed(self, row: Row[Any]) -> float:
-        """Orders that the rider still lacks for what the shift is guaranteed, or so far."""
-        hours = (float(row.ends_seconds or 0) - float(row.began_seconds or 0)) * self.speed / 3_600
-        return self.rules.guaranteed_orders_per_hour * hours - float(row.done)
+    def _shift(self, row: Row[Any]) -> Shift:
+        began, ends = (
+            float(seconds or 0) * self.speed / 3_600
+            for seconds in (row.began_seconds, row.ends_seconds)
+        )
+        return Shift(orders=row.done, hours=-began, whole_hours=ends - began)
 
     def _job(self, task: Row[Any], barred: frozenset[str], now: float) -> Job:
         return Job(

@@ -59,6 +59,7 @@ _SEARCH_AGAIN = text("""
 UPDATE delivery_tasks SET state = 'searching', rider_id = '', token = token + 1,
   proof_tries = 0, support_asked = false, gave_up = false, assigned_at = NULL, at_store_at = NULL,
   picked_up_at = NULL, arrived_at = NULL, unreachable_until = NULL, calls = 0, changed_at = now(),
+  kitchen_late_at = NULL,
   search_from = greatest(search_from, now()),
   support_at = support_at + greatest(now() - search_from, interval '0'),
   give_up_at = give_up_at + greatest(now() - search_from, interval '0')

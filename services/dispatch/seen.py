@@ -11,7 +11,7 @@ from sqlalchemy import Row, text
 from domain.contracts.dispatch import Zone
 from domain.geo import Point
 from domain.matching import Candidate
-from domain.orders import CARRYING
+from domain.orders import CARRYING, Delivery
 from domain.planning.model import Place
 from services.db import Reader
 
@@ -113,6 +113,11 @@ def in_hand(tasks: Sequence[Row[Any]]) -> dict[str, list[Row[Any]]]:
 def is_settled(task: Row[Any]) -> bool:
     """Whether what is picked up together with the task is decided, or picked up already."""
     return task.settled or task.state in CARRYING
+
+
+def waits(task: Row[Any]) -> bool:
+    """Whether its rider stands before ready food and has not heard that nothing more comes."""
+    return task.state == Delivery.AT_STORE and task.ready and not task.settled
 
 
 def candidate(row: Row[Any], place: Point, *, free: bool) -> Candidate:

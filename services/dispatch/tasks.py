@@ -17,6 +17,8 @@ from services.dispatch.rows import TaskState
 
 CLOSED = "closed"
 """The state of a task that nobody needs any more; never public."""
+LET_GO = frozenset({Delivery.OFFERED, Delivery.ASSIGNED})
+"""Whoever has it then is not at the shop yet, and may do something else meanwhile."""
 
 _OPEN = text("""
 INSERT INTO delivery_tasks (task_id, site_id, zone_id, order_id, shop_id, state, offer_seconds,
@@ -46,7 +48,7 @@ _EXPECT_FOOD = text("""
 UPDATE delivery_tasks t SET food_ready_at = :food_ready_at,
   search_from = t.search_from + m.later,
   support_at = t.support_at + m.later, give_up_at = t.give_up_at + m.later
-FROM (SELECT task_id, CASE WHEN search_from > now() THEN greatest(now() - search_from,
+FROM (SELECT task_id, CASE WHEN search_from > now() OR :anew THEN greatest(now() - search_from,
       CAST(:food_ready_at AS timestamptz) - food_ready_at) ELSE interval '0' END AS later
   FROM delivery_tasks WHERE order_id = :order_id) m
 WHERE t.task_id = m.task_id AND t.state = ANY(:states)
@@ -86,7 +88,8 @@ _ASSIGN = text("""
 WITH task AS (
   UPDATE delivery_tasks SET state = :becomes, rider_id = :rider_id, token = token + 1,
     proof_tries = 0, gave_up = false, settled = true, assigned_at = now(), at_store_at = NULL,
-    arrived_at = NULL, unreachable_until = NULL, calls = 0, returned_at = NULL, changed_at = now()
+    arrived_at = NULL, unreachable_until = NULL, calls = 0, returned_at = NULL, changed_at = now(),
+    kitchen_late_at = NULL
   WHERE order_id = :order_id AND token = :token RETURNING site_id, task_id, order_id, token
 ), offer AS (
   INSERT INTO offers (site_id, task_id, rider_id, token, state, expires_at, answered_at)
@@ -157,11 +160,23 @@ async def food_is_ready(writer: Writer, *, order_id: str) -> None:
     await writer.run(_FOOD_IS_READY, {"order_id": order_id, "states": [*map(str, BEFORE_PICKUP)]})
 
 
-async def expect_food(writer: Writer, *, order_id: str, food_ready_at: datetime) -> None:
-    """The kitchen will be done at another time: a search that has not begun moves with it."""
+async def expect_food(
+    writer: Writer, *, order_id: str, food_ready_at: datetime, anew: bool = False
+) -> TaskState | None:
+    """The kitchen will be done at another time: a search that has not begun moves with it.
+
+    `anew`: so late that whoever is asked or on the way is let go, without blame, and somebody is
+    searched in time. The task as it was before that; None: nobody was let go.
+    """
+    task = await writer.first(_TASK, {"order_id": order_id})
+    anew = anew and task is not None and task.state in LET_GO
     states = [*map(str, BEFORE_PICKUP)]
     named = {"order_id": order_id, "food_ready_at": food_ready_at, "states": states}
-    await writer.run(_EXPECT_FOOD, named)
+    await writer.run(_EXPECT_FOOD, named | {"anew": anew})
+    if task is None or not anew:
+        return None
+    await rows.search_again(writer, task, states=LET_GO, accepted_becomes="withdrawn")
+    return rows.state_of(task)
 
 
 async def take(writer: Writer, *, order_id: str, rider_id: str, token: int) -> bool:

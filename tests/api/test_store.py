@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import pytest
 from sqlalchemy import text
 
 from activities.orders import OrderActs
@@ -11,6 +12,19 @@ from domain.contracts.orders import Step
 from tests.api.town import Json, Town
 from tests.bazaar import accepting
 
+HAS = text("""
+WITH task AS (
+  UPDATE delivery_tasks SET state = :state, token = 1, search_from = now(),
+    rider_id = CASE :state WHEN 'offered' THEN '' ELSE 'rod' END
+  WHERE order_id = :id RETURNING *
+)
+INSERT INTO offers (site_id, task_id, rider_id, token, state, expires_at)
+SELECT site_id, task_id, 'rod', 1, :offer, now() + interval '1 minute' FROM task
+""")
+"""The rider rod is asked for the order's task, or has it."""
+OFFERED = text(
+    "SELECT o.state FROM offers o JOIN delivery_tasks USING (task_id) WHERE order_id = :id"
+)
 TEA: list[Json] = [{"item_id": "tea", "quantity": 1}]
 
 
@@ -105,6 +119,39 @@ async def test_a_late_kitchen_is_told_before_it_is_late(town: Town) -> None:
     for _ in range(8):
         assert (await say(town, order_id, 5)).status_code == 200
     assert (await say(town, order_id, 5)).status_code == 409, "often enough"
+
+
+@pytest.mark.parametrize(
+    ("state", "minutes", "kept"),
+    [
+        ("assigned", 80, False),
+        ("offered", 80, False),
+        ("assigned", 65, True),
+        ("at_store", 80, True),
+    ],
+)
+async def test_a_rider_on_the_way_is_let_go_where_the_kitchen_is_much_later(
+    town: Town, state: str, minutes: int, *, kept: bool
+) -> None:
+    order_id = (await town.order()).order_id
+    await OrderActs(town.database).mark_accepted(accepting(order_id))
+    before = await rows(town, "delivery_tasks", order_id)
+    offer = "open" if state == "offered" else "accepted"
+    async with town.database.write() as writer:
+        await writer.run(HAS, {"id": order_id, "state": state, "offer": offer})
+    assert (await say(town, order_id, minutes)).status_code == 200
+    task = await rows(town, "delivery_tasks", order_id)
+    async with town.database.read() as reader:
+        offered = await reader.scalar(OFFERED, {"id": order_id})
+    assert task.food_ready_at > before.food_ready_at
+    if kept:
+        assert (task.state, task.token) == (state, 1)
+        return
+    assert (task.state, task.rider_id, task.token) == ("searching", "", 2)
+    assert offered == "withdrawn", "without blame: they may be asked again"
+    assert task.search_from > datetime.now(UTC) + timedelta(minutes=9), "it had begun just now"
+    view = (await town.http.get(f"/v1/orders/{order_id}", headers=town.ann)).json()
+    assert view["delivery"] == "searching"
 
 
 async def test_who_fetches_it_is_told_as_well_and_nobody_once_it_is_ready(town: Town) -> None:

@@ -7,11 +7,15 @@ from domain.planning.tick import PLAIN, Zone, decide
 from services.dispatch.kernel import ENGINE
 from tests.domain.planning.days import NOW, drives, moment
 
+MOMENTS = ((0, 3, 2), (5, 0, 2), (12, 4, 3), (20, 5, 6), (30, 9, 6), (30, 9, 6))
+"""Jobs, riders, shops; every other one with bundles of near shops."""
+
 
 def test_plans_are_equal_to_the_last_bit() -> None:
-    for seed, (jobs, riders, shops) in enumerate([(0, 3, 2), (5, 0, 2), (12, 4, 3), (30, 9, 6)]):
+    for seed, (jobs, riders, shops) in enumerate(MOMENTS):
         crew, waiting, where = moment(seed, jobs=jobs, riders=riders, shops=max(1, shops))
-        world = make_world(NOW, crew, waiting, where, drives=drives, rules=Rules(), prices=Prices())
+        rules = Rules(near=9.0 * (seed % 2))
+        world = make_world(NOW, crew, waiting, where, drives=drives, rules=rules, prices=Prices())
         plain, compiled = (make_plan(crew, waiting, {}) for _ in range(2))
         PLAIN.improve(world, plain, make_scratch(world, seed), 40)
         ENGINE.improve(world, compiled, make_scratch(world, seed), 40)

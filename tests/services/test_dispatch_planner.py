@@ -10,7 +10,7 @@ from domain.contracts.dispatch import Zone
 from domain.errors import ClaimTaken
 from domain.eta import Vehicle, Weather
 from domain.geo import Point
-from services import dispatch, tables
+from services import dispatch, personal, tables
 from services.db import Database
 from services.dispatch import Matcher, TaskState, rider_terms
 from services.dispatch.rider_terms import RiderTerms
@@ -36,6 +36,22 @@ def build(database: Database, site_id: str) -> Build:
 async def change(city: City, statement: str, **values: Any) -> None:
     async with city.database.write() as writer:
         await writer.run(text(statement), values | {"site": city.site_id})
+
+
+async def add_shop(city: City, name: str, *, zone_id: str, lat: float) -> None:
+    """Another shop on the shop's meridian."""
+    shop = {"shop_id": f"{city.shop_id}-{name}", "merchant_id": "merchant", "name": "Soup"}
+    shop |= {"site_id": city.site_id, "zone_id": zone_id}
+    async with city.database.write() as writer:
+        await writer.run(insert(tables.shops).values(**shop, lat=lat, lng=SHOP_LNG))
+
+
+async def goes_to(city: City, task: TaskState, lat: float) -> None:
+    """The order's address, on the shop's meridian."""
+    whose = {"site_id": city.site_id, "subject": "customer:customer", "kind": "order"}
+    address = {"lat": lat, "lng": SHOP_LNG}
+    async with city.database.write() as writer:
+        await personal.put(writer, **whose, ref=task.order_id, value={"address": address})
 
 
 async def offered(city: City, task: TaskState) -> list[str]:
@@ -107,6 +123,36 @@ async def test_at_the_shop_the_bundle_is_settled_once_in_the_order_of_doors(buil
     assert [row.settled for row in rows] == [True, True]
     assert {row.stop for row in rows} == {0, 1}
     assert ("task.settled", 1) in await city.told("a")
+
+
+async def test_orders_of_near_shops_go_along_before_the_first_door(
+    build: Build, personal_key: str
+) -> None:
+    assert personal_key
+    city, matcher = await build(near_minutes=5)
+    await city.add_riders("a")
+    await add_shop(city, "2", zone_id=ZONE_ID, lat=SHOP_LAT + 0.005)
+    first = await city.add_task(food_ready=-1)
+    await goes_to(city, first, SHOP_LAT + 0.03)
+    await matcher.tick(no_beat)
+    await city.do(dispatch.claim, first, "a", 1)
+    await city.do(dispatch.arrive_store, first, "a", 1)
+    second = await city.add_task(food_ready=MINUTE)
+    await goes_to(city, second, SHOP_LAT + 0.031)
+    await change(
+        city,
+        "UPDATE delivery_tasks SET shop_id = :shop_id WHERE task_id = :task_id",
+        shop_id=f"{city.shop_id}-2",
+        task_id=second.task_id,
+    )
+    assert await matcher.tick(no_beat) == 2
+    assert await offered(city, second) == ["a"]
+    await city.do(dispatch.claim, second, "a", 1)
+    assert await city.order_does(dispatch.take, first, rider_id="a", token=1)
+    third = await city.add_task(food_ready=-1)
+    assert await matcher.tick(no_beat) == 0
+    assert await offered(city, third) == []
+    assert [(await city.row(one)).settled for one in (first, second)] == [True, True]
 
 
 async def test_a_box_holds_what_it_holds(build: Build) -> None:
@@ -194,14 +240,13 @@ async def test_at_the_border_of_two_zones_a_rider_is_asked_by_one(build: Build) 
     city, here = await build(late=False, neighbours=["beyond"])
     beyond = {"site_id": city.site_id, "zone_id": "beyond"}
     rules = LATE | {"late": False, "neighbours": [ZONE_ID]}
-    shop = {"shop_id": f"{city.shop_id}-2", "merchant_id": "merchant", "name": "Soup"}
-    shop |= beyond | {"lat": SHOP_LAT, "lng": SHOP_LNG}
     async with city.database.write() as writer:
         await writer.run(insert(tables.zones).values(**beyond, rules=rules))
-        await writer.run(insert(tables.shops).values(**shop))
+    await add_shop(city, "2", zone_id="beyond", lat=SHOP_LAT)
     there = await Matcher.take(city.database, Zone(**beyond), city.places)
     assert there
     await city.add_riders(*(f"r{number}" for number in range(5)))
+    zones: set[str] = set()
     for _ in range(10):
         tasks = [await city.add_task() for _ in range(10)]
         moved = {"zone": "beyond", "tasks": [one.task_id for one in tasks[::2]]}
@@ -212,6 +257,13 @@ async def test_at_the_border_of_two_zones_a_rider_is_asked_by_one(build: Build) 
             **moved,
         )
         await asyncio.gather(here.tick(no_beat), there.tick(no_beat))
+        asking = await city.all(
+            "SELECT t.zone_id FROM offers f JOIN delivery_tasks t USING (task_id)"
+            " WHERE f.site_id = :site AND f.state = 'open'",
+            site=city.site_id,
+        )
+        assert asking, "nobody was asked"
+        zones |= {row.zone_id for row in asking}
         twice = await city.all(
             "SELECT rider_id FROM offers WHERE site_id = :site AND state = 'open'"
             " GROUP BY rider_id HAVING count(*) > 1",
@@ -220,6 +272,7 @@ async def test_at_the_border_of_two_zones_a_rider_is_asked_by_one(build: Build) 
         assert twice == []
         await change(city, "UPDATE offers SET state = 'withdrawn' WHERE site_id = :site")
         await change(city, "UPDATE delivery_tasks SET state = 'closed' WHERE site_id = :site")
+    assert zones == {ZONE_ID, "beyond"}
 
 
 async def test_who_walks_takes_longer_than_who_rides(build: Build) -> None:
@@ -251,3 +304,40 @@ async def on(city: City, rider_id: str, vehicle: Vehicle) -> None:
     terms = RiderTerms(zone_id=ZONE_ID, vehicle=vehicle)
     async with city.database.write() as writer:
         await rider_terms.set_terms(writer, terms, site_id=city.site_id, rider_id=rider_id)
+
+
+async def test_who_stands_before_ready_food_in_nobodys_plan_hears_that_nothing_comes(
+    build: Build,
+) -> None:
+    city, matcher = await build()
+    await city.add_riders("a")
+    task = await city.add_task(food_ready=-1)
+    await matcher.tick(no_beat)
+    await city.do(dispatch.claim, task, "a", 1)
+    await city.do(dispatch.arrive_store, task, "a", 1)
+    await change(city, "UPDATE orders SET kitchen = 'ready' WHERE site_id = :site")
+    del city.riders["a"]  # the phone tells no place any more
+    assert await matcher.tick(no_beat) == 1
+    assert ("task.settled", 1) in await city.told("a")
+    assert await matcher.tick(no_beat) == 0
+
+
+async def test_of_two_alike_the_one_who_has_had_less_is_asked(build: Build) -> None:
+    city, matcher = await build(late=False)
+    await city.add_riders("a", "b")
+    city.riders["b"] = city.riders["a"]
+    await change(
+        city,
+        "INSERT INTO shifts (site_id, rider_id, started_at)"
+        " SELECT site_id, rider_id, now() - interval '2 hours' FROM riders WHERE site_id = :site",
+    )
+    for _ in range(3):
+        await city.add_task()
+    await change(
+        city,
+        "UPDATE delivery_tasks SET state = 'delivered', rider_id = 'a', delivered_at = now()"
+        " WHERE site_id = :site",
+    )
+    task = await city.add_task(food_ready=-1)
+    assert await matcher.tick(no_beat) == 1
+    assert await offered(city, task) == ["b"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from domain.planning.crew import Onboard, Work, rider_of
+from domain.planning.crew import Onboard, Shift, Work, owed, rider_of, usual_rate
 from domain.planning.model import Place, Rider, Rules
 
 NOW = 100.0
@@ -58,6 +58,15 @@ def test_who_is_bound_for_a_shop_is_planned_from_there() -> None:
             107 + 10 + 4 + 5 + 4,
             DOOR,
         ),
+        # Another shop before the doors: left at 107, there after 5 minutes, its food at 120.
+        (
+            [
+                replace(WORK, order_id="p", shop=FAR, settled=True, ready_at=120, stop=0),
+                replace(WORK, settled=True, at_store=True, stop=1),
+            ],
+            122 + 5 + 4 + 4,
+            DOOR,
+        ),
     ],
 )
 def test_who_has_work_is_free_after_the_last_door(
@@ -66,3 +75,15 @@ def test_who_has_work_is_free_after_the_last_door(
     rider = planned(*work)
     assert (rider.place, rider.bound_for) == (place, "")
     assert rider.free_at == pytest.approx(free_at)
+
+
+def test_owed_is_what_is_guaranteed_or_what_the_others_have_had() -> None:
+    fresh, busy, idle = (
+        Shift(orders=orders, hours=hours, whole_hours=8)
+        for orders, hours in ((0, 0.0), (6, 2.0), (2, 2.0))
+    )
+    usual = usual_rate([fresh, busy, idle])
+    assert usual == 2
+    assert [owed(one, guaranteed=0, usual=usual) for one in (fresh, busy, idle)] == [0.5, -1.5, 2.5]
+    assert [owed(one, guaranteed=1, usual=usual) for one in (fresh, busy, idle)] == [8, 2, 6]
+    assert usual_rate([fresh]) == 0

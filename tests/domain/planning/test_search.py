@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from itertools import permutations, product
 
+import pytest
+
 from domain.planning.arrays import Plan, Prices, World
 from domain.planning.layout import bundles_of, make_plan, make_scratch, make_world
 from domain.planning.model import Rules
@@ -11,14 +13,15 @@ from domain.planning.search import improve
 from tests.domain.planning.days import NOW, drives, moment
 
 RULES = Rules()
+NEAR = Rules(near=14)
 PRICES = Prices()
 
 
 def planned(
-    seed: int, *, jobs: int, riders: int, shops: int, rounds: int
+    seed: int, *, jobs: int, riders: int, shops: int, rounds: int, rules: Rules = RULES
 ) -> tuple[World, Plan, float]:
     crew, waiting, where = moment(seed, jobs=jobs, riders=riders, shops=shops)
-    world = make_world(NOW, crew, waiting, where, drives=drives, rules=RULES, prices=PRICES)
+    world = make_world(NOW, crew, waiting, where, drives=drives, rules=rules, prices=PRICES)
     plan = make_plan(crew, waiting, {})
     improve(world, plan, make_scratch(world, seed), rounds)
     left = sum(rider < 0 for rider in plan.rider)
@@ -32,14 +35,16 @@ def minutes(world: World, rider: int, bundles: Sequence[Sequence[int]]) -> float
         fits = len(bundle) == 1 or sum(world.load[one] for one in bundle) <= world.room[rider]
         if not fits or any(world.barred[one * world.riders + rider] for one in bundle):
             return FORBIDDEN
-        shop = world.shop[bundle[0]]
-        leg = world.pace[rider] * world.drive[place * world.places + shop]
-        served = clock + leg + 2
-        pickup = max(served, *(world.ready[order] for order in bundle))
-        if pickup > world.off[rider]:
-            return FORBIDDEN
-        cost += PRICES.drive * leg + PRICES.bundle + PRICES.idle * (pickup - served) * (n > 0)
-        clock, place = pickup + 2, shop
+        cost += PRICES.bundle
+        for m, shop in enumerate(dict.fromkeys(world.shop[order] for order in bundle)):
+            leg = world.pace[rider] * world.drive[place * world.places + shop]
+            served = clock + leg + 2
+            goods = [world.ready[order] for order in bundle if world.shop[order] == shop]
+            pickup = max(served, *goods)
+            if pickup > world.off[rider]:
+                return FORBIDDEN
+            cost += PRICES.drive * leg + PRICES.idle * (pickup - served) * (n + m > 0)
+            clock, place = pickup + 2, shop
         for order in bundle:
             drop = clock + world.pace[rider] * world.drive[place * world.places + order] + 2
             cost += drop - world.earliest[order] + world.toll[rider]
@@ -55,7 +60,7 @@ def routes(world: World, orders: Sequence[int]) -> Iterator[list[list[int]]]:
         for joins in product((False, True), repeat=max(0, len(sequence) - 1)):
             bundles = [[order] for order in sequence[:1]]
             for order, join in zip(sequence[1:], joins, strict=True):
-                if join and world.shop[order] == world.shop[bundles[-1][0]]:
+                if join and all(are_near(world, order, one) for one in bundles[-1]):
                     bundles[-1].append(order)
                 elif join:
                     break
@@ -63,6 +68,12 @@ def routes(world: World, orders: Sequence[int]) -> Iterator[list[list[int]]]:
                     bundles.append([order])
             else:
                 yield bundles
+
+
+def are_near(world: World, a: int, b: int) -> bool:
+    """Whether two orders may be fetched together."""
+    way = world.drive[world.shop[a] * world.places + world.shop[b]]
+    return world.shop[a] == world.shop[b] or way <= world.near
 
 
 def least(world: World) -> float:
@@ -77,25 +88,30 @@ def least(world: World) -> float:
     return best
 
 
-def test_finds_the_best_plan_of_all_where_all_can_be_tried() -> None:
+@pytest.mark.parametrize("rules", [RULES, NEAR])
+def test_finds_the_best_plan_of_all_where_all_can_be_tried(rules: Rules) -> None:
     for seed in range(12):
-        world, _, cost = planned(seed, jobs=4, riders=2, shops=2, rounds=60)
+        world, _, cost = planned(seed, jobs=4, riders=2, shops=2, rounds=60, rules=rules)
         assert abs(cost - least(world)) < 1e-6, seed
 
 
-def test_every_order_is_in_one_plan_or_left_and_costs_are_what_they_say() -> None:
+@pytest.mark.parametrize("rules", [RULES, NEAR])
+def test_every_order_is_in_one_plan_or_left_and_costs_are_what_they_say(rules: Rules) -> None:
+    together = 0
     for seed in range(4):
-        world, plan, _ = planned(seed, jobs=25, riders=6, shops=5, rounds=40)
+        world, plan, _ = planned(seed, jobs=25, riders=6, shops=5, rounds=40, rules=rules)
         seen = []
         for rider in range(world.riders):
             bundles = bundles_of(plan, rider)
             assert abs(plan.cost[rider] - minutes(world, rider, bundles)) < 1e-6
             assert plan.cost[rider] < FORBIDDEN
             for bundle in bundles:
-                assert len({world.shop[order] for order in bundle}) == 1
+                assert all(are_near(world, a, b) for a in bundle for b in bundle)
+                together += len({world.shop[order] for order in bundle}) > 1
                 assert all(plan.rider[order] == rider for order in bundle)
                 seen += bundle
         assert sorted(seen) == [n for n, rider in enumerate(plan.rider) if rider >= 0]
+    assert (together > 0) == (rules is NEAR)
 
 
 def test_ruin_and_recreate_pays_and_the_same_seed_gives_the_same_plan() -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from temporalio.client import Client
 
 from domain.geo import Point
-from domain.ids import order_workflow
+from domain.ids import dispatch_workflow, order_workflow
 from domain.positions import cell
 from services.positions import STREAM, of_riders
 from services.settings import Settings
@@ -125,8 +125,9 @@ async def test_a_canary_is_nowhere_but_in_the_named_store(
     await world.until(order_id, lambda view: view["status"] == "completed")
 
     temporal: Client = await connect(stack)
-    history = await decrypted(temporal, order_workflow(order_id))
-    told = history.to_json() + "".join(await all_metrics(world)) + logs(stack)
+    zone = dispatch_workflow(world.site_id, "z")
+    histories = [await decrypted(temporal, one) for one in (order_workflow(order_id), zone)]
+    told = "".join([one.to_json() for one in histories] + [*await all_metrics(world), logs(stack)])
     found = {canary for canary in CANARIES if canary in told}
     async for name, content in everything_in_tables(world):
         found |= {f"table {name}" for canary in CANARIES if canary in content}

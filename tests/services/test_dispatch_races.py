@@ -188,8 +188,10 @@ async def test_reassign_against_pickup_has_one_end(city: City, named: str) -> No
             assert isinstance(moved, TaskState)
             expected = ("searching", "", 2)
         assert (row.state, row.rider_id, row.token) == expected
-        assert not await city.order_does(dispatch.hand_over, task, rider_id="a", token=2)
-        assert await city.order_does(dispatch.close_if_open, task, even_after_pickup=True)
+        handed_over = await city.order_does(dispatch.hand_over, task, rider_id="a", token=1)
+        assert handed_over == (row.rider_id == "a"), "who lost it can't hand it over"
+        closed = await city.order_does(dispatch.close_if_open, task, even_after_pickup=True)
+        assert closed == (not handed_over)
 
 
 async def test_a_shift_s_end_against_its_last_hand_overs_is_never_lost(city: City) -> None:

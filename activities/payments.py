@@ -15,7 +15,7 @@ from domain.contracts.payments import Attempt, Found, OfOrder, Poll, Settle, Set
 from domain.errors import GatewayUnavailable, Invalid, NotFound, PaymentRefused
 from domain.orders import Payment, Status
 from domain.outcomes import Accepted, Refusal, Rejected, Unknown
-from services import credit, events, ledger, orders, payments, personal, refunds, tickets
+from services import credit, events, ledger, orders, payments, personal, refunds, tickets, tips
 from services.channel import Channel
 from services.db import Database, Reader, Writer
 from services.events import Stream
@@ -287,6 +287,7 @@ async def _apply(
     if not wanted:
         return "late", await _send_home(writer, stream, paying, fact)
     if tip:
+        await tips.told(writer, stream, paying)
         changed = Changed(stream=stream, fresh=False)
     else:
         changed = await pay(

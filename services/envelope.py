@@ -110,6 +110,7 @@ _ORDER: dict[str, Shape] = {
 """The order as it was placed; later events tell of it what changed."""
 FIELDS = _ORDER | {
     "late": _FLAG,
+    "tipped_fen": _COUNT,
     "late_payment": _one_of(RefundState, "refunding"),
     "refund": _one_of(RefundState),
     "after_sale_id": _TEXT,
@@ -147,6 +148,7 @@ EVENTS = {
     "order.uncollected": "status close_reason cancel_request",
     "order.dropoff_wished": "dropoff",
     "order.rated": "rating",
+    "order.tipped": "tipped_fen",
     "order.late": "late",
     "order.cancelled": "status close_reason payment held delivery cancel_request",
     "order.completed": "status after_sale",

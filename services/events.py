@@ -16,7 +16,7 @@ from services.db import Reader, Writer
 
 NOW = text("now()")
 """The transaction's time, for columns written together with an event."""
-EVENT_VERSION = 1
+EVENT_VERSION = 2
 PAGE_EVENTS = 500
 
 

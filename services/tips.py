@@ -16,9 +16,10 @@ from domain.errors import ActionNotAllowed, Invalid, NotFound
 from domain.orders import Status
 from domain.settlement import PLATFORM
 from domain.tips import ensure_tip
-from services import metrics
+from services import events, metrics
 from services.db import Reader, Writer
-from services.events import Stream, dumps
+from services.events import Event, Stream, dumps
+from services.payments import Paying
 
 QUIET_SECONDS = 60
 """A younger tip is left alone: its workflow has just been there."""
@@ -46,6 +47,13 @@ ON CONFLICT (out_trade_no) DO NOTHING
 _OF_ORDER = text("""
 SELECT out_trade_no, amount_fen, state, created_at FROM payment_attempts
 WHERE order_id = :order_id AND purpose = 'tip' ORDER BY attempt
+""")
+_WORD = text("""
+INSERT INTO outbox (site_id, order_id, seq, message)
+SELECT site_id, order_id, 0, jsonb_build_object('type', 'tip.given', 'rider_id', rider_id,
+  'site_id', site_id, 'order_id', order_id, 'task_id', task_id,
+  'amount_fen', CAST(:amount_fen AS bigint))
+FROM delivery_tasks WHERE order_id = :order_id
 """)
 _TIMERS = text("SELECT timers FROM orders WHERE order_id = :order_id")
 _UNFINISHED = text("""
@@ -97,6 +105,15 @@ async def store(writer: Writer, stream: Stream, tip: GiveTip) -> None:
     if not await writer.run(_STORE, named | more):
         raise Invalid("there is no rider to be tipped by this channel")
     writer.after_commit.append(metrics.PAYMENT_ATTEMPTS.labels(tip.channel).inc)
+
+
+async def told(writer: Writer, stream: Stream, paid: Paying) -> None:
+    """The rider's money is there: a public event of the order, and a word to the rider; once."""
+    given_fen = stream.view.get("tipped_fen", 0) + paid.amount_fen
+    key = f"tipped:{paid.out_trade_no}"
+    event = Event(type="order.tipped", key=key, data={"tipped_fen": given_fen}, actor="gateway")
+    await events.append(writer, stream.order_id, event)
+    await writer.run(_WORD, {"order_id": stream.order_id, "amount_fen": paid.amount_fen})
 
 
 async def of_order(reader: Reader, order_id: str) -> list[Given]:

@@ -24,7 +24,7 @@ from domain.contracts.tips import GiveTip
 from domain.prices import TIP_MAX_FEN
 from domain.reconciliation import CHINA
 from domain.settlement import PLATFORM
-from services import earnings, payments, reconciliation
+from services import earnings, events, payments, reconciliation
 from services.db import Database
 from tests.bazaar import (
     DELIVERY_FEN,
@@ -161,9 +161,7 @@ async def earned(bazaar: Bazaar) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
-async def test_a_tip_is_its_riders_and_the_order_does_not_see_it(
-    bazaar: Bazaar, channel: str
-) -> None:
+async def test_a_tip_is_its_riders_and_no_part_of_the_order(bazaar: Bazaar, channel: str) -> None:
     order_id = await delivered(bazaar, channel)
     tips = [tip_of(order_id, fen, channel, key) for key, fen in (("a", 300), ("b", 200))]
     for tip in tips:
@@ -172,7 +170,19 @@ async def test_a_tip_is_its_riders_and_the_order_does_not_see_it(
         for _ in range(2):
             assert (await money(bazaar, tip.out_trade_no)).outcome == "paid"
     assert await earned(bazaar) == {"fee": DELIVERY_FEN, "tip": 500}
+    words = await bazaar.all(
+        "SELECT message FROM outbox WHERE order_id = :id AND message ->> 'type' = 'tip.given'"
+        " ORDER BY id",
+        id=order_id,
+    )
+    heard = [(row.message["rider_id"], row.message["amount_fen"]) for row in words]
+    assert heard == [(RIDER, 300), (RIDER, 200)]
     async with bazaar.database.read() as reader:
+        told = await events.since(reader, order_id, 0)
+        assert [one["data"] for one in told if one["type"] == "order.tipped"] == [
+            {"tipped_fen": 300},
+            {"tipped_fen": 500},
+        ]
         assert [one.attempt for one in await payments.attempts(reader, order_id)] == [1]
     await assert_kept(bazaar)
     await once(bazaar.orders.complete, Step(order_id=order_id, key="completed"))

@@ -13,7 +13,7 @@ TABLES = """
 CREATE TABLE IF NOT EXISTS heads (order_id TEXT PRIMARY KEY, seq INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS handled (order_id TEXT, seq INTEGER, type TEXT, at TEXT);
 """
-SCHEMA, VERSION = "paotui.order-event", 1
+SCHEMA, VERSION = "paotui.order-event", 2
 
 
 class EventsLost(Exception):

@@ -89,7 +89,7 @@ def test_every_event_that_is_built_is_in_the_schema() -> None:
     "change",
     [
         {"type": "delivery.flown"},
-        {"v": 2},
+        {"v": EVENT_VERSION + 1},
         {"seq": 0},
         {"customer_id": "c"},
         {"data": {"delivery": "assigned"}},

@@ -1,11 +1,13 @@
-"""The read that everybody repeats: an order's state, from Redis to the wire without a detour."""
+"""What is asked most, without a detour: an order's state from Redis, riders' places to it."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic import ValidationError
 from starlette.responses import Response
 from starlette.routing import request_response
 
@@ -16,9 +18,14 @@ from api.replies import JSON, reply
 from domain.errors import Invalid, NotFound
 from domain.orders import Delivery
 from services import riders, snapshots
-from services.identity import Identity
+from services.identity import Identity, Role
 
 PATH = "/v1/orders/{order_id}"
+RIDERS = frozenset({Role.RIDER})
+BATCH = {
+    "required": True,
+    "content": {JSON: {"schema": {"$ref": "#/components/schemas/Positions"}}},
+}
 ID_CHARS = 64
 PARAMETERS = [
     {"name": "order_id", "in": "path", "required": True, "schema": {"type": "string"}},
@@ -34,8 +41,6 @@ PARAMETERS = [
 
 class HotRoute(APIRoute):
     """Documented like every route, called like none: no dependencies, no models, no stacks."""
-
-    roles = PEOPLE_OF_ORDERS
 
     def __init__(
         self,
@@ -99,9 +104,20 @@ async def _live(parts: Parts, who: Identity, order_id: str) -> Response:
     return reply(view)
 
 
+async def report_positions(request: Request) -> Response:
+    """Where the rider was: each is kept or dropped; viewers see the newest, and none may stay."""
+    who = ensure_role(of_headers(request.headers), RIDERS)
+    try:
+        batch = schemas.Positions.model_validate_json(await request.body())
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_input=False)) from None
+    taken = await of(request).positions.take(who.site_id, who.subject, batch.fixes(), way="http")
+    return Response(orjson.dumps(taken), media_type=JSON)
+
+
 def add(app: FastAPI, problems: dict[int | str, dict[str, Any]]) -> None:
-    """Put the read in front of all other routes."""
-    route = HotRoute(
+    """Put them in front of all other routes."""
+    read = HotRoute(
         PATH,
         get_order,
         methods=["GET"],
@@ -112,4 +128,15 @@ def add(app: FastAPI, problems: dict[int | str, dict[str, Any]]) -> None:
         summary="Get Order",
         openapi_extra={"parameters": PARAMETERS, "security": [{"bearer": []}]},
     )
-    app.router.routes.insert(0, route)
+    places = HotRoute(
+        "/v1/rider/positions",
+        report_positions,
+        methods=["POST"],
+        response_model=schemas.PositionsDone,
+        responses=problems,
+        tags=["rider"],
+        operation_id="report_positions",
+        summary="Report Positions",
+        openapi_extra={"requestBody": BATCH, "security": [{"bearer": []}]},
+    )
+    app.router.routes[:0] = [read, places]

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api.replies import PROBLEM
-from api.schemas import Problem
+from api.schemas import Positions, Problem
 
 REFERENCE = {"$ref": "#/components/schemas/Problem"}
 SAID = {
@@ -34,7 +34,9 @@ def document(app: FastAPI) -> dict[str, Any]:
             title=app.title, version=app.version, summary=app.summary, routes=app.routes
         )
         schemas = made["components"]["schemas"]
-        schemas["Problem"] = Problem.model_json_schema()
+        for model in (Problem, Positions):
+            told = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas |= told.pop("$defs", {}) | {model.__name__: told}
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
         app.openapi_schema = made

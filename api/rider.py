@@ -67,13 +67,6 @@ async def pause_shift(parts: Held, who: Rider, pause: schemas.Pause) -> Response
     return reply(asdict(shift))
 
 
-@router.post("/positions", response_model=schemas.PositionsDone)
-async def report_positions(parts: Held, who: Rider, batch: schemas.Positions) -> Response:
-    """Where the rider was: each is kept or dropped; viewers see the newest, and none may stay."""
-    taken = await parts.positions.take(who.site_id, who.subject, batch.fixes(), way="http")
-    return reply(asdict(taken))
-
-
 @router.get("/offers", response_model=schemas.Work)
 async def list_offers(parts: Held, who: Rider) -> Response:
     """Open offers with pay and coarse way, and the tasks the rider has with where they go."""

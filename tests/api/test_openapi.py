@@ -39,3 +39,5 @@ def test_the_generator_takes_it(app: FastAPI, tmp_path: Path) -> None:
     hot = (made / "api" / "orders" / "get_order.py").read_text()
     assert "order_id: str" in hot
     assert "live: bool" in hot
+    hot = (made / "api" / "rider" / "report_positions.py").read_text()
+    assert "body: Positions" in hot

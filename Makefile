@@ -10,7 +10,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 NODE_STAMP := tests/clients/node/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := up
-.PHONY: up down test unit clients faults lint types lock clean
+.PHONY: up down test unit stack clients faults lint types lock clean
 
 $(VENV)/bin/python:
 	@echo "make: creating the virtual environment in $(VENV)"
@@ -46,7 +46,10 @@ types: $(DEV_STAMP)  ## strict typing over all rooms
 	$(BIN)/mypy
 
 unit: $(DEV_STAMP)  ## tests that need no running stack
-	$(BIN)/python -m pytest -m "not stack" $(ARGS)
+	nice -n 10 $(BIN)/python -m pytest -m "not stack" $(ARGS)
+
+stack: $(DEV_STAMP)  ## tests on a running stack
+	$(BIN)/python -m pytest -m stack $(ARGS)
 
 $(NODE_STAMP): tests/clients/node/package-lock.json
 	@if command -v npm >/dev/null; then echo "make: installing Node clients for tests"; \
@@ -58,7 +61,8 @@ clients: $(DEV_STAMP) $(NODE_STAMP)  ## SDKs that nobody here wrote, against the
 	  tests/sandbox/test_alipay_node.py tests/sandbox/test_card_sdk.py $(ARGS)
 
 test: lint types $(NODE_STAMP)  ## all checks and all tests on the real parts
-	$(BIN)/python -m pytest $(ARGS)
+	@echo "make: both kinds of tests at once; each is told of when it is done"
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target unit stack
 
 faults: $(DEV_STAMP)  ## every known way to lose money, 20 seeds each; SEEDS="1-3" or "7" for others
 	PAOTUI_FAULT_SEEDS="$(or $(SEEDS),1-20)" $(BIN)/python -m pytest tests/faults/test_f*.py $(ARGS)

@@ -155,23 +155,25 @@ def _shown(screen: Mapping[str, list[Json]]) -> dict[Work, tuple[str, Json]]:
 
 
 def _is_new(known: dict[Work, str], message: Mapping[str, Any]) -> bool:
-    """Whether a message says what the line has not told yet, which is `known` then."""
+    """Whether a message says what the line has not told yet, which is `known` then.
+
+    What has ended does not begin again: such a message is late.
+    """
     kind = message["type"]
-    named = message.get("task_id", ""), message.get("token", 0)
-    if kind == WITHDRAWN:
-        return known.pop(named, None) is not None
-    if kind == MADE:
-        if named in known:
-            return False
+    if kind not in {MADE, WITHDRAWN}:
+        return True
+    named = message["task_id"], message["token"]
+    before = known.get(named)
+    if kind == WITHDRAWN or before is None:
         known[named] = kind
-    return True
+    return before is None if kind == MADE else before not in {None, WITHDRAWN}
 
 
 async def _changes(live: Live, who: Identity, known: dict[Work, str]) -> list[Json]:
     """What the rows say beyond `known`, which it is then; an app's own taps are no news to it."""
     async with live.looks, live.database.read() as reader:
         shown = _shown(await work.screen(reader, live.cache, who))
-        gone = known.keys() - shown.keys()
+        gone = {key for key in known.keys() - shown.keys() if known[key] != WITHDRAWN}
         answers = await dispatch.answers(
             reader, site_id=who.site_id, rider_id=who.subject, task_ids=[task for task, _ in gone]
         )
@@ -180,7 +182,7 @@ async def _changes(live: Live, who: Identity, known: dict[Work, str]) -> list[Js
         answer = answers.get(key)
         if answer == "open":  # beyond the page, or its time is over: whoever ends it says so
             continue
-        del known[key]
+        known[key] = WITHDRAWN
         if answer not in OWN_ANSWERS:
             changes.append({"type": WITHDRAWN, "task_id": key[0], "token": key[1]})
     for key, (kind, told) in shown.items():

@@ -123,7 +123,7 @@ async def test_a_rider_hears_of_offers(town: Town, parts: Parts, port: int) -> N
     await until_listening(parts)
     rod = town.headers("rider", "rod")
     async with following(port, "/v1/rider/live", rod) as socket_:
-        assert await hear(socket_) == {"type": "snapshot", "offers": []}
+        assert await hear(socket_) == {"type": "snapshot", "offers": [], "tasks": []}
         message = {
             "type": "offer.made",
             "rider_id": "rod",

@@ -42,6 +42,11 @@ PLACE_MS = 60_000
 CONNECTIONS_MAX = 10_000
 TASKS = frozenset({"task.assigned", "task.settled"})
 """Of these a rider's line tells what the rows say by then: the whole task, and each once."""
+TO_RIDERS = (
+    *("type", "order_id", "task_id", "token", "expires_at"),
+    *("shop_id", "name", "lat", "lng", "amount_fen"),
+)
+"""What is told of other messages: offers, standby, tips."""
 DRAIN_SECONDS = 5.0
 DRAINED_PER_SECOND = 1_000
 DRAIN_STEP = 20
@@ -256,8 +261,8 @@ class Hub:
         if message["type"] in TASKS:
             _push(following, LOOK)
             return
-        told = {"type", "task_id", "token", "expires_at", "shop_id", "name", "lat", "lng"}
-        _push(following, News("", 0, {name: message[name] for name in told if name in message}))
+        public = {name: message[name] for name in TO_RIDERS if name in message}
+        _push(following, News("", 0, public))
 
     def _following(self, topic: str) -> tuple[Outbox, ...]:
         return tuple(self._outboxes.get(topic, ()))

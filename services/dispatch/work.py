@@ -98,7 +98,8 @@ WHERE t.site_id = :site_id AND t.rider_id = :rider_id
 ORDER BY t.stop, t.assigned_at, t.task_id LIMIT :limit
 """)
 _ANSWERS = text("""
-SELECT task_id, token, state FROM offers
+SELECT task_id, token, CASE WHEN reason_code = '' THEN state ELSE 'declined' END AS answer
+FROM offers
 WHERE site_id = :site_id AND rider_id = :rider_id AND task_id = ANY(:task_ids)
 """)
 
@@ -150,9 +151,12 @@ async def offers(reader: Reader, *, site_id: str, rider_id: str) -> RiderWork:
 async def answers(
     reader: Reader, *, site_id: str, rider_id: str, task_ids: Sequence[str]
 ) -> dict[tuple[str, int], str]:
-    """What became of the rider's offers of these tasks, by task and token."""
+    """What became of the rider's offers of these tasks, by task and token.
+
+    A no that bars the rider is a no too, though the row says `released`.
+    """
     asked = {"site_id": site_id, "rider_id": rider_id, "task_ids": [*task_ids]}
-    return {(row.task_id, row.token): row.state for row in await reader.all(_ANSWERS, asked)}
+    return {(row.task_id, row.token): row.answer for row in await reader.all(_ANSWERS, asked)}
 
 
 def _shop(row: Row[Any]) -> Shop:

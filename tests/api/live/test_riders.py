@@ -82,7 +82,7 @@ async def test_what_is_heard_is_told_once(city: City, parts: Parts, port: int) -
         assert named(await hear(socket_)) == ("offer.made", task.task_id, 1)
         await publish(parts, task.order_id)
         await nothing_more(socket_)
-        await city.do(dispatch.decline, task, "r", 1)
+        await city.do(dispatch.decline, task, "r", 1, reason_code="too_far")
         await nothing_more(socket_)
 
 

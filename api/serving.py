@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 import uvicorn
 from starlette.types import ASGIApp
 
-from api.live.frames import FrameProtocol
+from api.live.frames import AnswerProtocol, FrameProtocol
 from services import metrics
 
 GRACE_SECONDS = 5
@@ -39,7 +39,7 @@ def config(
         ssl_keyfile=key,
         lifespan="off",
         loop="none",
-        http="httptools",
+        http=AnswerProtocol,
         ws=FrameProtocol,
         ws_max_size=SOCKET_MESSAGE_BYTES,
         ws_ping_interval=PING_SECONDS,

@@ -16,7 +16,7 @@ from api.live.outbox import Heads, News, Outbox, Place, Rider
 from api.live.parts import Live
 from api.replies import dumps
 from domain.positions import Sight, sight
-from services import events, reads
+from services import dispatch, events, reads
 from services.events import Stream
 from services.identity import Identity, Role
 
@@ -26,6 +26,14 @@ LIVE_SECONDS = 3_600.0
 """A connection is ended after so long; it comes back with a token that is still good."""
 RESUMABLE_EVENTS = 500
 ORDERS_FOLLOWED = 2_000
+MADE, WITHDRAWN = "offer.made", "offer.withdrawn"
+ASSIGNED, SETTLED = "task.assigned", "task.settled"
+OWN_ANSWERS = frozenset({"accepted", "declined"})
+"""What the rider said to an offer, or has done with its task: nobody took it away."""
+
+Json = dict[str, Any]
+Work = tuple[str, int]
+"""An offer, or the task that it became: task_id and token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +88,7 @@ async def merchant(live: Live, who: Identity) -> Story:
 
 
 async def rider(live: Live, who: Identity) -> Story:
-    """A rider's offers, and each one that comes or goes."""
+    """A rider's offers and tasks, and each one that comes, changes or is taken away."""
     topic = rider_topic(who.site_id, who.subject)
     return Story(topic=topic, lines=lambda outbox: _rider(live, who, outbox))
 
@@ -116,27 +124,74 @@ async def _merchant(live: Live, who: Identity, outbox: Outbox) -> Lines:
 
 
 async def _rider(live: Live, who: Identity, outbox: Outbox) -> Lines:
-    known = await _offers(live, who)
-    yield Line(body=dumps({"type": "snapshot", "offers": list(known.values())}))
-    ends_at = time.monotonic() + LIVE_SECONDS
-    while time.monotonic() < ends_at:
+    async with live.looks, live.database.read() as reader:
+        screen = await work.screen(reader, live.cache, who)
+    yield Line(body=dumps({"type": "snapshot", **screen}))
+    known = {key: kind for key, (kind, _) in _shown(screen).items()}
+    began = looked_at = time.monotonic()
+    while time.monotonic() < began + LIVE_SECONDS:
         item = await outbox.take(HEARTBEAT_SECONDS)
         if outbox.closed:
             return
         if isinstance(item, News):
-            if item.message["type"] == "offer.withdrawn":
-                known.pop((item.message.get("task_id"), item.message.get("token")), None)
-            yield Line(body=item.body)
-            continue
-        now = await _offers(live, who)
-        for gone in known.keys() - now.keys():
-            body = {"type": "offer.withdrawn", "task_id": gone[0], "token": gone[1]}
-            yield Line(body=dumps(body))
-        for fresh in now.keys() - known.keys():
-            yield Line(body=dumps({"type": "offer.made", **now[fresh]}))
-        known = now
+            if _is_new(known, item.message):
+                yield Line(body=item.body)
+            if time.monotonic() < looked_at + HEARTBEAT_SECONDS:
+                continue
+        looked_at = time.monotonic()
+        for change in await _changes(live, who, known):
+            yield Line(body=dumps(change))
         if item is None:
             yield Line(body=None)
+
+
+def _shown(screen: Mapping[str, list[Json]]) -> dict[Work, tuple[str, Json]]:
+    """What a rider is asked for or has, with the type of the last message that tells so."""
+    shown = {(offer["task_id"], offer["token"]): (MADE, offer) for offer in screen["offers"]}
+    return shown | {
+        (task["task_id"], task["token"]): (SETTLED if task["settled"] else ASSIGNED, task)
+        for task in screen["tasks"]
+    }
+
+
+def _is_new(known: dict[Work, str], message: Mapping[str, Any]) -> bool:
+    """Whether a message says what the line has not told yet, which is `known` then.
+
+    What has ended does not begin again: such a message is late.
+    """
+    kind = message["type"]
+    if kind not in {MADE, WITHDRAWN}:
+        return True
+    named = message["task_id"], message["token"]
+    before = known.get(named)
+    if kind == WITHDRAWN or before is None:
+        known[named] = kind
+    return before is None if kind == MADE else before not in {None, WITHDRAWN}
+
+
+async def _changes(live: Live, who: Identity, known: dict[Work, str]) -> list[Json]:
+    """What the rows say beyond `known`, which it is then; an app's own taps are no news to it."""
+    async with live.looks, live.database.read() as reader:
+        shown = _shown(await work.screen(reader, live.cache, who))
+        gone = {key for key in known.keys() - shown.keys() if known[key] != WITHDRAWN}
+        answers = await dispatch.answers(
+            reader, site_id=who.site_id, rider_id=who.subject, task_ids=[task for task, _ in gone]
+        )
+    changes: list[Json] = []
+    for key in gone:
+        answer = answers.get(key)
+        if answer == "open":  # beyond the page, or its time is over: whoever ends it says so
+            continue
+        known[key] = WITHDRAWN
+        if answer not in OWN_ANSWERS:
+            changes.append({"type": WITHDRAWN, "task_id": key[0], "token": key[1]})
+    for key, (kind, told) in shown.items():
+        before = known.get(key)
+        known[key] = kind
+        if kind != before:
+            unheard = kind == SETTLED and before != ASSIGNED
+            changes.append({"type": ASSIGNED if unheard else kind, **told})
+    return changes
 
 
 class Shown:
@@ -238,9 +293,3 @@ class Follower:
         while len(self._told) > ORDERS_FOLLOWED:
             self._told.popitem(last=False)
         return self._told.get(order_id, 0)
-
-
-async def _offers(live: Live, who: Identity) -> dict[tuple[Any, Any], dict[str, Any]]:
-    async with live.database.read() as reader:
-        offers = (await work.screen(reader, live.cache, who))["offers"]
-    return {(offer["task_id"], offer["token"]): offer for offer in offers}

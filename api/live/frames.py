@@ -1,11 +1,13 @@
-"""WebSocket frames on uvicorn's own connection: prebuilt once, written without a task's turn.
+"""uvicorn's own connections: frames written without a task's turn, stalled clients let go.
 
 ASGI sends one message of one connection at a time, each framed anew. A position goes to whoever
 follows the rider as the same bytes; the event loop joins what one turn writes into one system call.
+To close a connection is to wait for a client that may never read again: `let_go` does not.
 """
 
 from typing import cast
 
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
@@ -50,13 +52,34 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         self.transport.write(frame)
         return True
 
-    def abort(self) -> None:
-        """Let go of a client that takes nothing, with what it did not take."""
+    def keepalive_timeout(self) -> None:
+        """Whoever did not answer a ping in time doesn't read a goodbye either."""
+        super().keepalive_timeout()
         self.transport.abort()
 
 
+class AnswerProtocol(HttpToolsProtocol):
+    """uvicorn's connection of requests, each of which has it as its scope's extension."""
+
+    def on_message_begin(self) -> None:
+        """Offer the extension to the application."""
+        super().on_message_begin()
+        cast("dict[str, object]", self.scope)["extensions"] = {EXTENSION: self}
+
+
 def of(scope: object) -> FrameProtocol | None:
-    """The connection behind a scope, or None under another server."""
-    extensions = cast("dict[str, dict[str, object]]", scope).get("extensions") or {}
-    found = extensions.get(EXTENSION)
+    """The WebSocket behind a scope, or None under another server."""
+    found = _behind(scope)
     return found if isinstance(found, FrameProtocol) else None
+
+
+def let_go(scope: object, seconds: float) -> None:
+    """End the connection behind a scope, if by then it still has not ended, with what it holds."""
+    found = _behind(scope)
+    if isinstance(found, FrameProtocol | AnswerProtocol):
+        found.loop.call_later(seconds, found.transport.abort)
+
+
+def _behind(scope: object) -> object:
+    extensions = cast("dict[str, dict[str, object]]", scope).get("extensions") or {}
+    return extensions.get(EXTENSION)

@@ -17,7 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from api.live.outbox import Heads, News, Outbox, Place, Rider
+from api.live.outbox import LOOK, Heads, News, Outbox, Place, Rider
 from domain.errors import Unavailable
 from domain.positions import Sight
 from services import reads
@@ -33,11 +33,20 @@ TURN_PLACES = 250
 POLL_SECONDS = 0.5
 AUDIT_SECONDS = 10.0
 """So often the rows are asked although Redis is there: it may have been emptied."""
+RIDERS_SECONDS = 3.0
+"""While Redis is away each rider's screen is read so often: as if they polled."""
 POLLED_ORDERS = 1_000
 PLACES_MAX = 200_000
 PLACE_MS = 60_000
 """An older position is nobody's place any more."""
 CONNECTIONS_MAX = 10_000
+TASKS = frozenset({"task.assigned", "task.settled"})
+"""Of these a rider's line tells what the rows say by then: the whole task, and each once."""
+TO_RIDERS = (
+    *("type", "order_id", "task_id", "token", "expires_at"),
+    *("shop_id", "name", "lat", "lng", "amount_fen"),
+)
+"""What is told of other messages: offers, standby, tips."""
 DRAIN_SECONDS = 5.0
 DRAINED_PER_SECOND = 1_000
 DRAIN_STEP = 20
@@ -161,7 +170,7 @@ class Hub:
                 if not self._listening:
                     places = [await self._newest(name) for name in (EVENTS, POSITIONS)]
                     self._listening = True
-                    await self._look()
+                    await self._look(riders=True)
                 answer = await ask(
                     *("XREAD", "COUNT", BATCH, "BLOCK", BLOCK_MS),
                     *("STREAMS", EVENTS, POSITIONS, *places),
@@ -188,22 +197,25 @@ class Hub:
     async def _audit(self) -> None:
         """While Redis is away the rows say what is new, and now and then they are asked anyway."""
         loop = asyncio.get_running_loop()
-        looked_at = loop.time()
+        looked_at = riders_at = loop.time()
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            if not self._listening or loop.time() >= looked_at + AUDIT_SECONDS:
-                looked_at = loop.time()
+            now = loop.time()
+            if not self._listening or now >= looked_at + AUDIT_SECONDS:
+                looked_at = now
+                riders = not self._listening and now >= riders_at + RIDERS_SECONDS
+                riders_at = now if riders else riders_at
                 self._forget()
-                await self._look(routine=self._listening)
+                await self._look(riders=riders)
 
-    async def _look(self, *, routine: bool = False) -> None:
+    async def _look(self, *, riders: bool) -> None:
         try:
-            await self._tell_heads(routine=routine)
+            await self._tell_heads(riders=riders)
         except Exception as error:
             log.warning("live_poll_failed", exc_info=error)
 
-    async def _tell_heads(self, *, routine: bool) -> None:
-        """Riders' lines look for themselves when they are quiet: not all of them at once."""
+    async def _tell_heads(self, *, riders: bool) -> None:
+        """Else riders' lines look for themselves, each in its own time: not all of them at once."""
         if not self._outboxes:
             return
         topics = {topic: tuple(group) for topic, group in self._outboxes.items()}
@@ -222,8 +234,8 @@ class Hub:
                     _push(
                         group, Heads(seqs=await reads.merchant_heads(reader, site_id, merchant_id))
                     )
-                elif kind == "rider" and not routine:
-                    _push(group, Heads(seqs={}))
+                elif kind == "rider" and riders:
+                    _push(group, LOOK)
 
     async def _publish(self, entries: Sequence[Entry]) -> None:
         for _, (_, raw) in entries:
@@ -241,15 +253,16 @@ class Hub:
         _push(self._following(order_topic(order_id)), news)
         _push(self._following(merchant_topic(site_id, message["merchant_id"])), news)
         if message["type"] == "delivery.assigned":
-            assigned = {"type": "task.assigned", "order_id": order_id}
             topic = rider_topic(site_id, message["data"]["rider_id"])
-            _push(self._following(topic), News(order_id, 0, assigned))
+            _push(self._following(topic), LOOK)
 
     def _publish_to_rider(self, message: Mapping[str, Any]) -> None:
-        told = {"type", "task_id", "token", "expires_at", "shop_id", "name", "lat", "lng"}
-        topic = rider_topic(message["site_id"], message["rider_id"])
-        news = News("", 0, {name: message[name] for name in told if name in message})
-        _push(self._following(topic), news)
+        following = self._following(rider_topic(message["site_id"], message["rider_id"]))
+        if message["type"] in TASKS:
+            _push(following, LOOK)
+            return
+        public = {name: message[name] for name in TO_RIDERS if name in message}
+        _push(following, News("", 0, public))
 
     def _following(self, topic: str) -> tuple[Outbox, ...]:
         return tuple(self._outboxes.get(topic, ()))

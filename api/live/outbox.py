@@ -44,6 +44,9 @@ class Heads:
     seqs: Mapping[str, int]
 
 
+LOOK = Heads(seqs={})
+
+
 class Place:
     """Where a rider was at a moment; encoded once for everybody who sees it so exactly."""
 
@@ -100,11 +103,18 @@ class Outbox:
         return self.over.done()
 
     def push(self, item: News | Heads) -> None:
-        """Queue what must not be missed; whoever is too far behind is closed."""
-        if len(self._queue) >= QUEUE_MESSAGES:
+        """Queue what must not be missed; whoever is too far behind is closed.
+
+        Of heads that follow each other one waits, the newest of each order.
+        """
+        if self.closed:
+            return
+        if self._queue and isinstance(item, Heads) and isinstance(last := self._queue[-1], Heads):
+            self._queue[-1] = Heads(seqs={**last.seqs, **item.seqs})
+        elif len(self._queue) >= QUEUE_MESSAGES:
             self._queue.clear()
             self.close(TOO_SLOW)
-        elif not self.closed:
+        else:
             self._queue.append(item)
             self._ready.set()
 

@@ -1,5 +1,7 @@
 """What a process that serves live connections holds, whether or not it is the API's."""
 
+import asyncio
+
 from sqlalchemy import text
 from starlette.requests import HTTPConnection
 
@@ -9,6 +11,9 @@ from api.live.hub import Hub
 from services import health
 from services.db import Database
 from services.settings import Settings
+
+LOOKS_AT_ONCE = 4
+"""Riders' screens that are read at the same time: the pool's other half is everybody else's."""
 
 
 class Live:
@@ -20,6 +25,7 @@ class Live:
         self.cache = cache
         self.ways = ways.offered(settings.live_ways, live=on)
         self.hub = Hub(settings.redis_url, database)
+        self.looks = asyncio.Semaphore(LOOKS_AT_ONCE)
         self.handover_key = settings.token_key.get_secret_value().encode()
         self._on = on
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from api.live import feed, ways
 from api.live.hub import order_topic
-from api.live.outbox import Outbox
+from api.live.outbox import Outbox, Place
 from api.live.parts import Live
 from api.live.ways import POLL_SECONDS, Way
 from api.observe import LIVE
@@ -35,6 +35,7 @@ async def page(
     Raises NotFound; Unavailable where long polls are switched off.
     """
     stream = await feed.theirs(live, who, order_id)
+    rider, sight = feed.seen(who, stream.site_id, stream.view)
     if wait_seconds:
         ways.ensure(Way.LONG_POLL, live.ways)
     ways.arrived(Way.LONG_POLL if wait_seconds else Way.POLL, came_from)
@@ -42,11 +43,13 @@ async def page(
     again = 0 if items else AGAIN_SECONDS
     if wait_seconds and not items:
         with live.hub.subscribe(order_topic(order_id)) as outbox:
+            outbox.seq = since
+            live.hub.show(outbox, rider, sight)
             with LIVE.labels(Way.LONG_POLL).track_inprogress():
                 items = await _wait(live, outbox, order_id, since, wait_seconds)
             again = math.ceil(ways.come_back_seconds()) if outbox.closed else again
         stream = await feed.theirs(live, who, order_id)
-    rider, sight = feed.seen(who, stream.site_id, stream.view)
+        rider, sight = feed.seen(who, stream.site_id, stream.view)
     place = live.hub.place(rider) if rider else None
     return {
         "items": items,
@@ -59,12 +62,20 @@ async def page(
 async def _wait(
     live: Live, outbox: Outbox, order_id: str, since: int, wait_seconds: int
 ) -> list[Json]:
-    """What is committed by now, else what comes within the time."""
+    """What is committed by now, else what comes within the time.
+
+    Once the rider has moved nobody waits longer than between two polls.
+    """
     loop = asyncio.get_running_loop()
-    until = loop.time() + wait_seconds
+    began = loop.time()
+    until = began + wait_seconds
+    seen = live.hub.place(outbox.rider) if outbox.rider else None
     items = await _since(live, order_id, since)
-    while not items and not outbox.closed and loop.time() < until:
-        if await outbox.take(until - loop.time()) is not None:
+    while not items and not outbox.closed and (left := until - loop.time()) > 0:
+        item = await outbox.take(left)
+        if isinstance(item, Place):
+            until = until if item is seen else min(until, began + POLL_SECONDS)
+        elif item is not None:
             items = await _since(live, order_id, since)
     return items
 

@@ -89,7 +89,7 @@ async def follow_merchant(
 async def follow_rider(
     request: Request, ticket: Ticket = None, came_from: CameFrom = None
 ) -> Response:
-    """A rider's offers as they come and go (SSE); WebSocket at the same address."""
+    """A rider's offers and tasks as they come and go (SSE); WebSocket at the same address."""
     live, who = await _enter(request, ticket, RIDERS)
     return sse.Stream(live, await feed.rider(live, who), came_from)
 
@@ -117,7 +117,7 @@ async def follow_merchant_socket(socket: WebSocket) -> None:
 
 @router.websocket("/rider/live")
 async def follow_rider_socket(socket: WebSocket) -> None:
-    """A rider's offers as they come and go."""
+    """A rider's offers and tasks as they come and go."""
 
     async def story(live: Live, who: Identity, _: int | None) -> Story:
         return await feed.rider(live, ensure_role(who, RIDERS))

@@ -1,6 +1,5 @@
 """Stories over WebSocket: let in, told, closed with a code that says what to do next."""
 
-import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
@@ -11,7 +10,6 @@ from api.live import entry, frames, telling, ways
 from api.live.feed import Story
 from api.live.outbox import TOO_SLOW, Outbox
 from api.live.parts import Live, of
-from api.live.telling import END_SECONDS
 from api.live.ways import Way
 from domain.errors import DomainError, Invalid, NotFound
 from services.identity import Forbidden, Identity, Unauthenticated
@@ -75,16 +73,7 @@ async def _tell(live: Live, socket: WebSocket, outbox: Outbox, story: Story) -> 
                 await socket.send_text(HEARTBEAT if line.body is None else line.body.decode())
 
     code = await telling.until_over(outbox, send_all(), _hear(socket))
-    if not code:
-        return
-    try:
-        async with asyncio.timeout(END_SECONDS):
-            await socket.close(code)
-    except (RuntimeError, WebSocketDisconnect):
-        pass
-    except TimeoutError:
-        if connection is not None:
-            connection.abort()
+    await telling.end(socket.scope, socket.close(code) if code else None)
 
 
 async def _hear(socket: WebSocket) -> None:

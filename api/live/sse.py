@@ -1,6 +1,5 @@
 """Stories as server-sent events: one long answer, resumed by `Last-Event-ID`."""
 
-import asyncio
 import contextlib
 
 from starlette.responses import Response
@@ -11,7 +10,6 @@ from api.live import telling, ways
 from api.live.feed import Line, Story
 from api.live.outbox import Outbox
 from api.live.parts import Live
-from api.live.telling import END_SECONDS
 from api.live.ways import Way
 from api.observe import LIVE
 from domain.errors import Unavailable
@@ -26,7 +24,9 @@ class Stream(Response):
     media_type = MEDIA
 
     def __init__(self, live: Live, story: Story, came_from: str | None) -> None:
-        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        # Nothing comes after it on this connection, which ends with it, whoever takes nothing.
+        told = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Connection": "close"}
+        super().__init__(headers=told)
         del self.headers["content-length"]
         self._live = live
         self._story = story
@@ -38,11 +38,11 @@ class Stream(Response):
             following = self._live.hub.subscribe(self._story.topic)
             with following as outbox, LIVE.labels(Way.SSE).track_inprogress():
                 ways.arrived(Way.SSE, self._came_from)
-                await self._serve(outbox, receive, send)
+                await self._serve(outbox, scope, receive, send)
         except Unavailable as refusal:
             await problem(refusal)(scope, receive, send)
 
-    async def _serve(self, outbox: Outbox, receive: Receive, send: Send) -> None:
+    async def _serve(self, outbox: Outbox, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_part(body: bytes, *, more: bool = True) -> None:
             await send({"type": "http.response.body", "body": body, "more_body": more})
 
@@ -54,10 +54,8 @@ class Stream(Response):
                     await send_part(_event(line))
 
         if await telling.until_over(outbox, send_all(), _until_gone(receive)):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(END_SECONDS):
-                    wait = round(ways.come_back_seconds() * 1_000)
-                    await send_part(b"retry: %d\n\n" % wait, more=False)
+            wait = round(ways.come_back_seconds() * 1_000)
+            await telling.end(scope, send_part(b"retry: %d\n\n" % wait, more=False))
 
 
 def _event(line: Line) -> bytes:

@@ -40,7 +40,7 @@ from services.dispatch.tasks import (
     returner,
     take,
 )
-from services.dispatch.work import RiderOffer, RiderTask, RiderWork, Shop, offers
+from services.dispatch.work import RiderOffer, RiderTask, RiderWork, Shop, answers, offers
 
 __all__ = [
     "ZONES_MAX",
@@ -51,6 +51,7 @@ __all__ = [
     "Shop",
     "Superseded",
     "TaskState",
+    "answers",
     "arrive_customer",
     "arrive_store",
     "bonus_fen",

@@ -1,5 +1,6 @@
 """What a rider has to look at: open offers and the tasks they carry; reads only."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -96,6 +97,11 @@ WHERE t.site_id = :site_id AND t.rider_id = :rider_id
   AND t.state IN ('assigned', 'at_store', 'picked_up', 'arrived')
 ORDER BY t.stop, t.assigned_at, t.task_id LIMIT :limit
 """)
+_ANSWERS = text("""
+SELECT task_id, token, CASE WHEN reason_code = '' THEN state ELSE 'declined' END AS answer
+FROM offers
+WHERE site_id = :site_id AND rider_id = :rider_id AND task_id = ANY(:task_ids)
+""")
 
 
 async def offers(reader: Reader, *, site_id: str, rider_id: str) -> RiderWork:
@@ -140,6 +146,17 @@ async def offers(reader: Reader, *, site_id: str, rider_id: str) -> RiderWork:
             for row in await reader.all(_TASKS, rider)
         ),
     )
+
+
+async def answers(
+    reader: Reader, *, site_id: str, rider_id: str, task_ids: Sequence[str]
+) -> dict[tuple[str, int], str]:
+    """What became of the rider's offers of these tasks, by task and token.
+
+    A no that bars the rider is a no too, though the row says `released`.
+    """
+    asked = {"site_id": site_id, "rider_id": rider_id, "task_ids": [*task_ids]}
+    return {(row.task_id, row.token): row.answer for row in await reader.all(_ANSWERS, asked)}
 
 
 def _shop(row: Row[Any]) -> Shop:

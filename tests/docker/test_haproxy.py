@@ -79,7 +79,7 @@ async def balanced(stage: Stage, haproxy: str, tmp_path: Path) -> AsyncIterator[
             for number in (1, 2):
                 port, own_tls = next(ports), next(ports)
                 apart = {"PAOTUI_API_TLS_PORT": str(own_tls), setting: str(port)}
-                apart |= {"PAOTUI_TRUSTED_PROXIES": "1"}
+                apart |= {"PAOTUI_TRUSTED_PROXIES": "1", "PAOTUI_API_LIVE": "false"}
                 name = f"{kind}{number}"
                 log = tmp_path / f"{name}.log"
                 process = stage.process(module, log=log, settings=apart)

@@ -12,8 +12,8 @@ from api import serving
 
 
 @asynccontextmanager
-async def served(app: FastAPI) -> AsyncIterator[int]:
-    """A port that the application answers on, as its own process would."""
+async def server_of(app: FastAPI) -> AsyncIterator[tuple[serving.Server, int]]:
+    """A server of the application and its port, as its own process would have."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port: int = listening.getsockname()[1]
@@ -21,9 +21,16 @@ async def served(app: FastAPI) -> AsyncIterator[int]:
         running = asyncio.create_task(server.serve(sockets=[listening]))
         while not server.started:  # noqa: ASYNC110 - a flag, not an Event
             await asyncio.sleep(0.01)
-        yield port
+        yield server, port
         server.should_exit = True
         await running
+
+
+@asynccontextmanager
+async def served(app: FastAPI) -> AsyncIterator[int]:
+    """A port that the application answers on."""
+    async with server_of(app) as (_, port):
+        yield port
 
 
 @pytest.fixture(scope="session")

@@ -10,12 +10,14 @@ from itertools import count
 from typing import Any
 
 import orjson
+import pytest
 from redis.exceptions import RedisError
 
 from api.parts import Parts
 from api.replies import dumps
+from cli import following
 from cli.following import follow
-from cli.following_ways import Pace
+from cli.following_ways import Lines, Link, Pace
 from services import events, reads
 from services.positions import STREAM
 from tests.api.live.line import publish
@@ -90,6 +92,24 @@ async def heard(
     finally:
         found.task.cancel()
         await asyncio.gather(found.task, return_exceptions=True)
+
+
+def gaps(patch: pytest.MonkeyPatch) -> list[str]:
+    """What hubs tell from now on out of turn: a connection's events must each be the next one."""
+    found: list[str] = []
+    plainly = following.listen
+
+    async def listen(link: Link, way: str, since: int | None, came_from: str | None) -> Lines:
+        seq = since or 0
+        async with aclosing(plainly(link, way, since, came_from)) as lines:
+            async for line in lines:
+                if line["type"] != "snapshot" and line.get("seq", seq + 1) != seq + 1:
+                    found.append(f"{way} since {since}: {line['seq']} after {seq}")
+                seq = line.get("seq", seq)
+                yield line
+
+    patch.setattr(following, "listen", listen)
+    return found
 
 
 @asynccontextmanager

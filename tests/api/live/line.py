@@ -43,7 +43,7 @@ async def hear_all(socket_: ClientConnection) -> None:
         await hear(socket_)
 
 
-async def publish(parts: Parts, order_id: str, *, but_seq: int = 0) -> None:
+async def publish(parts: Parts, order_id: str, *, but_seq: int = -1) -> None:
     """What the relay does with the outbox of an order; one event may get lost."""
     async with parts.database.write() as writer:
         rows = await writer.all(

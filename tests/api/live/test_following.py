@@ -21,7 +21,15 @@ from cli.following_ways import WAYS, Refused
 from cli.main import main
 from services.settings import Settings
 from tests.api.live.conftest import served
-from tests.api.live.follower import EVENT_SECONDS, PACE, ensure_equal, happening, heard, under_way
+from tests.api.live.follower import (
+    EVENT_SECONDS,
+    PACE,
+    ensure_equal,
+    gaps,
+    happening,
+    heard,
+    under_way,
+)
 from tests.api.live.test_process import free_ports, ready
 from tests.api.town import Town
 from tests.cutting import wire
@@ -85,6 +93,7 @@ async def test_a_network_that_is_cut_a_hundred_times(
     seed = time.time_ns()
     print("seed", seed)  # noqa: T201 - shown when it fails
     dice = random.Random(seed)  # noqa: S311 - when to cut
+    out_of_turn = gaps(monkeypatch)
     order_id = await under_way(town)
     async with (
         hub(told) as port,
@@ -100,6 +109,7 @@ async def test_a_network_that_is_cut_a_hundred_times(
                 await asyncio.sleep(dice.uniform(0, 0.4))
                 cuts += cuttable.cut(silently=dice.random() < 0.5) > 0
         assert await ensure_equal(parts, order_id, all_of_it, from_now) > CUTS
+    assert not out_of_turn
     assert all_of_it.told[0]["seq"] == 1
     assert all_of_it.places
 
@@ -112,6 +122,7 @@ async def test_redis_is_killed_started_again_and_flushed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("api.live.hub.AUDIT_SECONDS", 0.5)
+    out_of_turn = gaps(monkeypatch)
     order_id = await under_way(town)
     async with hub(told) as port, heard(port, order_id, town.ann) as client:
         async with happening(town, parts, order_id):
@@ -127,6 +138,7 @@ async def test_redis_is_killed_started_again_and_flushed(
                     redis.flushall()
         await ensure_equal(parts, order_id, client)
     assert client.ways == ["websocket"]
+    assert not out_of_turn
 
 
 async def test_a_hub_is_killed_and_another_takes_its_address(
@@ -151,6 +163,7 @@ async def test_down_to_polls_and_up_again(
 ) -> None:
     monkeypatch.setattr("api.live.ways.TRY_AGAIN_SECONDS", 1)
     before = changes()
+    out_of_turn = gaps(monkeypatch)
     order_id = await under_way(town)
     async with AsyncExitStack() as open_:
         hubs = [hub(told, WAYS[best:]) for best in (range(4) if by == "settings" else range(1))]
@@ -170,6 +183,7 @@ async def test_down_to_polls_and_up_again(
         await ensure_equal(parts, order_id, client)
     assert client.ways == [WAYS[best] for best in (0, 1, 2, 3, 2, 1, 0)]
     assert client.changes == 6
+    assert not out_of_turn
     counted = {pair for pair, count in changes().items() if count > before[pair]}
     assert counted == set(pairwise(client.ways))
 

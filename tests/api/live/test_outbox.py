@@ -9,7 +9,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from api.live import hub
-from api.live.outbox import QUEUE_MESSAGES, RESTART, TOO_SLOW, Heads, News, Outbox, Place
+from api.live.outbox import LOOK, QUEUE_MESSAGES, RESTART, TOO_SLOW, Heads, News, Outbox, Place
 from api.parts import Parts
 from domain.positions import Sight
 from services.positions import STREAM
@@ -68,6 +68,21 @@ async def test_a_client_that_keeps_up_is_written_to_at_once() -> None:
     outbox.move(newest)
     assert [b'"lat":1' in frame for frame in written] == [True]
     assert await outbox.take(1) is newest
+
+
+async def test_of_heads_the_newest_wait_and_nobody_is_closed_for_them() -> None:
+    outbox = Outbox("rider:x")
+    for number in range(QUEUE_MESSAGES * 2):
+        outbox.push(LOOK)
+        outbox.push(Heads(seqs={"x": number, f"y{number % 2}": number}))
+    newest = QUEUE_MESSAGES * 2 - 1
+    assert await outbox.take(1) == Heads(seqs={"x": newest, "y0": newest - 1, "y1": newest})
+    outbox.push(LOOK)
+    outbox.push(news("x", 1))
+    outbox.push(LOOK)
+    assert [type(await outbox.take(1)) for _ in range(3)] == [Heads, News, Heads]
+    assert await outbox.take(0.01) is None
+    assert not outbox.closed
 
 
 async def test_an_outbox_that_overflows_ends_its_connection() -> None:

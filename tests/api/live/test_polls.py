@@ -4,10 +4,12 @@ import asyncio
 import time
 
 import httpx
+import pytest
 
 from api.live import polls
 from api.parts import Parts
 from tests.api.live.line import publish, until_listening
+from tests.api.live.test_places import move
 from tests.api.town import Town
 
 
@@ -38,6 +40,31 @@ async def test_an_empty_page_says_when_to_ask_again(town: Town, http: httpx.Asyn
     page = (await http.get(url, headers=town.ann)).json()
     assert time.monotonic() - began >= 0.9
     assert (page["items"], page["poll_again_seconds"]) == ([], polls.AGAIN_SECONDS)
+
+
+async def test_it_answers_when_the_rider_moves_on(
+    town: Town, parts: Parts, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polls, "POLL_SECONDS", 0.5)
+    await until_listening(parts)
+    order_id = (await town.order()).order_id
+    await town.happen(order_id, status="delivering", delivery="picked_up", rider_id="rod")
+    await publish(parts, order_id)
+    await move(parts, town, (30.27, 120.14))
+    while parts.live.hub.place((town.site_id, "rod")) is None:  # noqa: ASYNC110 - no Event
+        await asyncio.sleep(0.01)
+    url = f"/v1/orders/{order_id}/events?since=2"
+    began = time.monotonic()
+    stays = (await http.get(f"{url}&wait_seconds=2", headers=town.ann)).json()
+    assert (time.monotonic() - began > 1.9, stays["position"]["lat"]) == (True, 30.27)
+    began = time.monotonic()
+    waiting = asyncio.create_task(http.get(f"{url}&wait_seconds=25", headers=town.ann))
+    while not parts.live.hub.connections:  # noqa: ASYNC110 - a number, not an Event
+        await asyncio.sleep(0.01)
+    await move(parts, town, (30.28, 120.14))
+    page = (await waiting).json()
+    assert 0.4 < time.monotonic() - began < 20
+    assert (page["items"], page["position"]["lat"]) == ([], 30.28)
 
 
 async def test_a_drained_hub_answers_and_takes_nobody(

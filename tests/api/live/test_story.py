@@ -119,11 +119,11 @@ async def test_a_shop_sees_its_orders_only(town: Town, parts: Parts, port: int) 
                 await theirs.recv()
 
 
-async def test_a_rider_hears_of_offers(town: Town, parts: Parts, port: int) -> None:
+async def test_a_rider_hears_of_offers_and_tips(town: Town, parts: Parts, port: int) -> None:
     await until_listening(parts)
     rod = town.headers("rider", "rod")
     async with following(port, "/v1/rider/live", rod) as socket_:
-        assert await hear(socket_) == {"type": "snapshot", "offers": []}
+        assert await hear(socket_) == {"type": "snapshot", "offers": [], "tasks": []}
         message = {
             "type": "offer.made",
             "rider_id": "rod",
@@ -136,6 +136,10 @@ async def test_a_rider_hears_of_offers(town: Town, parts: Parts, port: int) -> N
         told = await hear(socket_)
         assert (told["type"], told["task_id"], told["token"]) == ("offer.made", "t", 1)
         assert "site_id" not in told
+        tip = {"type": "tip.given", "order_id": "o", "task_id": "t", "amount_fen": 500}
+        whose = {"rider_id": "rod", "site_id": town.site_id}
+        await parts.cache.redis.xadd(EVENTS, {"m": orjson.dumps(tip | whose)})
+        assert await hear(socket_) == tip
 
 
 async def test_without_redis_the_rows_are_asked(

@@ -20,8 +20,10 @@ import orjson
 from sqlalchemy import Table
 from sqlalchemy.dialects.postgresql import insert
 
+from domain.matching import ZoneRules
 from services import personal
 from services.db import Writer
+from services.dispatch import zone_rules
 from services.tables import market, settlement
 
 Row = Mapping[str, Any]
@@ -37,9 +39,15 @@ SECTIONS: dict[str, Table] = {
     "riders": market.riders,
 }
 LEFT_AS_IT_IS: dict[str, frozenset[str]] = {
-    "shops": frozenset({"open", "paused", "paused_until", "auto_accept"}),
+    "zones": frozenset({"epoch", "rules"}),
+    "shops": frozenset(
+        {"open", "paused", "paused_until", "auto_accept", "self_pickup", "prep_minutes"}
+    ),
     "items": frozenset({"available", "stock"}),
-    "riders": frozenset({"on_shift", "seen_at"}),
+    "riders": frozenset(
+        {"zone_id", "vehicle", "skills", "room", "area", "probation"}
+        | {"on_shift", "seen_at", "paused_at", "pause_code"}
+    ),
 }
 """Columns that people change: planting a city again doesn't take their changes back."""
 ROWS_PER_STATEMENT = 500
@@ -67,6 +75,7 @@ async def plant(writer: Writer, city: Mapping[str, Any]) -> dict[str, int]:
         rows = [_row(section, row, site_id) for row in city.get(section, ())]
         await _upsert(writer, table, rows, LEFT_AS_IT_IS.get(section, frozenset()))
         counts[section] = len(rows)
+    await _ensure_neighbours(writer, city, site_id)
     for customer in city.get("customers", ()):
         payers = {WECHAT: customer.get("openid"), **customer.get("payers", {})}
         for channel, payer in payers.items():
@@ -83,7 +92,7 @@ async def plant(writer: Writer, city: Mapping[str, Any]) -> dict[str, int]:
 
 
 def ensure_city(city: object) -> None:
-    """Raise `SeedWrong` unless this looks like a city: its sections, lists of rows, its payees."""
+    """Raise `SeedWrong` unless this looks like a city: sections, lists of rows, rules, payees."""
     if not isinstance(city, dict) or not {"site"} <= set(city) <= {"site", *SECTIONS}:
         raise SeedWrong(f"a city is a JSON object {{site, {', '.join(SECTIONS)}}}")
     if not isinstance(city["site"], dict) or "site_id" not in city["site"]:
@@ -95,6 +104,22 @@ def ensure_city(city: object) -> None:
     for account in city.get("channel_accounts", []):
         if missing := ACCOUNT_NAMES - set(account):
             raise SeedWrong(f"channel_accounts: {min(missing)} is missing")
+    for zone in city.get("zones", []):
+        _rules(zone)
+
+
+def _rules(zone: Row) -> ZoneRules:
+    told = zone.get("rules", {})
+    try:
+        return ZoneRules.of(told)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise SeedWrong(f"zones: rules of {zone.get('zone_id')}: {error}") from error
+
+
+async def _ensure_neighbours(writer: Writer, city: Mapping[str, Any], site_id: str) -> None:
+    for zone in city.get("zones", ()):
+        if unknown := await zone_rules.strangers(writer, _rules(zone), site_id=site_id):
+            raise SeedWrong(f"zones: {unknown[0]}, next to {zone['zone_id']}, is none of the site")
 
 
 def keep_keys(home: Path, account: Row) -> None:

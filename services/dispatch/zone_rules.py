@@ -43,12 +43,8 @@ async def set_rules(
     named = {"site_id": site_id, "zone_id": zone_id, "rules": dumps(told)}
     if not await writer.run(_SET, named):
         raise NotFound("there is no such zone")
-    if unknown := await strangers(writer, settled, site_id=site_id):
-        raise Invalid("no zones of the site", field="neighbours", unknown=unknown)
-    return settled
-
-
-async def strangers(reader: Reader, settled: ZoneRules, *, site_id: str) -> list[str]:
-    """Neighbours that are no zones of the site."""
     asked = {"site_id": site_id, "neighbours": [*settled.neighbours]}
-    return [row.neighbour for row in await reader.all(_STRANGERS, asked)]
+    if strangers := await writer.all(_STRANGERS, asked):
+        unknown = [row.neighbour for row in strangers]
+        raise Invalid("there are no such zones", field="neighbours", unknown=unknown)
+    return settled

@@ -96,6 +96,13 @@ async def test_a_rider_comes_as_far_as_the_vehicle_does(ingest: Ingest, city: Ci
     assert (walks.dropped, rides.dropped) == ({"jump": 1}, {})
 
 
+async def test_what_the_version_before_wrote_is_read(ingest: Ingest, city: City) -> None:
+    here = fix(5)
+    await ingest.redis.hset(f"{STREAM}:{city.site_id}", "a", orjson.dumps([tuple(here)]).decode())
+    assert await of_riders(ingest.redis, city.site_id, ["a"]) == {"a": here}
+    assert (await ingest.take(city.site_id, "a", [fix(4)], way="http")).accepted == 1
+
+
 async def test_doubt_outlives_the_process(
     ingest: Ingest, city: City, database: Database, valkey_url: str
 ) -> None:

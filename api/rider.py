@@ -29,10 +29,7 @@ PICKED_UP = frozenset({Delivery.PICKED_UP, Delivery.ARRIVED, Delivery.DELIVERED}
 
 @router.post("/shift", response_model=schemas.ShiftDone)
 async def set_shift(parts: Held, who: Rider, shift: schemas.Shift) -> Response:
-    """Begin a shift, go on after a pause, or end it: what is in hand is delivered first.
-
-    At its end the place is forgotten.
-    """
+    """Begin a shift, go on after a pause, or end it: what is in hand is delivered first."""
     async with parts.database.write() as writer:
         await riders.set_shift(
             writer,
@@ -41,10 +38,8 @@ async def set_shift(parts: Held, who: Rider, shift: schemas.Shift) -> Response:
             on=shift.on,
             ends_at=shift.ends_at,
         )
-        over = await dispatch.end_shift_if_done(writer, site_id=who.site_id, rider_id=who.subject)
-    if over:
-        await parts.positions.end(who.site_id, who.subject)
-    elif shift.on and shift.lat is not None and shift.lng is not None:
+        await dispatch.end_shift_if_done(writer, site_id=who.site_id, rider_id=who.subject)
+    if shift.on and shift.lat is not None and shift.lng is not None:
         await parts.positions.begin(who.site_id, who.subject, Point(shift.lat, shift.lng))
     return reply({"on": shift.on})
 

@@ -1,7 +1,7 @@
 """Where riders are: which reported fixes are believed, and who may see how much of them.
 
-A fix is judged against what is known of its rider, in the order of its own time. What is dropped
-has a reason; nobody logs where it was.
+A fix is judged against what is known of its rider, in the order of its phone's time; phones' clocks
+are wrong, so others hear of it in ours. What is dropped has a reason; nobody logs where it was.
 """
 
 import math
@@ -13,10 +13,9 @@ from domain.eta import Vehicle
 from domain.geo import Point, distance_meters
 from domain.orders import CARRYING, FINAL, Delivery, Status
 
-OLD_SECONDS = 600
-"""Of real time: a phone that was without a network for longer tells nothing of now."""
-FUTURE_SECONDS = 30
-"""Phones' clocks are wrong by less."""
+CLOCK_SECONDS = 600
+"""Of real time: how far a fix's time may lie from ours. Phones' clocks are wrong by less, and one
+that was without a network for longer tells nothing of now."""
 ACCURACY_MAX_METERS = 1_000.0
 SLACK_METERS = 150.0
 """What satellites are wrong by between houses is no ride."""
@@ -76,6 +75,16 @@ class Track(NamedTuple):
     """The newest of fixes that lie too far away."""
     suspects: int = 0
     """How many of them agree with each other."""
+    behind_ms: int | None = None
+    """How far the phone's clock is behind ours at most: no fix comes before it was taken, so it is
+    the shortest delay of those believed. None: no phone has told, the newest is by our clock."""
+
+    @property
+    def shown(self) -> Fix | None:
+        """The newest fix, by our clock."""
+        if self.newest is None or not self.behind_ms:
+            return self.newest
+        return self.newest._replace(at_ms=self.newest.at_ms + self.behind_ms)
 
 
 class Dropped(StrEnum):
@@ -84,13 +93,17 @@ class Dropped(StrEnum):
     DUPLICATE = "duplicate"
     """Of the same moment as the newest."""
     OLD = "old"
-    """Not newer than the newest, or from too long ago."""
+    """Before the newest of the same phone."""
+    STALE = "stale"
+    """From longer ago than a clock's fault or a lost network explains."""
     FUTURE = "future"
     """Later than any clock's fault explains."""
     IMPOSSIBLE = "impossible"
     """No place on earth, the zero of a cold receiver, or a guess of kilometers."""
     JUMP = "jump"
     """Further away than the vehicle can have come, until enough fixes say so."""
+    OFF_SHIFT = "off_shift"
+    """Its rider is not on shift and has nothing in hand: whatever it says is nobody's business."""
 
 
 def judge(
@@ -100,21 +113,24 @@ def judge(
 
     `speed` is the site's: how many seconds of its life pass in one of the clock's.
     """
-    newest, suspect = track.newest, track.suspect
-    reason = _wrong(fix, now_ms) or _late(fix, newest)
+    newest, suspect, ours = track.newest, track.suspect, track.behind_ms is None
+    reason = _wrong(fix, now_ms) or (None if ours else _late(fix, newest))
     if reason:
         return track, reason
+    delay_ms = now_ms - fix.at_ms
+    behind_ms = delay_ms if track.behind_ms is None else min(track.behind_ms, delay_ms)
     meters_per_ms = FASTEST_METERS_PER_MINUTE[vehicle] * speed / MS_PER_MINUTE
-    if newest is None or _in_reach(newest, fix, meters_per_ms):
-        return Track(fix), None
+    comparable = fix._replace(at_ms=now_ms) if ours else fix
+    if newest is None or _in_reach(newest, comparable, meters_per_ms):
+        return Track(fix, behind_ms=behind_ms), None
     reason = _late(fix, suspect)
     if reason:
         return track, reason
     agree = suspect is not None and _in_reach(suspect, fix, meters_per_ms)
     suspects = track.suspects + 1 if agree else 1
     if suspects >= CONSISTENT_FIXES:
-        return Track(fix), None
-    return Track(newest, fix, suspects), Dropped.JUMP
+        return Track(fix, behind_ms=behind_ms), None
+    return Track(newest, fix, suspects, track.behind_ms), Dropped.JUMP
 
 
 def sight(*, status: str, delivery: str, shop: bool = False) -> Sight:
@@ -146,9 +162,9 @@ def _wrong(fix: Fix, now_ms: int) -> Dropped | None:
     )
     if not possible:
         return Dropped.IMPOSSIBLE
-    if fix.at_ms > now_ms + FUTURE_SECONDS * 1_000:
+    if fix.at_ms > now_ms + CLOCK_SECONDS * 1_000:
         return Dropped.FUTURE
-    return Dropped.OLD if fix.at_ms < now_ms - OLD_SECONDS * 1_000 else None
+    return Dropped.STALE if fix.at_ms < now_ms - CLOCK_SECONDS * 1_000 else None
 
 
 def _late(fix: Fix, before: Fix | None) -> Dropped | None:

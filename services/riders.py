@@ -18,7 +18,8 @@ SELECT :site_id, :rider_id, now() WHERE NOT EXISTS (
   SELECT 1 FROM shifts WHERE site_id = :site_id AND rider_id = :rider_id AND ended_at IS NULL)
 """)
 _PLAN = text("""
-UPDATE shifts SET ends_at = :ends_at
+UPDATE shifts SET ends_at = coalesce(CAST(:ends_at AS timestamptz),
+  CASE WHEN ends_at > now() THEN ends_at END)
 WHERE site_id = :site_id AND rider_id = :rider_id AND ended_at IS NULL
 """)
 _TASK = text("""
@@ -33,14 +34,15 @@ async def set_shift(
 ) -> None:
     """Begin the shift, go on with it after a pause, or take no more offers; repeating it is one.
 
-    The shift's end is dispatch's (`end_shift_if_done`). Raises NotFound.
+    Who goes on beyond the planned end has no plan until there is a new one. The shift's end is
+    dispatch's (`end_shift_if_done`). Raises NotFound.
     """
     rider = {"site_id": site_id, "rider_id": rider_id}
     if not await writer.run(_SHIFT, rider | {"on_shift": on}):
         raise NotFound("there is no such rider")
     if on:
         await writer.run(_BEGIN, rider)
-    if ends_at is not None:
+    if on or ends_at is not None:
         await writer.run(_PLAN, rider | {"ends_at": ends_at})
 
 

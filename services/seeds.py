@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from sqlalchemy import Table
+from sqlalchemy import Table, select
 from sqlalchemy.dialects.postgresql import insert
 
+from domain.matching import ZoneRules
 from services import personal
 from services.db import Writer
 from services.tables import market, settlement
@@ -37,9 +38,15 @@ SECTIONS: dict[str, Table] = {
     "riders": market.riders,
 }
 LEFT_AS_IT_IS: dict[str, frozenset[str]] = {
-    "shops": frozenset({"open", "paused", "paused_until", "auto_accept"}),
+    "zones": frozenset({"epoch", "rules"}),
+    "shops": frozenset(
+        {"open", "paused", "paused_until", "auto_accept", "self_pickup", "prep_minutes"}
+    ),
     "items": frozenset({"available", "stock"}),
-    "riders": frozenset({"on_shift", "seen_at"}),
+    "riders": frozenset(
+        {"zone_id", "vehicle", "skills", "room", "area", "probation"}
+        | {"on_shift", "seen_at", "paused_at", "pause_code"}
+    ),
 }
 """Columns that people change: planting a city again doesn't take their changes back."""
 ROWS_PER_STATEMENT = 500
@@ -67,6 +74,7 @@ async def plant(writer: Writer, city: Mapping[str, Any]) -> dict[str, int]:
         rows = [_row(section, row, site_id) for row in city.get(section, ())]
         await _upsert(writer, table, rows, LEFT_AS_IT_IS.get(section, frozenset()))
         counts[section] = len(rows)
+    await _ensure_neighbours(writer, city, site_id)
     for customer in city.get("customers", ()):
         payers = {WECHAT: customer.get("openid"), **customer.get("payers", {})}
         for channel, payer in payers.items():
@@ -83,7 +91,7 @@ async def plant(writer: Writer, city: Mapping[str, Any]) -> dict[str, int]:
 
 
 def ensure_city(city: object) -> None:
-    """Raise `SeedWrong` unless this looks like a city: its sections, lists of rows, its payees."""
+    """Raise `SeedWrong` unless this looks like a city: sections, lists of rows, rules, payees."""
     if not isinstance(city, dict) or not {"site"} <= set(city) <= {"site", *SECTIONS}:
         raise SeedWrong(f"a city is a JSON object {{site, {', '.join(SECTIONS)}}}")
     if not isinstance(city["site"], dict) or "site_id" not in city["site"]:
@@ -95,6 +103,25 @@ def ensure_city(city: object) -> None:
     for account in city.get("channel_accounts", []):
         if missing := ACCOUNT_NAMES - set(account):
             raise SeedWrong(f"channel_accounts: {min(missing)} is missing")
+    for zone in city.get("zones", []):
+        _rules(zone)
+
+
+def _rules(zone: Row) -> ZoneRules:
+    told = zone.get("rules", {})
+    try:
+        return ZoneRules.of(told)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise SeedWrong(f"zones: rules of {zone.get('zone_id')}: {error}") from error
+
+
+async def _ensure_neighbours(writer: Writer, city: Mapping[str, Any], site_id: str) -> None:
+    zones = market.zones
+    rows = await writer.all(select(zones.c.zone_id).where(zones.c.site_id == site_id))
+    known = {row.zone_id for row in rows}
+    for zone in city.get("zones", ()):
+        if unknown := set(_rules(zone).neighbours) - known:
+            raise SeedWrong(f"zones: {min(unknown)}, next to {zone['zone_id']}, is none of them")
 
 
 def keep_keys(home: Path, account: Row) -> None:

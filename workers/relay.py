@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+import orjson
 import structlog
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -22,7 +23,7 @@ from domain.contracts.refunds import EndRefund
 from domain.ids import refund_workflow
 from domain.positions import PlacesOf
 from domain.riding import PHOTO_DAYS
-from services import envelope, events, logs, metrics, outbox, process, snapshots
+from services import envelope, events, logs, metrics, outbox, positions, process, shifts, snapshots
 from services.db import Database, Writer
 from services.eta import outside
 from services.eta.outside import Outside
@@ -33,6 +34,7 @@ from services.positions import Places
 from services.settings import settings
 from workers.estimates import Estimates
 from workers.serve import check_database, window
+from workers.shifts import Shifts
 from workers.streams import KafkaPublisher
 from workers.sweep import Sweep
 from workers.temporal import Telemetry, WorkflowGone, Workflows
@@ -78,6 +80,7 @@ class Publisher:
             return 0
         with metrics.RELAY_SECONDS.time():
             await self._push(batch)
+            await self._forget_places(batch)
             touched = {message.order_id for message in batch if message.seq}
             await snapshots.put(self._redis, await events.streams(self._writer, touched))
             await outbox.published(self._writer, batch, on_to_kafka=self._on_to_kafka)
@@ -103,6 +106,13 @@ class Publisher:
             )
         await pipeline.execute()
         metrics.STREAM_EVENTS.labels("redis").inc(len(public))
+
+    async def _forget_places(self, batch: Sequence[Message]) -> None:
+        """Of those whose shift has ended, and who have not begun another since."""
+        told = [orjson.loads(message.text) for message in batch if not message.seq]
+        ended = [(one["site_id"], one["rider_id"]) for one in told if one["type"] == "shift.ended"]
+        if ended:
+            await positions.end(self._redis, await shifts.off(self._writer, ended))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Publish until told to stop; while Redis is away, rows wait."""
@@ -233,6 +243,7 @@ class Relay:
         self._sweep = Sweep(database, workflows, photo_days=photo_days)
         self._estimates = Estimates(database, around, places)
         self._traces = Traces(database, redis, days=trace_days)
+        self._shifts = Shifts(database)
         late = LatePayments(PaymentActs(database, gateways), self._sweep)
         refunds = RefundActs(database, gateways)
 
@@ -281,6 +292,7 @@ class Relay:
                     group.create_task(self._sweep.run(stop))
                     group.create_task(self._estimates.run(stop))
                     group.create_task(self._traces.run(stop))
+                    group.create_task(self._shifts.run(stop))
             finally:
                 teller.drop()
                 metrics.RELAY_ACTIVE.set(0)

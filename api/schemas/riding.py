@@ -23,7 +23,7 @@ class Shift(Asked):
     on: bool
     lat: Lat | None = None
     lng: Lng | None = None
-    ends_at: AwareDatetime | None = Field(default=None, description="When it is planned to end.")
+    ends_at: AwareDatetime | None = Field(default=None, description="When it ends by itself.")
 
 
 class Pause(Asked):
@@ -245,4 +245,7 @@ class PositionsDone(Told):
     """How many positions were taken, and how many not, by reason."""
 
     accepted: int
-    dropped: dict[str, int]
+    dropped: dict[str, int] = Field(
+        description="`duplicate`, `old`, `stale`, `future`, `impossible`, `jump` or `off_shift`: "
+        "not on shift, and nothing in hand."
+    )

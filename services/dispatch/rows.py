@@ -71,10 +71,17 @@ SELECT on_shift OR paused_at IS NOT NULL FROM riders
 WHERE site_id = :site_id AND rider_id = :rider_id FOR UPDATE
 """)
 _END_SHIFT = text("""
-UPDATE shifts SET ended_at = now()
-WHERE site_id = :site_id AND rider_id = :rider_id AND ended_at IS NULL AND NOT EXISTS (
-  SELECT FROM delivery_tasks t WHERE t.site_id = :site_id AND t.rider_id = :rider_id
-    AND t.state IN ('assigned', 'at_store', 'picked_up', 'arrived'))
+WITH ended AS (
+  UPDATE shifts SET ended_at = now()
+  WHERE site_id = :site_id AND rider_id = :rider_id AND ended_at IS NULL AND NOT EXISTS (
+    SELECT FROM delivery_tasks t WHERE t.site_id = :site_id AND t.rider_id = :rider_id
+      AND t.state IN ('assigned', 'at_store', 'picked_up', 'arrived'))
+  RETURNING site_id, rider_id
+)
+INSERT INTO outbox (site_id, order_id, seq, message)
+SELECT site_id, '', 0,
+  jsonb_build_object('type', 'shift.ended', 'rider_id', rider_id, 'site_id', site_id)
+FROM ended
 """)
 _TICKET = text("""
 INSERT INTO tickets (site_id, order_id, kind, key, due_at)
@@ -155,6 +162,8 @@ async def search_again(
 
 async def end_shift_if_done(writer: Writer, *, site_id: str, rider_id: str) -> bool:
     """End the shift of a rider who takes no more offers and has nothing in hand; whether it is.
+
+    The rider's line hears of it, and the relay has the place forgotten.
 
     The rider's row is locked first: of two last tasks at once, the second sees the first gone.
     """

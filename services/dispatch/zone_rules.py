@@ -10,6 +10,10 @@ from services.db import Reader, Writer
 from services.events import dumps
 
 _RULES = text("SELECT rules FROM zones WHERE site_id = :site_id AND zone_id = :zone_id")
+_STRANGERS = text("""
+SELECT neighbour FROM unnest(CAST(:neighbours AS text[])) AS neighbour
+WHERE NOT EXISTS (SELECT FROM zones WHERE site_id = :site_id AND zone_id = neighbour)
+""")
 _SET = text("""
 UPDATE zones SET rules = CAST(:rules AS jsonb) WHERE site_id = :site_id AND zone_id = :zone_id
 """)
@@ -29,7 +33,7 @@ async def set_rules(
     """Settle a zone anew, whole: what is not told gets its default.
 
     Raises:
-        Invalid: no such rule, or a value that it can't have.
+        Invalid: no such rule, or a value that it can't have, or a neighbour that is no zone.
         NotFound: the site has no such zone.
     """
     try:
@@ -39,4 +43,8 @@ async def set_rules(
     named = {"site_id": site_id, "zone_id": zone_id, "rules": dumps(told)}
     if not await writer.run(_SET, named):
         raise NotFound("there is no such zone")
+    asked = {"site_id": site_id, "neighbours": [*settled.neighbours]}
+    if strangers := await writer.all(_STRANGERS, asked):
+        unknown = [row.neighbour for row in strangers]
+        raise Invalid("there are no such zones", field="neighbours", unknown=unknown)
     return settled

@@ -7,7 +7,7 @@ stream `paotui:positions` for live viewers. PostgreSQL knows when a rider was se
 from services.positions.batch import Position, Positions
 from services.positions.ingest import Ingest, Taken
 from services.positions.places import Places
-from services.positions.store import STREAM, connect, of_riders
+from services.positions.store import STREAM, connect, end, of_riders
 
 __all__ = [
     "STREAM",
@@ -17,5 +17,6 @@ __all__ = [
     "Positions",
     "Taken",
     "connect",
+    "end",
     "of_riders",
 ]

@@ -14,35 +14,37 @@ from sqlalchemy.exc import SQLAlchemyError
 from domain.errors import DomainError, NotFound, Unavailable
 from domain.eta import Vehicle
 from domain.geo import Point
-from domain.positions import Fix, Track, judge
+from domain.positions import Dropped, Fix, Track, judge
 from services import metrics
 from services.db import Database
 from services.positions import store
-from services.positions.store import MOVES_MAX, Tracks
+from services.positions.store import MOVES_MAX, Tracks, Who
 
 WINDOW_SECONDS = 0.05
 PENDING_MAX = 20_000
 """Batches that may wait; more are refused."""
 SEEN_SECONDS = 5.0
-"""Of a site of speed 1: how often a rider's row is told of a sign of life."""
+"""Of a site of speed 1: how often a rider's row is told of a sign of life, and asked again."""
 RIDERS_KNOWN = 100_000
 ACCEPTED = "accepted"
 
-Who = tuple[str, str]
-"""Site and rider."""
-
 _SEEN = text("""
 WITH asked AS (
-  SELECT * FROM unnest(CAST(:sites AS text[]), CAST(:riders AS text[])) AS a (site_id, rider_id)
+  SELECT r.site_id, r.rider_id, r.vehicle, r.on_shift OR r.paused_at IS NOT NULL OR EXISTS (
+    SELECT FROM delivery_tasks t WHERE t.site_id = r.site_id AND t.rider_id = r.rider_id
+      AND t.state IN ('assigned', 'at_store', 'picked_up', 'arrived')) AS at_work
+  FROM riders r JOIN unnest(CAST(:sites AS text[]), CAST(:riders AS text[]))
+    AS a (site_id, rider_id) USING (site_id, rider_id)
 ), free AS (
   SELECT r.site_id, r.rider_id FROM riders r JOIN asked USING (site_id, rider_id)
+  WHERE asked.at_work
   ORDER BY r.site_id, r.rider_id FOR NO KEY UPDATE OF r SKIP LOCKED
 ), seen AS (
   UPDATE riders r SET seen_at = now() FROM free
   WHERE r.site_id = free.site_id AND r.rider_id = free.rider_id
 )
-SELECT r.site_id, r.rider_id, r.vehicle, s.speed
-FROM asked JOIN riders r USING (site_id, rider_id) JOIN sites s USING (site_id)
+SELECT asked.site_id, asked.rider_id, asked.vehicle, asked.at_work, s.speed
+FROM asked JOIN sites s USING (site_id)
 """)
 """Whose row is locked shows a sign of life already: an act of theirs."""
 
@@ -71,7 +73,7 @@ class _Waiting:
 
 @dataclass(slots=True)
 class _Known:
-    """What a process remembers of a rider's row."""
+    """What a process remembers of the row of a rider at work; of others it asks each time."""
 
     speed: float
     """Of the site."""
@@ -125,13 +127,6 @@ class Ingest:
         except (RedisError, OSError) as error:
             log.warning("shift_place_not_kept", error_type=type(error).__name__)
 
-    async def end(self, site_id: str, rider_id: str) -> None:
-        """A shift ends: the place is forgotten, at the latest by its own expiry."""
-        try:
-            await store.end(self.redis, site_id, rider_id)
-        except (RedisError, OSError) as error:
-            log.warning("shift_place_not_forgotten", error_type=type(error).__name__)
-
     async def close(self) -> None:
         """Finish what waits, give the connections back."""
         if self._working is not None:
@@ -148,58 +143,77 @@ class Ingest:
                 _answer(batches, outcomes)
 
     async def _keep_or_refuse(self, batches: Sequence[_Waiting]) -> Sequence[Outcome]:
-        unknown: DomainError = NotFound("there is no such rider")
         try:
-            await self._sign_of_life({batch.who for batch in batches})
-        except (SQLAlchemyError, OSError) as error:
-            log.warning("riders_not_seen", error_type=type(error).__name__)
-            unknown = Unavailable("riders' rows can't be read now")
-        try:
-            return await self._keep(batches, unknown)
+            return await self._keep(batches)
         except (RedisError, OSError) as error:
             log.warning("positions_not_kept", error_type=type(error).__name__)
         except Exception as error:  # noqa: BLE001 - its text might hold a place
             log.error("positions_failed", error_type=type(error).__name__)  # noqa: TRY400
         return [Unavailable("positions are not taken now")] * len(batches)
 
-    async def _sign_of_life(self, riders: set[Who]) -> None:
-        """Tell the rows of those who are due; learn who they are on the way."""
-        if len(self._known) > RIDERS_KNOWN:
-            self._known.clear()
-        now = asyncio.get_running_loop().time()
-        due = [who for who in riders if who not in self._known or self._known[who].due <= now]
-        if not due:
-            return
-        asked = {"sites": [who[0] for who in due], "riders": [who[1] for who in due]}
-        async with self._database.write() as writer:
-            rows = await writer.all(_SEEN, asked)
-        for who in due:
-            self._known.pop(who, None)
-        for row in rows:
-            due_at = now + SEEN_SECONDS / row.speed
-            self._known[row.site_id, row.rider_id] = _Known(row.speed, Vehicle(row.vehicle), due_at)
-
-    async def _keep(self, batches: Sequence[_Waiting], unknown: DomainError) -> list[Outcome]:
-        known = self._known
-        tracks = await store.read(
-            self.redis, {batch.who for batch in batches if batch.who in known}
-        )
+    async def _keep(self, batches: Sequence[_Waiting]) -> list[Outcome]:
+        riders = {batch.who for batch in batches}
+        try:
+            tracks, over = await store.read(self.redis, riders)
+            for who in over:
+                self._known.pop(who, None)
+        finally:
+            # They live, whether their places can be kept or not.
+            off = await self._sign_of_life(riders)
         changed: Tracks = {}
         now_ms = round(time.time() * 1_000)
         outcomes: list[Outcome] = []
         for batch in batches:
-            before = changed.get(batch.who) or tracks.get(batch.who)
-            if before is None:
-                outcomes.append(unknown)
+            known = self._known.get(batch.who)
+            if known is None:
+                outcomes.append(_not_taken(batch, off))
                 continue
-            after, taken = _judge(before, batch.fixes, now_ms, known[batch.who])
+            before = changed.get(batch.who) or tracks[batch.who]
+            after, taken = _judge(before, batch.fixes, now_ms, known)
             if after is not before:
                 changed[batch.who] = after
             outcomes.append(taken)
         if changed:
             moved = [who for who, track in changed.items() if track.newest != tracks[who].newest]
             await store.write(self.redis, changed, moved)
+        await store.end(self.redis, [who for who in off or () if tracks[who].newest])
         return outcomes
+
+    async def _sign_of_life(self, riders: set[Who]) -> set[Who] | None:
+        """Tell the rows of those who are due, and learn who is at work.
+
+        Those of them who are not, or None: the rows can't be read now.
+        """
+        if len(self._known) > RIDERS_KNOWN:
+            self._known.clear()
+        now = asyncio.get_running_loop().time()
+        due = [who for who in riders if who not in self._known or self._known[who].due <= now]
+        if not due:
+            return set()
+        asked = {"sites": [who[0] for who in due], "riders": [who[1] for who in due]}
+        try:
+            async with self._database.write() as writer:
+                rows = await writer.all(_SEEN, asked)
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("riders_not_seen", error_type=type(error).__name__)
+            return None
+        for who in due:
+            self._known.pop(who, None)
+        for row in rows:
+            if row.at_work:
+                due_at = now + SEEN_SECONDS / row.speed
+                known = _Known(row.speed, Vehicle(row.vehicle), due_at)
+                self._known[row.site_id, row.rider_id] = known
+        return {(row.site_id, row.rider_id) for row in rows if not row.at_work}
+
+
+def _not_taken(batch: _Waiting, off: set[Who] | None) -> Outcome:
+    """What who isn't known to be at work is told."""
+    if off is None:
+        return Unavailable("riders' rows can't be read now")
+    if batch.who in off:
+        return Taken(accepted=0, dropped={Dropped.OFF_SHIFT.value: len(batch.fixes)})
+    return NotFound("there is no such rider")
 
 
 def _judge(track: Track, fixes: Sequence[Fix], now_ms: int, who: _Known) -> tuple[Track, Taken]:

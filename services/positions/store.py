@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from redis.asyncio import Redis
@@ -16,14 +16,19 @@ STREAM = "paotui:positions"
 MOVES_MAX = 500
 KEPT_SECONDS = 1_800
 """How long a rider's place is known after it was told."""
+OVER: Final = b"[]"
+"""In place of a track whose shift has ended."""
+OVER_SECONDS = 60
+"""Longer than any process remembers who is on shift."""
 STREAM_SECONDS = 60
 """Viewers want what is new: the stream forgets soon."""
 WAIT_SECONDS = 0.5
 """Of each of at most two tries: both fit between two heartbeats of a matcher."""
 CONNECTIONS = 8
 
-Tracks = dict[tuple[str, str], Track]
-"""By site and rider."""
+Who = tuple[str, str]
+"""Site and rider."""
+Tracks = dict[Who, Track]
 
 
 def connect(url: str) -> Redis:
@@ -39,35 +44,38 @@ def connect(url: str) -> Redis:
 
 async def of_riders(redis: Redis, site_id: str, rider_ids: Sequence[str]) -> dict[str, Fix]:
     """The newest fixes of those riders who have one, in one round trip."""
-    tracks = await read(redis, [(site_id, rider_id) for rider_id in rider_ids])
-    return {rider_id: track.newest for (_, rider_id), track in tracks.items() if track.newest}
+    tracks, _ = await read(redis, [(site_id, rider_id) for rider_id in rider_ids])
+    return {rider_id: fix for (_, rider_id), track in tracks.items() if (fix := track.shown)}
 
 
-async def read(redis: Redis, riders: Iterable[tuple[str, str]]) -> Tracks:
-    """The tracks of these riders, empty where nothing is known, in one round trip."""
+async def read(redis: Redis, riders: Iterable[Who]) -> tuple[Tracks, set[Who]]:
+    """The tracks of these riders, empty where nothing is known, in one round trip.
+
+    And whose shift has ended a moment ago: what a process remembers of them may be untrue.
+    """
     sites = _by_site(dict.fromkeys(riders))
     if not sites:
-        return {}
+        return {}, set()
     pipeline = redis.pipeline(transaction=False)
     for site_id, of_site in sites.items():
         pipeline.hmget(_key(site_id), list(of_site))
     found = await pipeline.execute()
-    return {
-        (site_id, rider_id): _unpack(packed)
+    packed = {
+        (site_id, rider_id): value
         for (site_id, of_site), values in zip(sites.items(), found, strict=True)
-        for rider_id, packed in zip(of_site, values, strict=True)
+        for rider_id, value in zip(of_site, values, strict=True)
     }
+    over = {who for who, value in packed.items() if value == OVER}
+    return {who: _unpack(None if who in over else value) for who, value in packed.items()}, over
 
 
-async def write(
-    redis: Redis, tracks: Mapping[tuple[str, str], Track], moved: Iterable[tuple[str, str]]
-) -> None:
+async def write(redis: Redis, tracks: Mapping[Who, Track], moved: Iterable[Who]) -> None:
     """Keep these tracks and tell viewers of those riders (≤ MOVES_MAX), in one round trip."""
     pipeline = redis.pipeline(transaction=False)
     for site_id, of_site in _by_site(tracks).items():
         mapping: dict[Any, Any] = {rider_id: _pack(track) for rider_id, track in of_site.items()}
         pipeline.hsetex(_key(site_id), mapping=mapping, ex=KEPT_SECONDS)
-    moves = [[*rider, *newest[:3]] for rider in moved if (newest := tracks[rider].newest)]
+    moves = [[*rider, *fix[:3]] for rider in moved if (fix := tracks[rider].shown)]
     if moves:
         oldest_ms = round((time.time() - STREAM_SECONDS) * 1_000)
         pipeline.xadd(STREAM, {"m": orjson.dumps(moves)}, minid=oldest_ms, approximate=True)
@@ -81,16 +89,20 @@ async def begin(redis: Redis, site_id: str, rider_id: str, fix: Fix) -> None:
     await write(redis, {rider: Track(fix)}, [rider])
 
 
-async def end(redis: Redis, site_id: str, rider_id: str) -> None:
-    """Forget where the rider is."""
-    await redis.hdel(_key(site_id), rider_id)
+async def end(redis: Redis, riders: Iterable[Who]) -> None:
+    """Forget where these riders are, and say for a moment that their shifts are over."""
+    pipeline = redis.pipeline(transaction=False)
+    for site_id, of_site in _by_site(dict.fromkeys(riders)).items():
+        over: dict[Any, Any] = dict.fromkeys(of_site, OVER)
+        pipeline.hsetex(_key(site_id), mapping=over, ex=OVER_SECONDS)
+    await pipeline.execute()
 
 
 def _key(site_id: str) -> str:
     return f"{STREAM}:{site_id}"
 
 
-def _by_site(riders: Mapping[tuple[str, str], Any]) -> dict[str, dict[str, Any]]:
+def _by_site(riders: Mapping[Who, Any]) -> dict[str, dict[str, Any]]:
     sites: dict[str, dict[str, Any]] = {}
     for (site_id, rider_id), value in riders.items():
         sites.setdefault(site_id, {})[rider_id] = value
@@ -99,16 +111,13 @@ def _by_site(riders: Mapping[tuple[str, str], Any]) -> dict[str, dict[str, Any]]
 
 def _pack(track: Track) -> bytes:
     assert track.newest  # noqa: S101 - the rule keeps a first fix or nothing
-    if track.suspect is None:
-        return orjson.dumps([tuple(track.newest)])
-    return orjson.dumps([tuple(track.newest), tuple(track.suspect), track.suspects])
+    suspect = tuple(track.suspect) if track.suspect else None
+    return orjson.dumps([tuple(track.newest), suspect, track.suspects, track.behind_ms])
 
 
 def _unpack(packed: bytes | None) -> Track:
     if packed is None:
         return Track()
-    newest, *doubt = orjson.loads(packed)
-    if not doubt:
-        return Track(Fix(*newest))
-    suspect, suspects = doubt
-    return Track(Fix(*newest), Fix(*suspect), suspects)
+    newest, *more = orjson.loads(packed)
+    suspect, *counted = more or [None]  # the version before wrote less
+    return Track(Fix(*newest), Fix(*suspect) if suspect else None, *counted)

@@ -38,9 +38,15 @@ async def test_a_zones_rules(town: Town, http: httpx.AsyncClient) -> None:
     settled = answer.json()
     assert (settled["way"], settled["late"], settled["steps"][0]["bonus_fen"]) == ("both", True, 0)
     assert (await http.get(url, headers=who)).json() == settled
-    for wrong in ({"way": "shout"}, {"colour": "red"}, {"steps": [{"radius_meters": 0}]}):
+    for wrong in (
+        {"way": "shout"},
+        {"colour": "red"},
+        {"steps": [{"radius_meters": 0}]},
+        {"neighbours": ["beyond"]},
+    ):
         answer = await http.put(url, headers=who, json=wrong)
         assert answer.status_code == 422, wrong
+    assert (await http.get(url, headers=who)).json() == settled
     nowhere = await http.put("/v1/operations/zones/beyond/rules", headers=who, json={})
     assert nowhere.status_code == 404
 

@@ -17,11 +17,11 @@ from domain.geo import Point
 from domain.positions import cell
 from domain.proof import handover_code
 from domain.riding import area
-from services import addresses, tables
+from services import addresses, shifts, tables
 from services.db import Database
 from services.dispatch import TaskState
 from services.identity import issue, verify
-from services.positions import of_riders
+from services.positions import end, of_riders
 from services.settings import Settings
 from tests.api.town import HOME
 from tests.zone import SHOP_LAT, SHOP_LNG, City
@@ -281,7 +281,21 @@ async def test_positions_are_taken_or_dropped_by_reason(
     assert answer.status_code == 422
     assert "98765" not in answer.text
     assert (await http.post("/v1/rider/shift", headers=rod, json={"on": False})).status_code == 200
+    later = here | {"lat": 31.2302, "at": (now + timedelta(seconds=1)).isoformat()}
+    await forget_places(city, parts)
+    answer = await http.post(path, headers=rod, json={"positions": [later]})
+    assert answer.json() == {"accepted": 0, "dropped": {"off_shift": 1}}
     assert await of_riders(parts.positions.redis, city.site_id, ["a"]) == {}
+    assert (await http.post("/v1/rider/shift", headers=rod, json={"on": True})).status_code == 200
+    answer = await http.post(path, headers=rod, json={"positions": [later]})
+    assert answer.json() == {"accepted": 1, "dropped": {}}
+
+
+async def forget_places(city: City, parts: Parts) -> None:
+    """As the relay does once a shift has ended."""
+    async with city.database.read() as reader:
+        over = await shifts.off(reader, [(city.site_id, "a")])
+    await end(parts.positions.redis, over)
 
 
 async def test_support_reads_a_trace_and_the_timeline_says_so(

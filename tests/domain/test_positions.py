@@ -10,10 +10,9 @@ from domain.eta import Vehicle
 from domain.geo import Point, distance_meters
 from domain.positions import (
     CELL_METERS,
+    CLOCK_SECONDS,
     CONSISTENT_FIXES,
-    FUTURE_SECONDS,
     METERS_PER_DEGREE,
-    OLD_SECONDS,
     SLACK_METERS,
     Dropped,
     Fix,
@@ -24,7 +23,7 @@ from domain.positions import (
 
 NOW = 1_800_000_000_000
 HERE = Fix(31.23, 121.47, NOW - 60_000)
-KNOWN = Track(HERE)
+KNOWN = Track(HERE, behind_ms=60_000)
 
 
 def later(seconds: float, *, north: float = 0.0, accuracy_m: float = 0.0) -> Fix:
@@ -38,9 +37,9 @@ def later(seconds: float, *, north: float = 0.0, accuracy_m: float = 0.0) -> Fix
         (later(10, north=0.001), None),
         (HERE, Dropped.DUPLICATE),
         (later(-1), Dropped.OLD),
-        (HERE._replace(at_ms=NOW - OLD_SECONDS * 1_000 - 1), Dropped.OLD),
-        (HERE._replace(at_ms=NOW + FUTURE_SECONDS * 1_000), None),
-        (HERE._replace(at_ms=NOW + FUTURE_SECONDS * 1_000 + 1), Dropped.FUTURE),
+        (HERE._replace(at_ms=NOW - CLOCK_SECONDS * 1_000 - 1), Dropped.STALE),
+        (HERE._replace(at_ms=NOW + CLOCK_SECONDS * 1_000), None),
+        (HERE._replace(at_ms=NOW + CLOCK_SECONDS * 1_000 + 1), Dropped.FUTURE),
         (later(1)._replace(lat=math.nan), Dropped.IMPOSSIBLE),
         (later(1)._replace(lng=math.inf), Dropped.IMPOSSIBLE),
         (later(1)._replace(lat=90.1), Dropped.IMPOSSIBLE),
@@ -59,7 +58,40 @@ def test_a_fix_is_kept_or_dropped_for_a_reason(fix: Fix, reason: Dropped | None)
 
 def test_the_first_fix_of_a_rider_is_believed() -> None:
     assert judge(Track(), HERE, NOW) == (KNOWN, None)
-    assert judge(Track(), HERE, NOW + OLD_SECONDS * 1_000)[1] == Dropped.OLD
+    assert judge(Track(), HERE, NOW + CLOCK_SECONDS * 1_000)[1] == Dropped.STALE
+
+
+@pytest.mark.parametrize("wrong_seconds", [-540, -300, 0, 300, 540])
+def test_a_phone_whose_clock_is_wrong_is_believed_from_its_first_fix_on(
+    wrong_seconds: float,
+) -> None:
+    """A shift begins by our clock; fixes come by the phone's, and are shown by ours."""
+    begun = track = Track(HERE._replace(at_ms=NOW))
+    wrong_ms = round(wrong_seconds * 1_000)
+    for number in range(1, 4):
+        now_ms = NOW + number * 15_000
+        taken = Fix(HERE.lat + number / 10_000, HERE.lng, now_ms - 200 + wrong_ms)
+        before, (track, why) = track, judge(track, taken, now_ms)
+        assert (why, track.newest) == (None, taken)
+        assert track.shown == taken._replace(at_ms=now_ms)
+        assert judge(track, taken, now_ms)[1] == Dropped.DUPLICATE
+        if before is not begun:
+            assert judge(track, before.newest or taken, now_ms)[1] == Dropped.OLD
+
+
+def test_a_shift_that_has_just_begun_is_left_no_faster_than_any_place() -> None:
+    begun, minute_later = Track(HERE._replace(at_ms=NOW)), NOW + 60_000
+    for meters, reason in ((1_500, None), (1_500 + 2 * SLACK_METERS, Dropped.JUMP)):
+        far = Fix(HERE.lat + meters / METERS_PER_DEGREE, HERE.lng, minute_later - 300_000)
+        assert judge(begun, far, minute_later)[1] == reason
+
+
+def test_what_was_late_at_first_is_no_slow_clock() -> None:
+    late, soon = later(0), later(70)
+    track, _ = judge(judge(Track(), late, NOW)[0], soon, soon.at_ms + 1_000)
+    assert track.shown == soon._replace(at_ms=soon.at_ms + 1_000)
+    _, why = judge(track, late, NOW + 20_000)
+    assert why == Dropped.OLD
 
 
 @pytest.mark.parametrize(
@@ -93,7 +125,7 @@ def test_fixes_that_do_not_agree_are_never_believed() -> None:
         assert (why, track.newest) == (Dropped.JUMP, HERE)
     assert judge(track, track.suspect or HERE, NOW)[1] == Dropped.DUPLICATE
     home, why = judge(track, later(20), NOW)
-    assert (home, why) == (Track(later(20)), None)
+    assert (home, why) == (Track(later(20), behind_ms=40_000), None)
 
 
 @given(st.floats(-89.9, 89.9), st.floats(-180, 180))

@@ -6,8 +6,15 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from services import personal, seeds, tables
+from domain.contracts.dispatch import Zone
+from domain.eta import Vehicle
+from domain.matching import Way
+from services import personal, seeds, shops, tables
 from services.db import Database
+from services.dispatch import Matcher, rider_terms, zone_rules
+from services.dispatch.rider_terms import RiderTerms
+from services.positions import Places
+from services.shops import Switches
 from workers.demo_city import PAYEES, SPLITTING, demo_city
 
 
@@ -69,6 +76,70 @@ async def test_a_city_becomes_rows_and_again_changes_nothing_that_people_changed
     } | {f"keys/{channel}/{PAYEES[channel]}0" for channel in SPLITTING} | {
         f"keys/bank/{PAYEES['bank']}9"
     }
+
+
+@pytest.mark.usefixtures("personal_key")
+async def test_what_people_settled_is_not_undone_by_the_next_start(
+    database: Database, site_id: str
+) -> None:
+    city = city_of(site_id)
+    city["zones"].append({"zone_id": "lakeside", "rules": {"neighbours": ["westlake"]}})
+    await plant(database, city)
+    shop_id = city["shops"][0]["shop_id"]
+    who = {"site_id": site_id, "rider_id": "rider-1"}
+    whose = {"site_id": site_id, "merchant_id": shop_id, "shop_id": shop_id}
+    wanted = RiderTerms(
+        zone_id="lakeside",
+        vehicle=Vehicle.CAR,
+        skills=["cold_box"],
+        room=9,
+        area=[[30.2, 120.1], [30.3, 120.1], [30.3, 120.2]],
+        probation=True,
+        not_with=["customer:customer-2"],
+    )
+    switches = Switches(paused=True, self_pickup=True, prep_minutes=44, auto_accept=True)
+    rules = {"way": "grab", "neighbours": ["lakeside"]}
+    async with database.write() as writer:
+        await rider_terms.set_terms(writer, wanted, **who)
+        await zone_rules.set_rules(writer, rules, site_id=site_id, zone_id="westlake")
+        shop = await shops.switch(writer, switches, **whose)
+    places = Places("redis://127.0.0.1:1").of
+    assert await Matcher.take(database, Zone(site_id=site_id, zone_id="westlake"), places)
+
+    for row in city["riders"]:
+        row |= {"vehicle": "e_bike", "room": 3, "skills": [], "area": [], "probation": False}
+    city["shops"][0] |= {"self_pickup": False, "prep_minutes": 8}
+    await plant(database, city)
+    async with database.read() as reader:
+        assert await rider_terms.terms(reader, **who) == wanted
+        zone = await zone_rules.rules(reader, site_id=site_id, zone_id="westlake")
+        assert await shops.shop(reader, site_id, shop_id) == shop
+        zones = await reader.all(
+            select(tables.zones.c.epoch).where(tables.zones.c.site_id == site_id)
+        )
+    assert (zone.way, zone.neighbours) == (Way.GRAB, ("lakeside",))
+    assert sorted(row.epoch for row in zones) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("rules", "named"),
+    [
+        ({"wey": "grab"}, "wey"),
+        ({"way": "shout"}, "shout"),
+        ({"steps": [{"radius_meters": 9}]}, "after_seconds"),
+        ([], "westlake"),
+        ({"neighbours": ["beyond"]}, "beyond"),
+    ],
+)
+@pytest.mark.usefixtures("personal_key")
+async def test_rules_that_no_matcher_can_read_are_refused(
+    database: Database, site_id: str, rules: Any, named: str
+) -> None:
+    city = city_of(site_id) | {"zones": [{"zone_id": "westlake", "rules": rules}]}
+    with pytest.raises(seeds.SeedWrong, match=named):
+        await plant(database, city)
+    async with database.read() as reader:
+        assert not await reader.all(select(tables.zones).where(tables.zones.c.site_id == site_id))
 
 
 @pytest.mark.usefixtures("personal_key")

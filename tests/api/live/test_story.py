@@ -7,15 +7,19 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from sqlalchemy import text
 
 from api.live.feed import Follower
 from api.live.hub import EVENTS
 from api.live.outbox import News, Outbox
 from api.parts import Parts
+from services import dispatch, riders
 from services.events import Stream
 from tests.api.live.line import PATIENCE_SECONDS, following, hear, publish, until_listening
 from tests.api.town import Town
 from tests.valkey import Valkey
+
+_TO_RIDERS = text("SELECT message FROM outbox WHERE site_id = :site_id AND seq = 0")
 
 
 async def test_a_snapshot_then_each_event_once(town: Town, parts: Parts, port: int) -> None:
@@ -140,6 +144,21 @@ async def test_a_rider_hears_of_offers_and_tips(town: Town, parts: Parts, port: 
         whose = {"rider_id": "rod", "site_id": town.site_id}
         await parts.cache.redis.xadd(EVENTS, {"m": orjson.dumps(tip | whose)})
         assert await hear(socket_) == tip
+
+
+async def test_a_rider_hears_that_the_shift_has_ended(town: Town, parts: Parts, port: int) -> None:
+    await until_listening(parts)
+    rod, who = town.headers("rider", "rod"), {"site_id": town.site_id, "rider_id": "rod"}
+    async with following(port, "/v1/rider/live", rod) as socket_:
+        assert (await hear(socket_))["type"] == "snapshot"
+        async with town.database.write() as writer:
+            for on in (True, False):
+                await riders.set_shift(writer, **who, on=on)
+                await dispatch.end_shift_if_done(writer, **who)
+        async with town.database.read() as reader:
+            message = await reader.scalar(_TO_RIDERS, {"site_id": town.site_id})
+        await parts.cache.redis.xadd(EVENTS, {"m": orjson.dumps(message)})
+        assert await hear(socket_) == {"type": "shift.ended"}
 
 
 async def test_without_redis_the_rows_are_asked(

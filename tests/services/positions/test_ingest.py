@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from domain.errors import NotFound, Unavailable
 from domain.positions import Fix
+from services import dispatch, metrics, positions, riders
 from services.db import Database
 from services.positions import STREAM, Ingest, Places, Taken, of_riders
 from services.positions.store import KEPT_SECONDS, STREAM_SECONDS
@@ -70,13 +71,13 @@ async def test_a_window_of_batches_is_one_write_and_one_message(ingest: Ingest, 
     assert taken == [
         Taken(accepted=2, dropped={"jump": 1}),
         Taken(accepted=1, dropped={}),
-        Taken(accepted=0, dropped={"duplicate": 1, "old": 1}),
+        Taken(accepted=0, dropped={"duplicate": 1, "stale": 1}),
     ]
     told = await moves(ingest.redis, city)
-    assert sorted(told[0]) == [["a", *newer[:3]], ["b", *other[:3]]]
+    assert sorted(move[:3] for move in told[0]) == [["a", *newer[:2]], ["b", *other[:2]]]
     assert len(told) == 1
     held = await of_riders(ingest.redis, city.site_id, ["a", "b", "c"])
-    assert held == {"a": newer, "b": other}
+    assert sorted(told[0]) == [[name, *held[name][:3]] for name in sorted(held)]
     [expires] = await ingest.redis.httl(f"{STREAM}:{city.site_id}", "a")
     assert 0 < expires <= KEPT_SECONDS
     assert 0 < await ingest.redis.ttl(STREAM) <= STREAM_SECONDS
@@ -93,6 +94,13 @@ async def test_a_rider_comes_as_far_as_the_vehicle_does(ingest: Ingest, city: Ci
     walks = await ingest.take(city.site_id, "a", a_kilometer_on, way="http")
     rides = await ingest.take(city.site_id, "b", a_kilometer_on, way="http")
     assert (walks.dropped, rides.dropped) == ({"jump": 1}, {})
+
+
+async def test_what_the_version_before_wrote_is_read(ingest: Ingest, city: City) -> None:
+    here = fix(5)
+    await ingest.redis.hset(f"{STREAM}:{city.site_id}", "a", orjson.dumps([tuple(here)]).decode())
+    assert await of_riders(ingest.redis, city.site_id, ["a"]) == {"a": here}
+    assert (await ingest.take(city.site_id, "a", [fix(4)], way="http")).accepted == 1
 
 
 async def test_doubt_outlives_the_process(
@@ -129,8 +137,67 @@ async def test_a_shift_begins_anywhere_and_ends_nowhere(ingest: Ingest, city: Ci
     await ingest.begin(city.site_id, "a", fix(north=1.0).place)
     held = await of_riders(ingest.redis, city.site_id, ["a"])
     assert held["a"].place == fix(north=1.0).place
-    await ingest.end(city.site_id, "a")
+    await positions.end(ingest.redis, [(city.site_id, "a")])
     assert await of_riders(ingest.redis, city.site_id, ["a"]) == {}
+
+
+@pytest.mark.parametrize("ahead_seconds", [-300, 300])
+async def test_a_wrong_clock_is_no_reason_to_wait(
+    ingest: Ingest, city: City, ahead_seconds: float
+) -> None:
+    before_ms = now_ms()
+    await ingest.begin(city.site_id, "a", fix().place)
+    for ago in (2, 1):
+        taken = await ingest.take(city.site_id, "a", [fix(ago - ahead_seconds)], way="http")
+        assert taken == Taken(accepted=1, dropped={})
+    held = await of_riders(ingest.redis, city.site_id, ["a"])
+    assert before_ms <= held["a"].at_ms <= now_ms()
+    for ago, reason in ((-700, "future"), (700, "stale")):
+        taken = await ingest.take(city.site_id, "a", [fix(ago)], way="http")
+        assert taken.dropped == {reason: 1}
+
+
+async def set_shift(city: City, rider_id: str, *, on: bool) -> None:
+    """A tap, as the edge runs it."""
+    who = {"site_id": city.site_id, "rider_id": rider_id}
+    async with city.database.write() as writer:
+        await riders.set_shift(writer, **who, on=on)
+        await dispatch.end_shift_if_done(writer, **who)
+
+
+async def test_who_is_off_shift_with_empty_hands_is_nobodys_business(
+    ingest: Ingest, city: City
+) -> None:
+    task = await city.add_task()
+    await (await city.matcher()).offer(task, ["a"])
+    await city.do(dispatch.claim, task, "a", 1)
+    counted: Any = metrics.POSITIONS.labels("http", "off_shift")
+    before = counted._value.get()
+    for rider_id in ("a", "b"):
+        await ingest.take(city.site_id, rider_id, [fix(9)], way="http")
+        await set_shift(city, rider_id, on=False)
+        await positions.end(ingest.redis, [(city.site_id, rider_id)])
+    carries = await ingest.take(city.site_id, "a", [fix(8)], way="http")
+    goes_home = await ingest.take(city.site_id, "b", [fix(8), fix(7)], way="http")
+    assert carries == Taken(accepted=1, dropped={})
+    assert goes_home == Taken(accepted=0, dropped={"off_shift": 2})
+    assert counted._value.get() == before + 2
+    assert set(await of_riders(ingest.redis, city.site_id, ["a", "b"])) == {"a"}
+
+    await set_shift(city, "b", on=True)
+    assert (await ingest.take(city.site_id, "b", [fix(6)], way="http")).accepted == 1
+
+
+async def test_a_place_that_outlived_its_shift_goes_with_the_next_report(
+    ingest: Ingest, city: City, database: Database, valkey_url: str
+) -> None:
+    await ingest.take(city.site_id, "a", [fix(9)], way="http")
+    await set_shift(city, "a", on=False)
+    other = Ingest(valkey_url, database)
+    assert (await other.take(city.site_id, "a", [fix(8)], way="http")).dropped == {"off_shift": 1}
+    assert await of_riders(ingest.redis, city.site_id, ["a"]) == {}
+    assert (await ingest.take(city.site_id, "a", [fix(7)], way="http")).dropped == {"off_shift": 1}
+    await other.close()
 
 
 async def test_without_redis_life_is_seen_and_places_are_remembered(
@@ -145,7 +212,6 @@ async def test_without_redis_life_is_seen_and_places_are_remembered(
             await ingest.take(city.site_id, "b", [fix()], way="http")
         assert await seconds_since_seen(city, "b") < 60
         await ingest.begin(city.site_id, "b", here.place)
-        await ingest.end(city.site_id, "b")
         assert await places.of(city.site_id, ["a", "b"]) == {"a": here.place}
     finally:
         valkey.start()

@@ -201,7 +201,7 @@ class City:
             site_id=self.site_id,
             rider_id=rider_id,
         )
-        return [(row.message["type"], row.message["token"]) for row in found]
+        return [(row.message["type"], row.message.get("token", 0)) for row in found]
 
     async def do(
         self,

@@ -6,7 +6,7 @@ routes, which only begin anew.
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -17,9 +17,9 @@ from sqlalchemy import Row
 from domain.contracts.dispatch import Zone
 from domain.eta import Vehicle, pace, slowing
 from domain.geo import EARTH_RADIUS_METERS, Point
-from domain.matching import Asked, WaitingTask, ZoneRules, not_by
+from domain.matching import Asked, WaitingTask, ZoneRules, barring
 from domain.orders import CARRYING, Delivery
-from domain.planning import tick
+from domain.planning import cells, tick
 from domain.planning.crew import Onboard, Shift, Work, owed, rider_of, usual_rate
 from domain.planning.model import Decision, Job, Place, Rider, Routes, Rules
 from domain.positions import PlacesOf
@@ -87,7 +87,9 @@ class Planner:
     """Where orders go."""
     _waits_at: dict[str, str] = field(default_factory=dict)
     """Idle riders, and the shop that they were told to wait at."""
-    _began: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+    _clock: Callable[[], float] = field(default_factory=lambda: asyncio.get_running_loop().time)
+    """Seconds; the loop's, read from the deciding thread too."""
+    _began: float = field(init=False)
     _usual: float = 0.0
     """Orders an hour of those on shift, in this plan."""
     _outside: Conditions = field(default_factory=Conditions)
@@ -99,11 +101,12 @@ class Planner:
 
     def __post_init__(self) -> None:
         self.rules = ZoneRules.of(self.told)
+        self._began = self._clock()
 
     @property
     def now(self) -> float:
         """Minutes of life since the planner began."""
-        return (asyncio.get_running_loop().time() - self._began) * self.speed / 60
+        return (self._clock() - self._began) * self.speed / 60
 
     def rules_are(self, told: dict[str, Any]) -> None:
         """Follow the zone's rules from now on."""
@@ -132,9 +135,10 @@ class Planner:
         self._look_outside([*shops.values()])
         where = await self.places(self.zone.site_id, [row.rider_id for row in on_shift])
         riders = [(row, where[row.rider_id]) for row in on_shift if row.rider_id in where]
-        return await self._wishes(now, tasks, riders, shops)
+        # Beside the event loop: heartbeats go on meanwhile.
+        return await asyncio.to_thread(self._wishes, now, tasks, riders, shops)
 
-    async def _wishes(
+    def _wishes(
         self,
         now: float,
         tasks: Sequence[Row[Any]],
@@ -151,40 +155,38 @@ class Planner:
         idle = everybody - hands.keys()
         self._waits_at = {one: shop for one, shop in self._waits_at.items() if one in idle}
         jobs, grabs = [], []
+        not_by = barring(candidates, self.rules)
         for rider_id in everybody & hands.keys():
-            others = everybody - {rider_id}
             open_ones = [one for one in hands[rider_id] if not seen.is_settled(one)]
-            jobs += [self._job(one, others, now) for one in open_ones]
+            jobs += [self._job(one, frozenset(), now, held_by=rider_id) for one in open_ones]
         for task in tasks:
             if task.state != Delivery.SEARCHING or not (
                 self.rules.late or task.searched_seconds >= 0
             ):
                 continue
             waiting = self._waiting(task)
-            barred = not_by(waiting, candidates, self.rules)
+            barred = not_by(waiting)
             if self.rules.is_open_to_all(waiting.searched_seconds):
                 grabs.append(self._offer(task, sorted(idle - barred)))
             else:
                 jobs.append(self._job(task, barred, now))
-        decision = await self._decide(now, crew, jobs, shops)
+        decision = self._decide(now, crew, jobs, shops)
         self._routes = decision.routes
         return self._told(decision, tasks, [one for one in grabs if one.rider_ids])
 
-    async def _decide(
+    def _decide(
         self,
         now: float,
         crew: Sequence[Rider],
         jobs: Sequence[Job],
         shops: Mapping[str, Place],
     ) -> Decision:
-        """Beside the event loop: heartbeats go on meanwhile."""
         demand = None
         if self.rules.late and now >= self._next_standby:
             self._next_standby = now + STANDBY_MINUTES
             demand = {shop_id: self._expected(shop_id, now) for shop_id in shops}
         zone = tick.Zone(shops, self._drives, self._planning, engine=self.engine)
-        return await asyncio.to_thread(
-            tick.decide,
+        return cells.decide(
             now,
             crew,
             jobs,
@@ -261,7 +263,7 @@ class Planner:
         """Ride as the last answer says, and ask again beside the loop: no plan waits for it."""
         if self._asked is not None and self._asked.done():
             self._outside, self._asked = self._asked.result(), None
-        now = asyncio.get_running_loop().time()
+        now = self._clock()
         if shops and self._asked is None and now >= self._ask_at:
             self._ask_at = now + OUTSIDE_SECONDS
             lat, lng = np.mean(shops, axis=0)
@@ -332,7 +334,7 @@ class Planner:
         )
         return Shift(orders=row.done, hours=-began, whole_hours=ends - began)
 
-    def _job(self, task: Row[Any], barred: frozenset[str], now: float) -> Job:
+    def _job(self, task: Row[Any], barred: frozenset[str], now: float, *, held_by: str = "") -> Job:
         return Job(
             order_id=task.order_id,
             shop_id=task.origin,
@@ -341,6 +343,7 @@ class Planner:
             ready_at=self._ready_at(task),
             load=task.load,
             not_by=barred,
+            held_by=held_by,
         )
 
     def _waiting(self, task: Row[Any]) -> WaitingTask:

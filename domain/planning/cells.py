@@ -54,9 +54,10 @@ def decide(
     zone: tick.Zone,
     seed: int,
     demand: Mapping[str, float] | None = None,
+    size: int = CELL_MAX,
 ) -> Decision:
-    """As `tick.decide`, for a zone of any size."""
-    cells = split(riders, jobs, zone.shops)
+    """As `tick.decide`, for a zone of any size, in cells of `size`."""
+    cells = split(riders, jobs, zone.shops, size)
     rounds = min(zone.rounds, ROUNDS_MAX // len(cells))
     whole = Decision(routes={}, leave={}, collect=(), standby={})
     for cell in cells:

@@ -5,7 +5,6 @@ routes, which only begin anew.
 """
 
 import asyncio
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -16,7 +15,7 @@ from sqlalchemy import Row
 
 from domain.contracts.dispatch import Zone
 from domain.eta import Vehicle, pace, slowing
-from domain.geo import EARTH_RADIUS_METERS, Point
+from domain.geo import Point
 from domain.matching import Asked, WaitingTask, ZoneRules, barring
 from domain.orders import CARRYING, Delivery
 from domain.planning import cells, tick
@@ -25,7 +24,7 @@ from domain.planning.model import Decision, Job, Place, Rider, Routes, Rules
 from domain.positions import PlacesOf
 from services import personal
 from services.db import Reader
-from services.dispatch import seen
+from services.dispatch import legs, seen
 from services.eta.outside import Conditions, Outside
 from services.personal import Item
 
@@ -40,8 +39,6 @@ EVER = 1e6
 """Minutes, for what has no end."""
 SOONEST = 1.0
 """Minutes until food that is overdue is expected."""
-ROUNDING = 1e-3
-"""Minutes by which a leg may exceed a whole one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -380,17 +377,5 @@ class Planner:
         return float(self._drives([origin, goal])[1])
 
     def _drives(self, places: Sequence[Place]) -> Sequence[float]:
-        """Minutes from each to each, on a plane that fits a city."""
-        if not places:
-            return ()
-        at = np.radians(np.array(places, dtype=np.float64))
-        north = at[:, 0] * EARTH_RADIUS_METERS
-        east = at[:, 1] * EARTH_RADIUS_METERS * math.cos(float(at[:, 0].mean()))
-        meters = np.hypot(north[:, None] - north, east[:, None] - east)
         slower = slowing(weather=self._outside.weather, traffic=self._outside.traffic)
-        minutes = meters / self.rules.meters_per_minute * slower
-        if self.rules.leg_minutes:
-            whole = np.ceil(minutes / self.rules.leg_minutes - ROUNDING)
-            minutes = np.maximum(whole, 0) * self.rules.leg_minutes
-        flat: Sequence[float] = minutes.ravel()
-        return flat
+        return legs.minutes(places, self.rules, slower)

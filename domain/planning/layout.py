@@ -44,7 +44,7 @@ def make_world(
         pickup_half=rules.pickup_half,
         dropoff_half=rules.dropoff_half,
         drive=drive,
-        near=rules.near,
+        near=float(rules.near),
         shop=shop,
         ready=ready,
         earliest=earliest,

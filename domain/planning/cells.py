@@ -13,8 +13,8 @@ from typing import NamedTuple
 from domain.planning import tick
 from domain.planning.model import Decision, Job, Place, Rider, Routes
 
-CELL_MAX = 300
-"""Riders of a cell, and jobs: about 20 ms in the compiled kernel."""
+CELL_MAX = 200
+"""Riders of a cell, and jobs: some 25 ms in the compiled kernel."""
 ROUNDS_MAX = 4_000
 """Of ruin and recreate in all cells of a tick together."""
 STANDBY_SHOPS = 300
@@ -38,7 +38,7 @@ class Cell:
 
 
 class _Unit(NamedTuple):
-    """What must not be parted: a rider and the jobs he has, or a job that is nobody's."""
+    """What must not be parted: a rider and the jobs in his plan, or a job that is in nobody's."""
 
     spot: Place
     riders: tuple[Rider, ...]
@@ -57,7 +57,8 @@ def decide(
     size: int = CELL_MAX,
 ) -> Decision:
     """As `tick.decide`, for a zone of any size, in cells of `size`."""
-    cells = split(riders, jobs, zone.shops, size)
+    near = [rider for rider in riders if rider.free_at <= now + zone.rules.horizon]
+    cells = split(near, jobs, routes, zone.shops, size)
     rounds = min(zone.rounds, ROUNDS_MAX // len(cells))
     whole = Decision(routes={}, leave={}, collect=(), standby={})
     for cell in cells:
@@ -66,7 +67,7 @@ def decide(
             now, cell.riders, cell.jobs, routes, zone=part, seed=seed, demand=demand
         )
         whole = _both(whole, decision)
-    again = _again(whole, riders, jobs, zone=zone, now=now, seed=seed) if len(cells) > 1 else None
+    again = _again(whole, near, jobs, zone=zone, seed=seed) if len(cells) > 1 else None
     if again is None:
         return whole
     part = zone._replace(rounds=rounds)
@@ -77,30 +78,44 @@ def decide(
 def split(
     riders: Sequence[Rider],
     jobs: Sequence[Job],
+    routes: Routes,
     shops: Mapping[str, Place],
     size: int = CELL_MAX,
 ) -> list[Cell]:
     """Cells with at most `size` riders and jobs; each rider and job is in exactly one.
 
-    A rider goes with the jobs that he is bound for or has, so one who had more than `size` of them
-    would make his cell larger.
+    The jobs that a rider is bound for, has, or had in the last tick's routes go with him: what is
+    planned already is lost at no border.
     """
     if len(riders) <= size and len(jobs) <= size:
         return [Cell(riders=riders, jobs=jobs, shops=shops)]
-    names = {rider.rider_id for rider in riders}
-    bound = {rider.bound_for: rider.rider_id for rider in riders}
-    own: dict[str, list[Job]] = {}
+    whose = _owners(riders, jobs, routes)
+    own: dict[str, list[Job]] = {rider.rider_id: [] for rider in riders}
     units = []
     for job in jobs:
-        whose = bound.get(job.order_id, job.held_by)
-        if whose in names:
-            own.setdefault(whose, []).append(job)
+        if job.order_id in whose:
+            own[whose[job.order_id]].append(job)
         else:
             units.append(_Unit(shops[job.shop_id], (), (job,)))
     for rider in riders:
-        has = tuple(own.get(rider.rider_id, ()))
+        has = tuple(own[rider.rider_id])
         units.append(_Unit(shops[has[0].shop_id] if has else rider.place, (rider,), has))
     return _split(units, [*shops.items()], shops, size)
+
+
+def _owners(riders: Sequence[Rider], jobs: Sequence[Job], routes: Routes) -> dict[str, str]:
+    """Per job, who has it in his plan."""
+    by_id = {job.order_id: job for job in jobs}
+    names = {rider.rider_id for rider in riders}
+    whose = {
+        order_id: name
+        for name in names & routes.keys()
+        for bundle in routes[name]
+        for order_id in bundle
+        if order_id in by_id and by_id[order_id].is_for(name)
+    }
+    whose |= {job.order_id: job.held_by for job in jobs if job.held_by in names}
+    return whose | {one.bound_for: one.rider_id for one in riders if one.bound_for in by_id}
 
 
 def _split(
@@ -156,11 +171,10 @@ def _worth(cell: Cell, demand: Mapping[str, float] | None) -> Mapping[str, Place
 
 def _again(
     whole: Decision,
-    riders: Sequence[Rider],
+    near: Sequence[Rider],
     jobs: Sequence[Job],
     *,
     zone: tick.Zone,
-    now: float,
     seed: int,
 ) -> Cell | None:
     """Jobs that are in nobody's plan, and riders of any cell who may have them, with their plans.
@@ -173,7 +187,6 @@ def _again(
     if not left:
         return None
     start = seed % len(left)
-    near = [rider for rider in riders if rider.free_at <= now + zone.rules.horizon]
     by_id = {job.order_id: job for job in jobs}
     held: dict[str, list[str]] = {}
     for job in jobs:

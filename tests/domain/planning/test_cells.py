@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.planning import cells, tick
-from domain.planning.model import Job, Place, Rider
+from domain.planning.model import Job, Place, Rider, Routes
 from domain.planning.tick import Zone
 from tests.domain.planning.days import NOW, drives, moment
 
@@ -30,27 +30,35 @@ def rider(rider_id: str, place: Place, bound_for: str = "") -> Rider:
     return Rider(rider_id=rider_id, place=place, free_at=NOW, off_at=900, bound_for=bound_for)
 
 
+Crowd = tuple[list[Rider], list[Job], Routes, dict[str, Place]]
+
+
 @st.composite
-def crowds(draw: st.DrawFn) -> tuple[list[Rider], list[Job], dict[str, Place]]:
-    """A zone of any shape: riders with up to three orders in hand, orders that are nobody's."""
+def crowds(draw: st.DrawFn) -> Crowd:
+    """A zone of any shape: orders that riders have, that are planned, that are nobody's."""
     shops = {f"s{n}": spot for n, spot in enumerate(draw(st.lists(SPOTS, min_size=1, max_size=8)))}
     some_shop = st.sampled_from(sorted(shops))
     crew, work = [], []
     for n, (spot, held) in enumerate(
-        draw(st.lists(st.tuples(SPOTS, st.lists(some_shop, max_size=3)), max_size=25))
+        draw(st.lists(st.tuples(SPOTS, st.lists(some_shop, max_size=2)), max_size=25))
     ):
         work += [job(f"r{n}-{k}", shop, f"r{n}") for k, shop in enumerate(held)]
         crew.append(rider(f"r{n}", spot, bound_for=f"r{n}-0" if held else ""))
     work += [job(f"o{n}", shop) for n, shop in enumerate(draw(st.lists(some_shop, max_size=25)))]
-    return crew, draw(st.permutations(work)), shops
+    routes = {
+        one.rider_id: ((f"o{2 * n}",), (f"o{2 * n + 1}",))
+        for n, one in enumerate(crew)
+        if draw(st.booleans())
+    }
+    return crew, draw(st.permutations(work)), routes, shops
 
 
 @given(crowds())
 def test_every_rider_and_job_is_in_one_cell_of_bounded_size(
-    crowd: tuple[list[Rider], list[Job], dict[str, Place]],
+    crowd: Crowd,
 ) -> None:
-    crew, work, shops = crowd
-    found = cells.split(crew, work, shops, SIZE)
+    crew, work, routes, shops = crowd
+    found = cells.split(crew, work, routes, shops, SIZE)
     in_cells = sorted(one.rider_id for cell in found for one in cell.riders)
     assert in_cells == sorted(one.rider_id for one in crew)
     in_cells = sorted(one.order_id for cell in found for one in cell.jobs)
@@ -62,6 +70,11 @@ def test_every_rider_and_job_is_in_one_cell_of_bounded_size(
         assert {one.shop_id for one in cell.jobs} <= {*cell.shops}
         here = {one.rider_id for one in cell.riders}
         assert {one.held_by for one in cell.jobs if one.held_by} <= here
+        planned = {
+            one for name in here & routes.keys() for bundle in routes[name] for one in bundle
+        }
+        known = {one.order_id for one in work}
+        assert planned & known <= {one.order_id for one in cell.jobs}
 
 
 def test_a_zone_that_fits_is_decided_as_one() -> None:
@@ -75,9 +88,9 @@ def test_cells_share_riders_where_they_are_few_and_stay_near_where_there_are_man
     shops = {"west": (0.0, 0.0), "east": (900.0, 0.0)}
     work = [job(f"{name}{n}", name) for name in shops for n in range(4)]
     few = [rider(f"r{n}", (10.0 * n, 0.0)) for n in range(8)]
-    assert sorted(len(cell.riders) for cell in cells.split(few, work, shops, SIZE)) == [4, 4]
+    assert sorted(len(cell.riders) for cell in cells.split(few, work, {}, shops, SIZE)) == [4, 4]
     many = [rider(f"r{n}", (100.0 * n, 0.0)) for n in range(10)]
-    for cell in cells.split(many, [work[0], work[-1]], shops, SIZE):
+    for cell in cells.split(many, [work[0], work[-1]], {}, shops, SIZE):
         for one in cell.jobs:
             near = min(math.dist(shops[one.shop_id], each.place) for each in cell.riders)
             assert near <= 100

@@ -5,7 +5,7 @@ routes, which only begin anew.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -84,9 +84,9 @@ class Planner:
     """Where orders go."""
     _waits_at: dict[str, str] = field(default_factory=dict)
     """Idle riders, and the shop that they were told to wait at."""
-    _clock: Callable[[], float] = field(default_factory=lambda: asyncio.get_running_loop().time)
-    """Seconds; the loop's, read from the deciding thread too."""
-    _began: float = field(init=False)
+    _began: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+    _moment: float = 0.0
+    """When the rows were read: what their seconds are counted from."""
     _usual: float = 0.0
     """Orders an hour of those on shift, in this plan."""
     _outside: Conditions = field(default_factory=Conditions)
@@ -98,12 +98,11 @@ class Planner:
 
     def __post_init__(self) -> None:
         self.rules = ZoneRules.of(self.told)
-        self._began = self._clock()
 
     @property
     def now(self) -> float:
         """Minutes of life since the planner began."""
-        return (self._clock() - self._began) * self.speed / 60
+        return (asyncio.get_running_loop().time() - self._began) * self.speed / 60
 
     def rules_are(self, told: dict[str, Any]) -> None:
         """Follow the zone's rules from now on."""
@@ -117,12 +116,13 @@ class Planner:
 
     async def remember(self, reader: Reader) -> None:
         """Count the orders of the last hours as demand."""
+        self._moment = self.now
         for row in await seen.lately(reader, self.zone, DEMAND_ROWS):
             self._count(row.order_id, row.shop_id, self._at(row.placed_seconds))
 
     async def plan(self, reader: Reader) -> Wishes:
         """Read the zone, decide, say what is to be done."""
-        now = self.now
+        now = self._moment = self.now
         self._next = now + self.rules.plan_seconds / 60
         tasks = await seen.tasks(reader, self.zone)
         on_shift = await seen.riders(reader, self.zone, self.rules.neighbours)
@@ -241,8 +241,8 @@ class Planner:
         return self.rules.dropoff_minutes / 2 if self.rules.late else 0.0
 
     def _at(self, seconds: float | None) -> float:
-        """The minute of a moment so many seconds from now; None: long ago."""
-        return -EVER if seconds is None else self.now + float(seconds) * self.speed / 60
+        """The minute of a moment so many seconds from then; None: long ago."""
+        return -EVER if seconds is None else self._moment + float(seconds) * self.speed / 60
 
     def _count(self, order_id: str, shop_id: str, placed_at: float) -> None:
         if order_id in self._counted:
@@ -260,7 +260,7 @@ class Planner:
         """Ride as the last answer says, and ask again beside the loop: no plan waits for it."""
         if self._asked is not None and self._asked.done():
             self._outside, self._asked = self._asked.result(), None
-        now = self._clock()
+        now = asyncio.get_running_loop().time()
         if shops and self._asked is None and now >= self._ask_at:
             self._ask_at = now + OUTSIDE_SECONDS
             lat, lng = np.mean(shops, axis=0)
@@ -305,7 +305,7 @@ class Planner:
     def _ready_at(self, task: Row[Any]) -> float:
         """When the food is there; what is overdue is expected any moment."""
         said = self._at(task.ready_seconds)
-        return min(said, self.now) if task.ready else max(said, self.now + SOONEST)
+        return min(said, self._moment) if task.ready else max(said, self._moment + SOONEST)
 
     def _rider(self, row: Row[Any], at: Point, tasks: Sequence[Row[Any]], now: float) -> Rider:
         who = Onboard(

@@ -194,9 +194,9 @@ def barring(
         named = [by_id[one] for one in {*task.asked, *task.blocked} if one in by_id]
         if not named:
             return barred
-        open_to_all = rules.is_open_to_all(task.searched_seconds)
-        if not open_to_all and first <= {rider.rider_id for rider in named}:
+        if first <= {rider.rider_id for rider in named}:
             return not_by(task, riders, rules)
+        open_to_all = rules.is_open_to_all(task.searched_seconds)
         return barred | {
             rider.rider_id
             for rider in named

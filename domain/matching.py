@@ -3,8 +3,8 @@
 Pure rules: `domain.planning` chooses among those whom this file leaves.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -13,6 +13,10 @@ from domain.geo import Point, contains, distance_meters
 STEPS_MAX = 10
 AT_ONCE = {"late": False, "plan_seconds": 0}
 """Rules of a zone that offers every task as soon as its search begins."""
+
+
+FIRST_TURN = (0, False)
+"""Of who was never asked for a task and isn't quiet."""
 
 
 class Way(StrEnum):
@@ -157,6 +161,52 @@ def not_by(task: WaitingTask, riders: Sequence[Candidate], rules: ZoneRules) -> 
     return frozenset(rider.rider_id for rider in riders) - {rider.rider_id for rider in may}
 
 
+def barring(
+    riders: Sequence[Candidate], rules: ZoneRules
+) -> Callable[[WaitingTask], frozenset[str]]:
+    """`not_by` for many tasks of one moment; only what sets a task apart costs time.
+
+    Tasks that differ in nothing that matters share an answer, and riders who are named by a task's
+    own past are looked at one by one.
+    """
+    by_id = {rider.rider_id: rider for rider in riders}
+    local = [rider for rider in riders if rider.area]
+    alike: dict[Hashable, tuple[frozenset[str], frozenset[str]]] = {}
+
+    def common(task: WaitingTask) -> tuple[frozenset[str], frozenset[str]]:
+        """Who is barred without a past, and who of the rest is free and not quiet."""
+        step = rules.step(task.searched_seconds)
+        kind = (
+            task.needs,
+            task.value_fen > rules.probation_fen,
+            rules.is_open_to_all(task.searched_seconds),
+            step and (step, task.shop),
+            frozenset(rider.rider_id for rider in local if not _works_there(task, rider)),
+        )
+        if kind not in alike:
+            barred = not_by(replace(task, asked={}, blocked=frozenset()), riders, rules)
+            first = (one for one in riders if one.free and not one.quiet)
+            alike[kind] = barred, frozenset(one.rider_id for one in first) - barred
+        return alike[kind]
+
+    def barred_from(task: WaitingTask) -> frozenset[str]:
+        barred, first = common(task)
+        named = [by_id[one] for one in {*task.asked, *task.blocked} if one in by_id]
+        if not named:
+            return barred
+        if first <= {rider.rider_id for rider in named}:
+            return not_by(task, riders, rules)
+        open_to_all = rules.is_open_to_all(task.searched_seconds)
+        return barred | {
+            rider.rider_id
+            for rider in named
+            if not _may(task, rider, rules)
+            or (rider.free and not open_to_all and _turn(task, rider) != FIRST_TURN)
+        }
+
+    return barred_from
+
+
 def _may(task: WaitingTask, rider: Candidate, rules: ZoneRules) -> bool:
     asked = task.asked.get(rider.rider_id)
     if asked is not None and (asked.barred or asked.seconds_ago < task.pause_seconds):
@@ -165,10 +215,14 @@ def _may(task: WaitingTask, rider: Candidate, rules: ZoneRules) -> bool:
         return False
     if rider.probation and task.value_fen > rules.probation_fen:
         return False
-    if rider.area and not all(contains(rider.area, one) for one in (task.shop, task.dropoff)):
+    if not _works_there(task, rider):
         return False
     step = rules.step(task.searched_seconds)
     return step is None or distance_meters(rider.place, task.shop) <= step.radius_meters
+
+
+def _works_there(task: WaitingTask, rider: Candidate) -> bool:
+    return not rider.area or all(contains(rider.area, one) for one in (task.shop, task.dropoff))
 
 
 def _turn(task: WaitingTask, rider: Candidate) -> tuple[int, bool]:

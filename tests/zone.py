@@ -122,7 +122,7 @@ class City:
         who = {"order_id": order_id, "site_id": self.site_id, "customer_id": "customer"}
         async with self.database.write() as writer:
             await events.open_stream(writer, **who, merchant_id="merchant", shop_id=self.shop_id)
-            await writer.run(insert(tables.orders).values(**who, **self._order(now)))
+            await writer.run(insert(tables.orders).values(**who, **self.order(now)))
             task_id = await dispatch.open_task(
                 writer,
                 order_id=order_id,
@@ -140,7 +140,8 @@ class City:
             )
         return TaskState(task_id=task_id, order_id=order_id, state="searching", token=0, seq=0)
 
-    def _order(self, now: datetime) -> dict[str, Any]:
+    def order(self, now: datetime) -> dict[str, Any]:
+        """A row of an order that is being prepared, without ids."""
         return {
             "merchant_id": "merchant",
             "shop_id": self.shop_id,

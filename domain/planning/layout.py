@@ -44,7 +44,7 @@ def make_world(
         pickup_half=rules.pickup_half,
         dropoff_half=rules.dropoff_half,
         drive=drive,
-        near=rules.near,
+        near=float(rules.near),
         shop=shop,
         ready=ready,
         earliest=earliest,
@@ -62,9 +62,9 @@ def make_world(
 
 
 def _barred(jobs: Sequence[Job], riders: Sequence[Rider]) -> list[int]:
-    if not any(job.not_by for job in jobs):
+    if not any(job.not_by or job.held_by for job in jobs):
         return []
-    return [int(rider.rider_id in job.not_by) for job in jobs for rider in riders]
+    return [int(not job.is_for(rider.rider_id)) for job in jobs for rider in riders]
 
 
 def _not_before(earliest: Sequence[float], jobs: Sequence[Job], limit: float) -> list[float]:
@@ -90,7 +90,6 @@ def make_plan(riders: Sequence[Rider], jobs: Sequence[Job], routes: Routes) -> P
     size = [0] * len(riders)
     owner = [-1] * len(jobs)
     bound = {rider.bound_for: rider.rider_id for rider in riders}
-    barred = {job.order_id: job.not_by for job in jobs if job.not_by}
     for r, rider in enumerate(riders):
         bundles = routes.get(rider.rider_id, ())
         if rider.bound_for in index and rider.bound_for not in {
@@ -104,7 +103,7 @@ def make_plan(riders: Sequence[Rider], jobs: Sequence[Job], routes: Routes) -> P
                 if order_id in index
                 and owner[index[order_id]] < 0
                 and bound.get(order_id, rider.rider_id) == rider.rider_id
-                and (order_id == rider.bound_for or rider.rider_id not in barred.get(order_id, ()))
+                and (order_id == rider.bound_for or jobs[index[order_id]].is_for(rider.rider_id))
             ]
             known = _bound_first(known, jobs, index.get(rider.bound_for, -1))
             for k, order in enumerate(known[: STOPS_MAX - 1 - size[r]]):

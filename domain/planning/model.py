@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 Place = tuple[float, float]
-"""On any plane or sphere: only `Drives` looks into it."""
+"""On any plane or sphere: only `Drives` and the split into cells look into it."""
 Drives = Callable[[Sequence[Place]], Sequence[float]]
 """Minutes from each place to each, row by row."""
 Routes = Mapping[str, tuple[tuple[str, ...], ...]]
@@ -25,6 +25,12 @@ class Job:
     """Room it takes in a rider's box."""
     not_by: frozenset[str] = frozenset()
     """Riders who may not have it, or not now."""
+    held_by: str = ""
+    """The rider who has it already: nobody else may."""
+
+    def is_for(self, rider_id: str) -> bool:
+        """Whether this rider may have it."""
+        return rider_id == self.held_by if self.held_by else rider_id not in self.not_by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,9 @@ The rows are read anew each tick; who is offered what is the planner's choice. E
 its own, so that an attempt which lives on after its time-out changes nothing.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
@@ -31,6 +33,10 @@ from services.events import dumps
 TASKS_PER_TICK = 100
 ZONES_MAX = 500
 """Zones of one installation."""
+BEAT_SECONDS = 0.5
+"""Between heartbeats while a plan is made."""
+BEATS_MAX = 60
+"""For one plan; what takes longer has stuck, and another matcher takes over."""
 LOCK_WAIT_MS = 1_000
 """An order that somebody else holds for longer waits for the next tick; below the heartbeat."""
 
@@ -223,7 +229,7 @@ class Matcher:
         self.planner.rules_are(found[0].rules)
         if not self.planner.is_due(busy=found[0].busy):
             return len(due)
-        async with self.database.read() as reader:
+        async with _beating(beat), self.database.read() as reader:
             wishes = await self.planner.plan(reader)
         beat()
         for wish in wishes.offers:
@@ -276,6 +282,22 @@ class Matcher:
             if error.connection_invalidated:
                 raise
             log.warning("dispatch_act_failed", order_id=task.order_id, exc_info=True)
+
+
+@asynccontextmanager
+async def _beating(beat: Callable[[], None]) -> AsyncIterator[None]:
+    """Go on calling `beat` beside what is awaited."""
+
+    async def go_on() -> None:
+        for _ in range(BEATS_MAX):
+            await asyncio.sleep(BEAT_SECONDS)
+            beat()
+
+    beats = asyncio.create_task(go_on())
+    try:
+        yield
+    finally:
+        beats.cancel()
 
 
 async def _offer(writer: Writer, task: Any, *, wish: dict[str, Any]) -> None:  # noqa: ANN401

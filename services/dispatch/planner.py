@@ -5,7 +5,6 @@ routes, which only begin anew.
 """
 
 import asyncio
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -16,16 +15,16 @@ from sqlalchemy import Row
 
 from domain.contracts.dispatch import Zone
 from domain.eta import Vehicle, pace, slowing
-from domain.geo import EARTH_RADIUS_METERS, Point
-from domain.matching import Asked, WaitingTask, ZoneRules, not_by
+from domain.geo import Point
+from domain.matching import Asked, WaitingTask, ZoneRules, barring
 from domain.orders import CARRYING, Delivery
-from domain.planning import tick
+from domain.planning import cells, tick
 from domain.planning.crew import Onboard, Shift, Work, owed, rider_of, usual_rate
 from domain.planning.model import Decision, Job, Place, Rider, Routes, Rules
 from domain.positions import PlacesOf
 from services import personal
 from services.db import Reader
-from services.dispatch import seen
+from services.dispatch import legs, seen
 from services.eta.outside import Conditions, Outside
 from services.personal import Item
 
@@ -40,8 +39,6 @@ EVER = 1e6
 """Minutes, for what has no end."""
 SOONEST = 1.0
 """Minutes until food that is overdue is expected."""
-ROUNDING = 1e-3
-"""Minutes by which a leg may exceed a whole one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +85,8 @@ class Planner:
     _waits_at: dict[str, str] = field(default_factory=dict)
     """Idle riders, and the shop that they were told to wait at."""
     _began: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+    _moment: float = 0.0
+    """When the rows were read: what their seconds are counted from."""
     _usual: float = 0.0
     """Orders an hour of those on shift, in this plan."""
     _outside: Conditions = field(default_factory=Conditions)
@@ -117,12 +116,13 @@ class Planner:
 
     async def remember(self, reader: Reader) -> None:
         """Count the orders of the last hours as demand."""
+        self._moment = self.now
         for row in await seen.lately(reader, self.zone, DEMAND_ROWS):
             self._count(row.order_id, row.shop_id, self._at(row.placed_seconds))
 
     async def plan(self, reader: Reader) -> Wishes:
         """Read the zone, decide, say what is to be done."""
-        now = self.now
+        now = self._moment = self.now
         self._next = now + self.rules.plan_seconds / 60
         tasks = await seen.tasks(reader, self.zone)
         on_shift = await seen.riders(reader, self.zone, self.rules.neighbours)
@@ -132,9 +132,10 @@ class Planner:
         self._look_outside([*shops.values()])
         where = await self.places(self.zone.site_id, [row.rider_id for row in on_shift])
         riders = [(row, where[row.rider_id]) for row in on_shift if row.rider_id in where]
-        return await self._wishes(now, tasks, riders, shops)
+        # Beside the event loop: heartbeats go on meanwhile.
+        return await asyncio.to_thread(self._wishes, now, tasks, riders, shops)
 
-    async def _wishes(
+    def _wishes(
         self,
         now: float,
         tasks: Sequence[Row[Any]],
@@ -151,40 +152,38 @@ class Planner:
         idle = everybody - hands.keys()
         self._waits_at = {one: shop for one, shop in self._waits_at.items() if one in idle}
         jobs, grabs = [], []
+        not_by = barring(candidates, self.rules)
         for rider_id in everybody & hands.keys():
-            others = everybody - {rider_id}
             open_ones = [one for one in hands[rider_id] if not seen.is_settled(one)]
-            jobs += [self._job(one, others, now) for one in open_ones]
+            jobs += [self._job(one, frozenset(), now, held_by=rider_id) for one in open_ones]
         for task in tasks:
             if task.state != Delivery.SEARCHING or not (
                 self.rules.late or task.searched_seconds >= 0
             ):
                 continue
             waiting = self._waiting(task)
-            barred = not_by(waiting, candidates, self.rules)
+            barred = not_by(waiting)
             if self.rules.is_open_to_all(waiting.searched_seconds):
                 grabs.append(self._offer(task, sorted(idle - barred)))
             else:
                 jobs.append(self._job(task, barred, now))
-        decision = await self._decide(now, crew, jobs, shops)
+        decision = self._decide(now, crew, jobs, shops)
         self._routes = decision.routes
         return self._told(decision, tasks, [one for one in grabs if one.rider_ids])
 
-    async def _decide(
+    def _decide(
         self,
         now: float,
         crew: Sequence[Rider],
         jobs: Sequence[Job],
         shops: Mapping[str, Place],
     ) -> Decision:
-        """Beside the event loop: heartbeats go on meanwhile."""
         demand = None
         if self.rules.late and now >= self._next_standby:
             self._next_standby = now + STANDBY_MINUTES
             demand = {shop_id: self._expected(shop_id, now) for shop_id in shops}
         zone = tick.Zone(shops, self._drives, self._planning, engine=self.engine)
-        return await asyncio.to_thread(
-            tick.decide,
+        return cells.decide(
             now,
             crew,
             jobs,
@@ -242,8 +241,8 @@ class Planner:
         return self.rules.dropoff_minutes / 2 if self.rules.late else 0.0
 
     def _at(self, seconds: float | None) -> float:
-        """The minute of a moment so many seconds from now; None: long ago."""
-        return -EVER if seconds is None else self.now + float(seconds) * self.speed / 60
+        """The minute of a moment so many seconds from then; None: long ago."""
+        return -EVER if seconds is None else self._moment + float(seconds) * self.speed / 60
 
     def _count(self, order_id: str, shop_id: str, placed_at: float) -> None:
         if order_id in self._counted:
@@ -306,7 +305,7 @@ class Planner:
     def _ready_at(self, task: Row[Any]) -> float:
         """When the food is there; what is overdue is expected any moment."""
         said = self._at(task.ready_seconds)
-        return min(said, self.now) if task.ready else max(said, self.now + SOONEST)
+        return min(said, self._moment) if task.ready else max(said, self._moment + SOONEST)
 
     def _rider(self, row: Row[Any], at: Point, tasks: Sequence[Row[Any]], now: float) -> Rider:
         who = Onboard(
@@ -332,7 +331,7 @@ class Planner:
         )
         return Shift(orders=row.done, hours=-began, whole_hours=ends - began)
 
-    def _job(self, task: Row[Any], barred: frozenset[str], now: float) -> Job:
+    def _job(self, task: Row[Any], barred: frozenset[str], now: float, *, held_by: str = "") -> Job:
         return Job(
             order_id=task.order_id,
             shop_id=task.origin,
@@ -341,6 +340,7 @@ class Planner:
             ready_at=self._ready_at(task),
             load=task.load,
             not_by=barred,
+            held_by=held_by,
         )
 
     def _waiting(self, task: Row[Any]) -> WaitingTask:
@@ -377,17 +377,5 @@ class Planner:
         return float(self._drives([origin, goal])[1])
 
     def _drives(self, places: Sequence[Place]) -> Sequence[float]:
-        """Minutes from each to each, on a plane that fits a city."""
-        if not places:
-            return ()
-        at = np.radians(np.array(places, dtype=np.float64))
-        north = at[:, 0] * EARTH_RADIUS_METERS
-        east = at[:, 1] * EARTH_RADIUS_METERS * math.cos(float(at[:, 0].mean()))
-        meters = np.hypot(north[:, None] - north, east[:, None] - east)
         slower = slowing(weather=self._outside.weather, traffic=self._outside.traffic)
-        minutes = meters / self.rules.meters_per_minute * slower
-        if self.rules.leg_minutes:
-            whole = np.ceil(minutes / self.rules.leg_minutes - ROUNDING)
-            minutes = np.maximum(whole, 0) * self.rules.leg_minutes
-        flat: Sequence[float] = minutes.ravel()
-        return flat
+        return legs.minutes(places, self.rules, slower)

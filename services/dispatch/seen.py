@@ -6,6 +6,7 @@ Times are seconds from now, in columns named `*_seconds`; what is decided about 
 from collections.abc import Sequence
 from typing import Any
 
+import structlog
 from sqlalchemy import Row, text
 
 from domain.contracts.dispatch import Zone
@@ -15,8 +16,10 @@ from domain.orders import CARRYING, Delivery
 from domain.planning.model import Place
 from services.db import Reader
 
-TASKS_PER_PLAN = 1_000
-RIDERS_PER_PLAN = 1_000
+TASKS_PER_PLAN = 20_000
+RIDERS_PER_PLAN = 20_000
+
+log = structlog.get_logger()
 
 _TASKS = text("""
 SELECT t.*, coalesce(t.goods_lat, s.lat) AS lat, coalesce(t.goods_lng, s.lng) AS lng,
@@ -79,13 +82,17 @@ async def tasks(reader: Reader, zone: Zone) -> Sequence[Row[Any]]:
 
     `origin` names where its goods are: the shop, or where the last rider had to leave them.
     """
-    return await reader.all(_TASKS, _key(zone) | {"limit": TASKS_PER_PLAN})
+    found = await reader.all(_TASKS, _key(zone) | {"limit": TASKS_PER_PLAN})
+    _tell_cut(zone, "tasks", len(found), TASKS_PER_PLAN)
+    return found
 
 
 async def riders(reader: Reader, zone: Zone, neighbours: Sequence[str]) -> Sequence[Row[Any]]:
     """Who is on shift here or next door, or still has work; not who works for another zone."""
     zones = {"zones": [zone.zone_id, *neighbours], "limit": RIDERS_PER_PLAN}
-    return [row for row in await reader.all(_RIDERS, _key(zone) | zones) if not row.elsewhere]
+    found = await reader.all(_RIDERS, _key(zone) | zones)
+    _tell_cut(zone, "riders", len(found), RIDERS_PER_PLAN)
+    return [row for row in found if not row.elsewhere]
 
 
 async def shops(reader: Reader, zone: Zone) -> dict[str, Place]:
@@ -132,6 +139,11 @@ def candidate(row: Row[Any], place: Point, *, free: bool) -> Candidate:
         area=tuple(Point(lat, lng) for lat, lng in row.area or ()),
         probation=row.probation,
     )
+
+
+def _tell_cut(zone: Zone, what: str, seen: int, limit: int) -> None:
+    if seen == limit:
+        log.warning("dispatch_zone_cut", zone_id=zone.zone_id, what=what, limit=limit)
 
 
 def _key(zone: Zone) -> dict[str, Any]:

@@ -77,6 +77,13 @@ delivery_tasks = Table(
         "rider_id",
         postgresql_where=text("state IN ('assigned', 'at_store', 'picked_up', 'arrived')"),
     ),
+    Index(
+        "ix_delivery_tasks_done",
+        "site_id",
+        "rider_id",
+        "delivered_at",
+        postgresql_where=text("delivered_at IS NOT NULL"),
+    ),
 )
 offers = Table(
     "offers",

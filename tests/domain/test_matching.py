@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from domain.geo import Point
-from domain.matching import Asked, Candidate, Step, WaitingTask, Way, ZoneRules, not_by
+from domain.matching import Asked, Candidate, Step, WaitingTask, Way, ZoneRules, barring, not_by
 
 SHOP, HOME = Point(31.23, 121.47), Point(31.24, 121.48)
 RULES = ZoneRules()
@@ -88,3 +90,54 @@ def test_rules_that_there_are_not_are_refused() -> None:
     for told in ({"colour": "red"}, {"way": "shout"}, {"steps": [{"radius_meters": 1}]}):
         with pytest.raises((TypeError, ValueError)):
             ZoneRules.of(told)
+
+
+NORTH = st.sampled_from([0.0, 0.02, 0.05])
+WEST = (Point(31, 121), Point(32, 121), Point(32, 121.475), Point(31, 121.475))
+NEEDS = st.frozensets(st.sampled_from(["car", "cold_box"]))
+CANDIDATES = st.builds(
+    Candidate,
+    rider_id=st.sampled_from("abcdef"),
+    place=NORTH.map(lambda north: Point(SHOP.lat + north, SHOP.lng)),
+    free=st.booleans(),
+    pausing=st.booleans(),
+    quiet=st.booleans(),
+    skills=NEEDS,
+    area=st.sampled_from([(), WEST]),
+    probation=st.booleans(),
+)
+PAST = st.builds(
+    Asked,
+    times=st.integers(0, 2),
+    seconds_ago=st.sampled_from([10, 60]),
+    barred=st.booleans(),
+)
+TASKS = st.builds(
+    WaitingTask,
+    shop=NORTH.map(lambda north: Point(SHOP.lat + north, SHOP.lng)),
+    dropoff=st.sampled_from([SHOP, HOME]),
+    pause_seconds=st.just(30),
+    searched_seconds=st.sampled_from([0, 100, 300]),
+    value_fen=st.sampled_from([0, RULES.probation_fen + 1]),
+    needs=NEEDS,
+    asked=st.dictionaries(st.sampled_from("abcdefg"), PAST, max_size=3),
+    blocked=st.frozensets(st.sampled_from("abcdefg"), max_size=2),
+)
+MANY_RULES = st.builds(
+    ZoneRules,
+    way=st.sampled_from(Way),
+    steps=st.sampled_from([(), (Step(after_seconds=0, radius_meters=3_000),)]),
+)
+
+
+@given(
+    st.lists(CANDIDATES, unique_by=lambda one: one.rider_id, max_size=6),
+    st.lists(TASKS, max_size=5),
+    MANY_RULES,
+)
+def test_who_is_barred_from_many_tasks_is_as_from_each(
+    riders: list[Candidate], tasks: list[WaitingTask], rules: ZoneRules
+) -> None:
+    barred_from = barring(riders, rules)
+    for task in tasks:
+        assert barred_from(task) == not_by(task, riders, rules)

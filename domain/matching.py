@@ -3,6 +3,7 @@
 Pure rules: `domain.planning` chooses among those whom this file leaves.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -125,6 +126,10 @@ class Candidate:
     area: Sequence[Point] = ()
     """Where the rider works; empty: anywhere."""
     probation: bool = False
+    room: int = 5
+    """Of the box."""
+    ends_seconds: float = math.inf
+    """Until the shift is to end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +142,10 @@ class WaitingTask:
     """How long a rider who was asked is left alone before being asked again."""
     searched_seconds: float = 0
     value_fen: int = 0
+    load: int = 1
+    """Room it takes in a box."""
+    ready_seconds: float = 0
+    """Until its goods are; what is past: they are there."""
     needs: frozenset[str] = frozenset()
     asked: Mapping[str, Asked] = field(default_factory=dict)
     blocked: frozenset[str] = frozenset()
@@ -146,12 +155,17 @@ class WaitingTask:
 def not_by(task: WaitingTask, riders: Sequence[Candidate], rules: ZoneRules) -> frozenset[str]:
     """Who may not have this task, or not now.
 
-    Unless it is open to all, nobody is asked twice before everybody free was asked once, and the
-    quiet come last.
+    Too small a box gets it only where no larger one may have it; what is open to all waits for
+    nobody's box. Unless it is that, nobody is asked twice before everybody free was asked once, and
+    the quiet come last.
     """
+    open_to_all = rules.is_open_to_all(task.searched_seconds)
     may = [rider for rider in riders if _may(task, rider, rules)]
+    roomy = [rider for rider in may if rider.room >= task.load]
+    if any(rider.free for rider in roomy) or (roomy and not open_to_all):
+        may = roomy
     free = [rider for rider in may if rider.free]
-    if free and not rules.is_open_to_all(task.searched_seconds):
+    if free and not open_to_all:
         first = min(_turn(task, rider) for rider in free)
         may = [rider for rider in may if not rider.free or _turn(task, rider) == first]
     return frozenset(rider.rider_id for rider in riders) - {rider.rider_id for rider in may}
@@ -164,6 +178,8 @@ def _may(task: WaitingTask, rider: Candidate, rules: ZoneRules) -> bool:
     if rider.pausing or rider.rider_id in task.blocked or not task.needs <= rider.skills:
         return False
     if rider.probation and task.value_fen > rules.probation_fen:
+        return False
+    if max(task.ready_seconds, 0) > rider.ends_seconds:
         return False
     if rider.area and not all(contains(rider.area, one) for one in (task.shop, task.dropoff)):
         return False

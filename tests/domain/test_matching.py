@@ -60,6 +60,23 @@ def test_skills_value_area_and_likings_decide_who_may() -> None:
     assert left(crew(a={"area": west})) == {"b", "c"}
 
 
+def test_too_small_a_box_gets_what_no_larger_one_may_have() -> None:
+    boxes = {"a": {"room": 5}, "b": {"room": 6}, "c": {"room": 7}}
+    assert left(crew(**boxes), load=5) == {*RIDERS}
+    assert left(crew(**boxes), load=6) == {"b", "c"}
+    assert left(crew(**boxes), load=7, blocked=frozenset({"c"})) == {"a", "b"}
+    busy = boxes | {"c": {"room": 7, "free": False}}
+    assert left(crew(**busy), load=7) == {"c"}
+    assert left(crew(**busy), ZoneRules(way=Way.GRAB), load=7) == {*RIDERS}
+
+
+def test_nothing_is_taken_after_a_shift() -> None:
+    ending = crew(a={"ends_seconds": 60}, b={"ends_seconds": -60})
+    assert left(ending, ready_seconds=60) == {"a", "c"}
+    assert left(ending, ready_seconds=61) == {"c"}
+    assert left(ending, ready_seconds=-90) == {"a", "c"}
+
+
 def test_a_search_goes_farther_for_more_from_step_to_step() -> None:
     steps = [{"after_seconds": 300, "radius_meters": 5_000, "bonus_fen": 200}]
     steps.append({"after_seconds": 0, "radius_meters": 500, "bonus_fen": 0})

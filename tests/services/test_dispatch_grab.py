@@ -117,7 +117,7 @@ async def test_one_rider_grabs_what_the_box_holds_and_large_things_alone(city: C
         await city.do(dispatch.claim, tasks[2], "a", 1)
     assert full.value.data == {"room": 5, "in_hand": 4, "load": 2}
     assert (await city.row(tasks[2])).state == "offered"
-    await change(city, "UPDATE delivery_tasks SET load = 9 WHERE state = 'offered'")
+    await change(city, "UPDATE delivery_tasks SET load = 9 WHERE site_id = :site")
     assert (await city.do(dispatch.claim, tasks[2], "b", 1)).state == "assigned"
 
 

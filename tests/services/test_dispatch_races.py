@@ -58,13 +58,13 @@ async def test_two_riders_with_room_for_one_grab_two_at_once_and_each_has_one(ci
         await writer.run(text("UPDATE riders SET room = 1 WHERE site_id = :s"), {"s": city.site_id})
     matcher = await city.matcher()
     for _ in range(ROUNDS):
-        tasks = [await city.add_task(), await city.add_task()]
+        tasks, third = [await city.add_task(), await city.add_task()], await city.add_task()
         for task in tasks:
             await matcher.offer(task, ["a", "b"], grab=True)
 
         *answers, _ = await asyncio.gather(
             *(city.do(dispatch.claim, task, rider, 1) for task in tasks for rider in ("a", "b")),
-            matcher.tick(no_beat),
+            matcher.offer(third, ["b", "a"], grab=True),
             return_exceptions=True,
         )
 
@@ -72,7 +72,8 @@ async def test_two_riders_with_room_for_one_grab_two_at_once_and_each_has_one(ci
         assert len(lost) == 2
         assert all(isinstance(one, BoxFull | ClaimTaken) for one in lost), lost
         assert {(await city.row(task)).rider_id for task in tasks} == {"a", "b"}
-        for task in tasks:
+        assert (await city.row(third)).state == "offered"
+        for task in (*tasks, third):
             await city.order_does(dispatch.close_if_open, task, even_after_pickup=False)
 
 

@@ -7,7 +7,7 @@ routes, which only begin anew.
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -164,7 +164,7 @@ class Planner:
             barred = not_by(waiting, candidates, self.rules)
             if self.rules.is_open_to_all(waiting.searched_seconds):
                 unasked = idle - barred - {*(task.asking or ())}
-                grabs.append(self._offer(task, sorted(unasked), grab=True))
+                grabs.append(replace(self._offer(task, sorted(unasked)), grab=True))
             elif not task.grab:
                 jobs.append(self._job(task, barred, now))
         decision = await self._decide(now, crew, jobs, shops)
@@ -362,13 +362,7 @@ class Planner:
         )
 
     def _offer(
-        self,
-        task: Row[Any],
-        rider_ids: Sequence[str],
-        *,
-        stop: int = 0,
-        settled: bool = False,
-        grab: bool = False,
+        self, task: Row[Any], rider_ids: Sequence[str], *, stop: int = 0, settled: bool = False
     ) -> Offer:
         step = self.rules.step(float(task.searched_seconds) * self.speed)
         bonus_fen = step.bonus_fen if step else 0
@@ -378,7 +372,6 @@ class Planner:
             bonus_fen=bonus_fen,
             stop=stop,
             settled=settled or not self.rules.late,
-            grab=grab,
         )
 
     # Distances ----------------------------------------------------------------------------------

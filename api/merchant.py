@@ -167,6 +167,24 @@ async def set_availability(
     return reply(views.item(item))
 
 
+@router.post("/items/{item_id}/carriage", response_model=schemas.Item)
+async def set_carriage(
+    parts: Held, who: Merchant, item_id: Id, wanted: schemas.SetCarriage
+) -> Response:
+    """Say how an item is carried: its share of a box, and what its rider must have."""
+    async with parts.database.write() as writer:
+        item = await shops.set_carriage(
+            writer,
+            site_id=who.site_id,
+            merchant_id=who.subject,
+            shop_id=wanted.shop_id,
+            item_id=item_id,
+            load=wanted.load,
+            needs=wanted.needs,
+        )
+    return reply(views.item(item))
+
+
 async def _key(
     parts: Parts,
     who: Identity,

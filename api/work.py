@@ -25,14 +25,14 @@ async def screen(reader: Reader, cache: Cache, who: Identity) -> dict[str, list[
         | {
             "dropoff": placed.get(task.order_id, {}).get("address"),
             "remark": placed.get(task.order_id, {}).get("remark", ""),
-            "earns_fen": earns[task.order_id],
+            "earns_fen": earns[task.order_id] + task.bonus_fen,
         }
         for task in work.tasks
     ]
     offers = [
         _without(offer, "customer_id", "goods")
         | _way(offer, placed.get(offer.order_id, {}).get("address"), here)
-        | {"earns_fen": earns[offer.order_id]}
+        | {"earns_fen": earns[offer.order_id] + offer.bonus_fen}
         for offer in work.offers
     ]
     return {"offers": offers, "tasks": tasks}

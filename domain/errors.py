@@ -126,6 +126,13 @@ class ClaimTaken(DomainError):
     problem = "claim_taken"
 
 
+class BoxFull(DomainError):
+    """It doesn't fit beside what the rider has: bring that first."""
+
+    kind = Kind.CONFLICT
+    problem = "box_full"
+
+
 class ProofWrong(DomainError):
     """The hand-over code is wrong."""
 

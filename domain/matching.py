@@ -3,6 +3,7 @@
 Pure rules: `domain.planning` chooses among those whom this file leaves.
 """
 
+import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -129,6 +130,10 @@ class Candidate:
     area: Sequence[Point] = ()
     """Where the rider works; empty: anywhere."""
     probation: bool = False
+    room: int = 5
+    """Of the box."""
+    ends_seconds: float = math.inf
+    """Until the shift is to end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +146,10 @@ class WaitingTask:
     """How long a rider who was asked is left alone before being asked again."""
     searched_seconds: float = 0
     value_fen: int = 0
+    load: int = 1
+    """Room it takes in a box."""
+    ready_seconds: float = 0
+    """Until its goods are; what is past: they are there."""
     needs: frozenset[str] = frozenset()
     asked: Mapping[str, Asked] = field(default_factory=dict)
     blocked: frozenset[str] = frozenset()
@@ -150,12 +159,16 @@ class WaitingTask:
 def not_by(task: WaitingTask, riders: Sequence[Candidate], rules: ZoneRules) -> frozenset[str]:
     """Who may not have this task, or not now.
 
-    Unless it is open to all, nobody is asked twice before everybody free was asked once, and the
-    quiet come last.
+    Too small a box gets it only where no larger one is free. Unless it is open to all, nobody is
+    asked twice before everybody free was asked once, and the quiet come last.
     """
+    open_to_all = rules.is_open_to_all(task.searched_seconds)
     may = [rider for rider in riders if _may(task, rider, rules)]
+    roomy = [rider for rider in may if rider.room >= task.load]
+    if any(rider.free for rider in roomy):
+        may = roomy
     free = [rider for rider in may if rider.free]
-    if free and not rules.is_open_to_all(task.searched_seconds):
+    if free and not open_to_all:
         first = min(_turn(task, rider) for rider in free)
         may = [rider for rider in may if not rider.free or _turn(task, rider) == first]
     return frozenset(rider.rider_id for rider in riders) - {rider.rider_id for rider in may}
@@ -171,6 +184,7 @@ def barring(
     """
     by_id = {rider.rider_id: rider for rider in riders}
     local = [rider for rider in riders if rider.area]
+    leaving = [rider for rider in riders if rider.ends_seconds < math.inf]
     alike: dict[Hashable, tuple[frozenset[str], frozenset[str]]] = {}
 
     def common(task: WaitingTask) -> tuple[frozenset[str], frozenset[str]]:
@@ -182,6 +196,8 @@ def barring(
             rules.is_open_to_all(task.searched_seconds),
             step and (step, task.shop),
             frozenset(rider.rider_id for rider in local if not _works_there(task, rider)),
+            frozenset(rider.rider_id for rider in leaving if _too_late(task, rider)),
+            task.load,
         )
         if kind not in alike:
             barred = not_by(replace(task, asked={}, blocked=frozenset()), riders, rules)
@@ -215,10 +231,14 @@ def _may(task: WaitingTask, rider: Candidate, rules: ZoneRules) -> bool:
         return False
     if rider.probation and task.value_fen > rules.probation_fen:
         return False
-    if not _works_there(task, rider):
+    if _too_late(task, rider) or not _works_there(task, rider):
         return False
     step = rules.step(task.searched_seconds)
     return step is None or distance_meters(rider.place, task.shop) <= step.radius_meters
+
+
+def _too_late(task: WaitingTask, rider: Candidate) -> bool:
+    return max(task.ready_seconds, 0) > rider.ends_seconds
 
 
 def _works_there(task: WaitingTask, rider: Candidate) -> bool:

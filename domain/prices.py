@@ -44,6 +44,10 @@ class Item:
     available: bool = True
     stock: int | None = None
     options: tuple[Option, ...] = ()
+    load: int = 0
+    """Room it takes in a rider's box."""
+    needs: tuple[str, ...] = ()
+    """What its rider must have: a vehicle, a kind of box, a licence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NoReturn
 
 import uvloop
@@ -61,3 +61,19 @@ async def _until_told(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told)
     await main(stop)
+
+
+@asynccontextmanager
+async def beating(beat: Callable[[], None], seconds: float, *, most: int) -> AsyncIterator[None]:
+    """Call `beat` every so many seconds, `most` times, beside what is awaited."""
+
+    async def go_on() -> None:
+        for _ in range(most):
+            await asyncio.sleep(seconds)
+            beat()
+
+    beats = asyncio.create_task(go_on())
+    try:
+        yield
+    finally:
+        beats.cancel()

@@ -1,5 +1,6 @@
 """Sites, shops and menus: reading them, and the switches a merchant has; never prices."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, time
 from typing import Any
@@ -12,6 +13,7 @@ from domain.geo import Point
 from domain.prices import Choice, FeeRule, Item, Option
 from domain.shops import Hours, Shop
 from services.db import Reader, Writer
+from services.events import dumps
 
 MENU_ITEMS = 1_000
 
@@ -53,6 +55,12 @@ _AVAILABILITY = text("""
 UPDATE items SET available = :available,
   stock = CASE WHEN :set_stock THEN CAST(:stock AS int) ELSE stock END
 FROM shops
+WHERE items.shop_id = :shop_id AND items.item_id = :item_id AND shops.shop_id = items.shop_id
+  AND shops.site_id = :site_id AND shops.merchant_id = :merchant_id
+RETURNING items.*
+""")
+_CARRIAGE = text("""
+UPDATE items SET load = :load, needs = CAST(:needs AS jsonb) FROM shops
 WHERE items.shop_id = :shop_id AND items.item_id = :item_id AND shops.shop_id = items.shop_id
   AND shops.site_id = :site_id AND shops.merchant_id = :merchant_id
 RETURNING items.*
@@ -156,6 +164,36 @@ async def set_availability(
     return _item(row)
 
 
+async def set_carriage(
+    writer: Writer,
+    *,
+    site_id: str,
+    merchant_id: str,
+    shop_id: str,
+    item_id: str,
+    load: int,
+    needs: Sequence[str],
+) -> Item:
+    """Say what an item takes of a rider's box and what its rider must have; raises NotFound.
+
+    Tasks that are open keep what held when they began.
+    """
+    row = await writer.first(
+        _CARRIAGE,
+        {
+            "site_id": site_id,
+            "merchant_id": merchant_id,
+            "shop_id": shop_id,
+            "item_id": item_id,
+            "load": load,
+            "needs": dumps(needs),
+        },
+    )
+    if row is None:
+        raise NotFound("there is no such item in this shop")
+    return _item(row)
+
+
 def _shop(row: Row[Any]) -> Shop:
     return Shop(
         shop_id=row.shop_id,
@@ -192,6 +230,8 @@ def _item(row: Row[Any]) -> Item:
         available=row.available,
         stock=row.stock,
         options=tuple(_option(option) for option in row.options),
+        load=row.load,
+        needs=tuple(row.needs),
     )
 
 

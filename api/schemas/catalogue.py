@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, Field
 
 from api.schemas.base import (
     Asked,
+    Code,
     Free,
     Id,
     Lat,
@@ -72,6 +73,8 @@ class Item(Told):
     available: bool
     stock: int | None
     options: list[Option]
+    load: int = Field(default=0, description="Room it takes in a rider's box.")
+    needs: list[str] = Field(default=[], description="What its rider must have.")
 
 
 class Menu(Told):
@@ -100,6 +103,14 @@ class SetAvailability(Asked):
     shop_id: Id
     available: bool
     stock: int | None = Field(default=None, ge=0, le=1_000_000)
+
+
+class SetCarriage(Asked):
+    """What an item takes of a rider's box, and what its rider must have; whole."""
+
+    shop_id: Id
+    load: int = Field(ge=0, le=100)
+    needs: list[Code] = Field(max_length=10)
 
 
 class NewAddress(Asked):

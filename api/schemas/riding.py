@@ -134,7 +134,10 @@ class Offer(Told):
     food_ready_at: datetime
     promised_at: datetime
     delivery_fee_fen: int
-    earns_fen: int = Field(default=0, description="What the rider gets for it, by contract.")
+    earns_fen: int = Field(
+        default=0, description="What the rider gets for it: by contract, and `bonus_fen`."
+    )
+    bonus_fen: int = Field(default=0, description="In it: what a long search pays more.")
     tip_fen: int = Field(default=0, description="Beside it: what the customer gave before, whole.")
     goods_area: Place | None = Field(
         default=None, description="Coarse; where the goods are, if another rider left them."
@@ -171,6 +174,7 @@ class Task(Told):
     stop: int
     """Its place among the hand-overs."""
     earns_fen: int = 0
+    bonus_fen: int = Field(default=0, description="In `earns_fen`.")
     dropoff_wish: Literal["hand", "door", "return"] = "hand"
     at_store_at: datetime | None = None
     unreachable_until: datetime | None = Field(

@@ -5,9 +5,7 @@ The rows are read anew each tick; who is offered what is the planner's choice. E
 its own, so that an attempt which lives on after its time-out changes nothing.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
@@ -22,7 +20,7 @@ from domain.errors import Unavailable
 from domain.orders import CARRYING, Delivery
 from domain.planning.tick import PLAIN, Engine
 from domain.positions import PlacesOf
-from services import events, facts
+from services import events, facts, process
 from services.db import Database, Reader, Writer
 from services.dispatch import rows
 from services.dispatch.planner import Planner
@@ -62,7 +60,9 @@ SELECT epoch = :epoch FROM zones WHERE site_id = :site_id AND zone_id = :zone_id
 _DUE = text("""
 SELECT z.epoch, z.rules, EXISTS (
     SELECT FROM delivery_tasks t WHERE t.site_id = z.site_id AND t.zone_id = z.zone_id
-      AND t.state NOT IN ('delivered', 'closed')) AS busy, due.*
+      AND t.state NOT IN ('delivered', 'closed')) AS busy, due.*,
+  EXISTS (SELECT FROM offers o WHERE o.task_id = due.task_id AND o.token = due.token
+    AND o.state = 'open' AND o.grab) AS grab
 FROM zones z LEFT JOIN LATERAL (
   SELECT * FROM (
     SELECT t.*, extract(epoch FROM t.give_up_at - now()) AS give_up_seconds,
@@ -100,20 +100,26 @@ WITH asked AS (
     AND r.on_shift AND r.paused_at IS NULL
     AND NOT EXISTS (SELECT FROM offers o JOIN delivery_tasks t USING (task_id)
       WHERE o.site_id = r.site_id AND o.rider_id = r.rider_id AND o.state = 'open'
-        AND t.zone_id <> :zone_id)
+        AND NOT o.grab AND t.zone_id <> :zone_id)
     AND NOT EXISTS (SELECT FROM delivery_tasks t
       WHERE t.site_id = r.site_id AND t.rider_id = r.rider_id AND t.zone_id <> :zone_id
         AND t.state IN ('assigned', 'at_store', 'picked_up', 'arrived'))
+), round AS (
+  SELECT expires_at FROM offers WHERE task_id = :task_id AND token = :token AND state = 'open'
+    AND grab AND expires_at > now() LIMIT 1
 ), task AS (
-  UPDATE delivery_tasks SET state = 'offered', token = token + 1, changed_at = now(),
+  UPDATE delivery_tasks SET state = 'offered', changed_at = now(),
+    token = token + CAST(state = 'searching' AS int),
     stop = :stop, settled = :settled, bonus_fen = greatest(bonus_fen, :bonus_fen)
-  WHERE task_id = :task_id AND token = :token AND state = 'searching' AND NOT gave_up
-    AND EXISTS (SELECT FROM asked)
+  WHERE task_id = :task_id AND token = :token AND state = :was AND NOT gave_up
+    AND EXISTS (SELECT FROM asked) AND (state = 'searching' OR EXISTS (SELECT FROM round))
   RETURNING site_id, task_id, order_id, token, offer_seconds
 ), offer AS (
-  INSERT INTO offers (site_id, task_id, rider_id, token, state, expires_at)
-  SELECT site_id, task_id, rider_id, token, 'open', now() + offer_seconds * interval '1 second'
+  INSERT INTO offers (site_id, task_id, rider_id, token, state, grab, expires_at)
+  SELECT site_id, task_id, rider_id, token, 'open', :grab,
+    coalesce((SELECT expires_at FROM round), now() + offer_seconds * interval '1 second')
   FROM task, asked
+  ON CONFLICT (task_id, token, rider_id) DO NOTHING
   RETURNING site_id, task_id, rider_id, token, expires_at
 )
 INSERT INTO outbox (site_id, order_id, seq, message)
@@ -227,9 +233,14 @@ class Matcher:
             await self._do(row, _ACTS[row.act])
             beat()
         self.planner.rules_are(found[0].rules)
-        if not self.planner.is_due(busy=found[0].busy):
+        # What nobody grabbed is shown again at once: only a round's end may hide it.
+        unseen = any(row.act == "expire" and row.grab for row in due)
+        if not unseen and not self.planner.is_due(busy=found[0].busy):
             return len(due)
-        async with _beating(beat), self.database.read() as reader:
+        async with (
+            process.beating(beat, BEAT_SECONDS, most=BEATS_MAX),
+            self.database.read() as reader,
+        ):
             wishes = await self.planner.plan(reader)
         beat()
         for wish in wishes.offers:
@@ -239,6 +250,7 @@ class Matcher:
                 stop=wish.stop,
                 settled=wish.settled,
                 bonus_fen=wish.bonus_fen,
+                grab=wish.grab,
             )
             beat()
         # Only then: who hears that nothing more comes must see what has come.
@@ -256,9 +268,15 @@ class Matcher:
         stop: int = 0,
         settled: bool = True,
         bonus_fen: int = 0,
+        grab: bool = False,
     ) -> None:
-        """Offer a searching task under its next token; of several riders the first has it."""
-        wish = {"rider_ids": [*rider_ids], "stop": stop, "settled": settled, "bonus_fen": bonus_fen}
+        """Offer a searching task under its next token; of several riders the first has it.
+
+        A task that may be grabbed is shown to these too, under the token and until the end of the
+        round that is open.
+        """
+        wish = {"rider_ids": [*rider_ids], "stop": stop, "settled": settled}
+        wish |= {"bonus_fen": bonus_fen, "grab": grab, "was": str(task.state)}
         await self._do(task, partial(_offer, wish=_key(self.zone) | wish))
 
     async def _stand_by(self, standby: Mapping[str, str]) -> None:
@@ -284,26 +302,10 @@ class Matcher:
             log.warning("dispatch_act_failed", order_id=task.order_id, exc_info=True)
 
 
-@asynccontextmanager
-async def _beating(beat: Callable[[], None]) -> AsyncIterator[None]:
-    """Go on calling `beat` beside what is awaited."""
-
-    async def go_on() -> None:
-        for _ in range(BEATS_MAX):
-            await asyncio.sleep(BEAT_SECONDS)
-            beat()
-
-    beats = asyncio.create_task(go_on())
-    try:
-        yield
-    finally:
-        beats.cancel()
-
-
 async def _offer(writer: Writer, task: Any, *, wish: dict[str, Any]) -> None:  # noqa: ANN401
     # Two zones at whose border a rider is ask one after another.
     await writer.run(_PICK, {name: wish[name] for name in ("site_id", "rider_ids")})
-    if await writer.run(_OFFER, _fenced(task) | wish):
+    if await writer.run(_OFFER, _fenced(task) | wish) and task.state == Delivery.SEARCHING:
         token = task.token + 1
         data = {"delivery": Delivery.OFFERED}
         await _append(writer, task, "delivery.offered", f"offered:{token}", data)

@@ -6,7 +6,7 @@ routes, which only begin anew.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -51,6 +51,7 @@ class Offer:
     stop: int = 0
     settled: bool = False
     """What is picked up together with it is decided."""
+    grab: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,15 +158,15 @@ class Planner:
             open_ones = [one for one in hands[rider_id] if not seen.is_settled(one)]
             jobs += [self._job(one, frozenset(), now, held_by=rider_id) for one in open_ones]
         for task in tasks:
-            if task.state != Delivery.SEARCHING or not (
-                self.rules.late or task.searched_seconds >= 0
-            ):
+            begun = self.rules.late or task.searched_seconds >= 0
+            if not task.grab and not (task.state == Delivery.SEARCHING and begun):
                 continue
             waiting = self._waiting(task)
             barred = not_by(waiting)
             if self.rules.is_open_to_all(waiting.searched_seconds):
-                grabs.append(self._offer(task, sorted(idle - barred)))
-            else:
+                unasked = idle - barred - {*(task.asking or ())}
+                grabs.append(replace(self._offer(task, sorted(unasked)), grab=True))
+            elif not task.grab:
                 jobs.append(self._job(task, barred, now))
         decision = self._decide(now, crew, jobs, shops)
         self._routes = decision.routes
@@ -350,6 +351,8 @@ class Planner:
             pause_seconds=task.offer_seconds,
             searched_seconds=float(task.searched_seconds) * self.speed,
             value_fen=task.goods_fen,
+            load=task.load,
+            ready_seconds=float(task.ready_seconds),
             needs=frozenset(task.needs),
             asked={
                 rider_id: Asked(times=times, seconds_ago=seconds_ago, barred=barred)

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Row, text
 
 from domain import riding
-from domain.errors import ActionNotAllowed, ClaimTaken, NotFound, ProofWrong
+from domain.errors import ActionNotAllowed, BoxFull, ClaimTaken, NotFound, ProofWrong
 from domain.eta import Hint
 from domain.geo import Point
 from domain.orders import CARRYING, Delivery
@@ -21,6 +21,15 @@ UPDATE delivery_tasks t SET state = 'assigned', rider_id = :rider_id, assigned_a
 WHERE t.task_id = :task_id AND t.state = 'offered' AND t.token = :token AND EXISTS (
   SELECT FROM offers o WHERE o.task_id = t.task_id AND o.token = t.token
     AND o.rider_id = :rider_id AND o.state = 'open' AND o.expires_at > now())
+""")
+_BESIDE = text("""
+SELECT r.room, t.load, sum(h.load) AS in_hand, bool_or(h.zone_id <> t.zone_id) AS elsewhere
+FROM delivery_tasks t JOIN offers f USING (task_id, token, rider_id)
+  JOIN riders r ON r.site_id = t.site_id AND r.rider_id = t.rider_id
+  JOIN delivery_tasks h ON h.site_id = t.site_id AND h.rider_id = t.rider_id
+    AND h.task_id <> t.task_id AND h.state IN ('assigned', 'at_store', 'picked_up', 'arrived')
+WHERE t.task_id = :task_id AND (f.grab OR h.assigned_at > f.made_at)
+GROUP BY t.task_id, r.room, t.load
 """)
 _ANSWER = text("""
 UPDATE offers SET state = :becomes, reason_code = :reason_code, answered_at = now()
@@ -71,6 +80,8 @@ async def claim(
 
     Raises:
         ClaimTaken: somebody else has it, or the offer is over.
+        BoxFull: the rider has something in hand, and the box no room for both.
+        ActionNotAllowed: the rider works for another zone meanwhile.
         NotFound: the task was never offered to this rider.
     """
     task = await rows.lock(writer, site_id=site_id, task_id=task_id)
@@ -79,11 +90,26 @@ async def claim(
         if task.rider_id == rider_id and task.token == token:
             return rows.state_of(task)
         raise await _not_theirs(writer, task, rider_id)
+    await sign_of_life(writer, task, rider_id)
+    await _ensure_fits(writer, task)
     await writer.run(_ANSWER, asked | {"becomes": "accepted", "reason_code": ""})
     await rows.end_offers(writer, task, becomes="withdrawn", but_rider_id=rider_id)
-    await sign_of_life(writer, task, rider_id)
     data = {"delivery": Delivery.ASSIGNED, "rider_id": rider_id}
     return await tell(writer, task, "assigned", data, rider_id=rider_id, request_id=request_id)
+
+
+async def _ensure_fits(writer: Writer, task: Row[Any]) -> None:
+    """Check what was just claimed against what its plan, if it had one, did not know of.
+
+    The rider's row is locked by now: of two claims at once, the second sees the first.
+    """
+    beside = await writer.first(_BESIDE, {"task_id": task.task_id})
+    if beside is None:
+        return
+    if beside.elsewhere:
+        raise ActionNotAllowed("bring what is another zone's first", state=task.state)
+    if beside.in_hand + beside.load > beside.room:
+        raise BoxFull(room=beside.room, in_hand=beside.in_hand, load=beside.load)
 
 
 async def decline(

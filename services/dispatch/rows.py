@@ -1,8 +1,9 @@
 """What every act on a task shares: reading its row, ending offers, giving it back, asking support.
 
-Offers are `open`, then `accepted`, `declined`, `expired`, `withdrawn` (somebody else has it, or
-nobody needs to), or `released` (the rider may not have this task again: it was given back, taken
-away, or declined for a reason that won't change).
+Offers are `open`, then `accepted`, `declined`, `expired`, `withdrawn` (somebody else has it,
+nobody needs to, or a round of grabbing is over: not to grab is no answer), or `released` (the rider
+may not have this task again: it was given back, taken away, or declined for a reason that won't
+change).
 """
 
 from dataclasses import dataclass
@@ -45,7 +46,8 @@ FROM delivery_tasks t JOIN order_streams USING (order_id) WHERE task_id = :task_
 """)
 _END_OFFERS = text("""
 WITH ended AS (
-  UPDATE offers SET state = :becomes, answered_at = now()
+  UPDATE offers SET answered_at = now(), state = CASE
+    WHEN grab AND state = 'open' AND :becomes = 'expired' THEN 'withdrawn' ELSE :becomes END
   WHERE task_id = :task_id AND state = :was AND rider_id <> :but_rider_id
   RETURNING site_id, task_id, rider_id, token, expires_at
 )

@@ -3,6 +3,7 @@
 Times are seconds from now, in columns named `*_seconds`; what is decided about it is the planner's.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,17 +30,18 @@ SELECT t.*, coalesce(t.goods_lat, s.lat) AS lat, coalesce(t.goods_lng, s.lng) AS
   extract(epoch FROM o.placed_at - now()) AS placed_seconds,
   extract(epoch FROM t.changed_at - now()) AS changed_seconds,
   extract(epoch FROM now() - t.search_from) AS searched_seconds,
-  (SELECT array_agg(f.rider_id) FROM offers f
-    WHERE f.task_id = t.task_id AND f.token = t.token AND f.state = 'open') AS asking,
+  asking.asking, coalesce(asking.grab, false) AS grab,
   (SELECT jsonb_agg(jsonb_build_array(rider_id, times, seconds_ago, barred)) FROM (
     SELECT f.rider_id, count(*) AS times, bool_or(f.state = 'released') AS barred,
       extract(epoch FROM now() - max(f.answered_at)) AS seconds_ago
-    FROM offers f WHERE f.task_id = t.task_id AND t.state = 'searching'
+    FROM offers f WHERE f.task_id = t.task_id AND t.state IN ('searching', 'offered')
       AND f.state IN ('declined', 'expired', 'released') GROUP BY f.rider_id
   ) history) AS asked,
   (SELECT array_agg(b.rider_id) FROM blocked_pairs b WHERE b.site_id = t.site_id
     AND b.other IN ('shop:' || t.shop_id, 'customer:' || o.customer_id)) AS blocked
 FROM delivery_tasks t JOIN shops s USING (shop_id) JOIN orders o USING (order_id)
+  LEFT JOIN LATERAL (SELECT array_agg(f.rider_id) AS asking, bool_or(f.grab) AS grab FROM offers f
+    WHERE f.task_id = t.task_id AND f.token = t.token AND f.state = 'open') asking ON true
 WHERE t.site_id = :site_id AND t.zone_id = :zone_id AND NOT t.gave_up
   AND t.state NOT IN ('delivered', 'closed') AND t.state <> 'failed'
 ORDER BY t.assigned_at, t.search_from, t.task_id LIMIT :limit
@@ -53,7 +55,7 @@ SELECT r.rider_id, r.skills, r.room, r.area, r.probation, r.vehicle,
     AND t.zone_id <> :zone_id AND t.state IN ('assigned', 'at_store', 'picked_up', 'arrived'))
   OR EXISTS (SELECT FROM offers f JOIN delivery_tasks t USING (task_id)
     WHERE f.site_id = r.site_id AND f.rider_id = r.rider_id AND f.state = 'open'
-      AND t.zone_id <> :zone_id) AS elsewhere,
+      AND NOT f.grab AND t.zone_id <> :zone_id) AS elsewhere,
   extract(epoch FROM h.started_at - now()) AS began_seconds,
   extract(epoch FROM h.ends_at - now()) AS ends_seconds, done.orders AS done,
   extract(epoch FROM done.last_at - now()) AS last_seconds
@@ -107,11 +109,11 @@ async def lately(reader: Reader, zone: Zone, limit: int) -> Sequence[Row[Any]]:
 
 
 def in_hand(tasks: Sequence[Row[Any]]) -> dict[str, list[Row[Any]]]:
-    """Each rider's tasks, and the one that only this rider is being asked for."""
+    """Each rider's tasks, and the one offered to them; what may be grabbed is nobody's yet."""
     hands: dict[str, list[Row[Any]]] = {}
     for task in tasks:
-        asking: Sequence[str] = task.asking or ()
-        whose = task.rider_id or (asking[0] if len(asking) == 1 else "")
+        asking: Sequence[str] = () if task.grab else task.asking or ()
+        whose = task.rider_id or next(iter(asking), "")
         if whose:
             hands.setdefault(whose, []).append(task)
     return hands
@@ -138,6 +140,8 @@ def candidate(row: Row[Any], place: Point, *, free: bool) -> Candidate:
         skills=frozenset({*row.skills, row.vehicle}),
         area=tuple(Point(lat, lng) for lat, lng in row.area or ()),
         probation=row.probation,
+        room=row.room,
+        ends_seconds=math.inf if row.ends_seconds is None else float(row.ends_seconds),
     )
 
 

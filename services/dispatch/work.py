@@ -40,6 +40,8 @@ class RiderOffer:
     promised_at: datetime
     delivery_fee_fen: int
     tip_fen: int
+    bonus_fen: int
+    """What the search pays on top by now."""
     customer_id: str
     goods: Point | None
 
@@ -65,6 +67,7 @@ class RiderTask:
     dropoff_wish: str
     at_store_at: datetime | None
     unreachable_until: datetime | None
+    bonus_fen: int
     goods: Point | None
 
 
@@ -78,7 +81,7 @@ class RiderWork:
 
 _OFFERS = text("""
 SELECT t.task_id, t.order_id, f.token, f.expires_at, t.shop_id, s.name, s.lat, s.lng,
-  t.food_ready_at, t.promised_at, o.delivery_fee_fen, o.tip_fen, o.customer_id,
+  t.food_ready_at, t.promised_at, o.delivery_fee_fen, o.tip_fen, t.bonus_fen, o.customer_id,
   t.goods_lat, t.goods_lng
 FROM offers f JOIN delivery_tasks t USING (task_id) JOIN shops s USING (shop_id)
   JOIN orders o USING (order_id)
@@ -90,7 +93,7 @@ _TASKS = text("""
 SELECT t.task_id, t.order_id, t.token, t.state, t.shop_id, s.name, s.lat, s.lng,
   t.food_ready_at, t.promised_at, o.customer_id, o.address_id, o.kitchen = 'ready' AS ready,
   t.settled, t.stop, coalesce(e.view ->> 'dropoff', 'hand') AS dropoff_wish, t.at_store_at,
-  t.unreachable_until, t.goods_lat, t.goods_lng
+  t.unreachable_until, t.bonus_fen, t.goods_lat, t.goods_lng
 FROM delivery_tasks t JOIN shops s USING (shop_id) JOIN orders o USING (order_id)
   JOIN order_streams e USING (order_id)
 WHERE t.site_id = :site_id AND t.rider_id = :rider_id
@@ -119,6 +122,7 @@ async def offers(reader: Reader, *, site_id: str, rider_id: str) -> RiderWork:
                 promised_at=row.promised_at,
                 delivery_fee_fen=row.delivery_fee_fen,
                 tip_fen=row.tip_fen,
+                bonus_fen=row.bonus_fen,
                 customer_id=row.customer_id,
                 goods=_goods(row),
             )
@@ -141,6 +145,7 @@ async def offers(reader: Reader, *, site_id: str, rider_id: str) -> RiderWork:
                 dropoff_wish=row.dropoff_wish,
                 at_store_at=row.at_store_at,
                 unreachable_until=row.unreachable_until,
+                bonus_fen=row.bonus_fen,
                 goods=_goods(row),
             )
             for row in await reader.all(_TASKS, rider)

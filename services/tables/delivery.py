@@ -95,6 +95,7 @@ offers = Table(
     int_column("token"),
     text_column("state"),
     text_column("reason_code", server_default=""),
+    flag_column("grab"),
     at_column("made_at", nullable=False, server_default=NOW),
     at_column("expires_at", nullable=False),
     at_column("answered_at"),

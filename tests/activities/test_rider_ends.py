@@ -79,6 +79,18 @@ async def test_what_is_missing_goes_back_and_the_merchant_bears_it(sales: Sales)
     assert await broken(sales) == []
 
 
+async def test_what_a_long_search_pays_more_is_its_rider_s_in_the_end(sales: Sales) -> None:
+    order_id = await order_in(sales, "picked_up", "delivering")
+    await set_task(sales, order_id, "bonus_fen = 300")
+    acts = OrderActs(sales.database)
+    for _ in range(2):
+        await acts.mark_delivered(
+            RiderStep(order_id=order_id, key="delivered", rider_id=RIDER, token=1)
+        )
+    assert await sales.balance(f"rider:{RIDER}:payable") == DELIVERY_FEN + 300
+    assert await broken(sales) == []
+
+
 @pytest.mark.parametrize("missing", [((3, 1),), ((1, 4),), ((1, 3), (2, 1)), ((1, 1), (1, 1))])
 async def test_more_than_there_is_or_everything_is_no_pickup(
     sales: Sales, missing: tuple[tuple[int, int], ...]

@@ -217,6 +217,30 @@ async def test_what_a_contract_gives_a_rider_is_what_an_offer_shows(
     assert [offer["earns_fen"] for offer in work["offers"]] == [400]
 
 
+async def test_what_a_long_search_pays_more_is_shown_before_and_after_the_claim(
+    city: City, http: httpx.AsyncClient
+) -> None:
+    await city.add_riders("r0")
+    tasks = [await city.add_task(), await city.add_task()]
+    matcher = await city.matcher()
+    for task in tasks:
+        await matcher.offer(task, ["r0"], bonus_fen=300, grab=True)
+    claim, tap = f"/v1/rider/tasks/{tasks[0].task_id}/claim", {"token": 1}
+    work = (await http.get("/v1/rider/offers", headers=who(city, "r0"))).json()
+    assert (await http.post(claim, headers=who(city, "r0"), json=tap)).status_code == 200
+    work["tasks"] = (await http.get("/v1/rider/offers", headers=who(city, "r0"))).json()["tasks"]
+    assert [(one["earns_fen"], one["bonus_fen"]) for one in work["offers"]] == [(800, 300)] * 2
+    assert [(one["earns_fen"], one["bonus_fen"]) for one in work["tasks"]] == [(800, 300)]
+    async with city.database.write() as writer:
+        await writer.run(
+            update(tables.riders).where(tables.riders.c.site_id == city.site_id).values(room=1)
+        )
+    claim = f"/v1/rider/tasks/{tasks[1].task_id}/claim"
+    full = await http.post(claim, headers=who(city, "r0"), json=tap)
+    assert (full.status_code, full.json()["type"]) == (409, "/problems/box_full")
+    assert (full.json()["room"], full.json()["in_hand"], full.json()["load"]) == (1, 1, 1)
+
+
 async def test_the_door_over_http(city: City, http: httpx.AsyncClient) -> None:
     task = await city.picked_up(await city.matcher())
     rider = who(city, "a")

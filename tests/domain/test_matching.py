@@ -1,5 +1,6 @@
 """Who may be asked for a task, and a zone's rules."""
 
+import math
 from typing import Any
 
 import pytest
@@ -62,6 +63,22 @@ def test_skills_value_area_and_likings_decide_who_may() -> None:
     assert left(crew(a={"area": west})) == {"b", "c"}
 
 
+def test_too_small_a_box_gets_what_no_larger_one_may_have() -> None:
+    boxes = {"a": {"room": 5}, "b": {"room": 6}, "c": {"room": 7}}
+    assert left(crew(**boxes), load=5) == {*RIDERS}
+    assert left(crew(**boxes), load=6) == {"b", "c"}
+    assert left(crew(**boxes), load=7, blocked=frozenset({"c"})) == {"a", "b"}
+    busy = boxes | {"c": {"room": 7, "free": False}}
+    assert left(crew(**busy), load=7) == {*RIDERS}, "nobody's order waits for a box"
+
+
+def test_nothing_is_taken_after_a_shift() -> None:
+    ending = crew(a={"ends_seconds": 60}, b={"ends_seconds": -60})
+    assert left(ending, ready_seconds=60) == {"a", "c"}
+    assert left(ending, ready_seconds=61) == {"c"}
+    assert left(ending, ready_seconds=-90) == {"a", "c"}
+
+
 def test_a_search_goes_farther_for_more_from_step_to_step() -> None:
     steps = [{"after_seconds": 300, "radius_meters": 5_000, "bonus_fen": 200}]
     steps.append({"after_seconds": 0, "radius_meters": 500, "bonus_fen": 0})
@@ -105,6 +122,8 @@ CANDIDATES = st.builds(
     skills=NEEDS,
     area=st.sampled_from([(), WEST]),
     probation=st.booleans(),
+    room=st.integers(1, 3),
+    ends_seconds=st.sampled_from([-1, 60, math.inf]),
 )
 PAST = st.builds(
     Asked,
@@ -119,6 +138,8 @@ TASKS = st.builds(
     pause_seconds=st.just(30),
     searched_seconds=st.sampled_from([0, 100, 300]),
     value_fen=st.sampled_from([0, RULES.probation_fen + 1]),
+    load=st.integers(1, 3),
+    ready_seconds=st.sampled_from([-10, 30, 90]),
     needs=NEEDS,
     asked=st.dictionaries(st.sampled_from("abcdefg"), PAST, max_size=3),
     blocked=st.frozensets(st.sampled_from("abcdefg"), max_size=2),

@@ -3,8 +3,9 @@
 import asyncio
 
 import pytest
+from sqlalchemy import text
 
-from domain.errors import ActionNotAllowed, ClaimTaken
+from domain.errors import ActionNotAllowed, BoxFull, ClaimTaken
 from services import dispatch, riders
 from services.db import Database
 from services.dispatch import TaskState
@@ -49,6 +50,31 @@ async def test_a_hundred_riders_claim_at_once_and_one_has_it_fifty_times(city: C
             task_id=task.task_id,
         )
         assert {one.state: one.n for one in counted} == {"accepted": 1, "withdrawn": RIDERS - 1}
+
+
+async def test_two_riders_with_room_for_one_grab_two_at_once_and_each_has_one(city: City) -> None:
+    await city.add_riders("a", "b")
+    async with city.database.write() as writer:
+        await writer.run(text("UPDATE riders SET room = 1 WHERE site_id = :s"), {"s": city.site_id})
+    matcher = await city.matcher()
+    for _ in range(ROUNDS):
+        tasks, third = [await city.add_task(), await city.add_task()], await city.add_task()
+        for task in tasks:
+            await matcher.offer(task, ["a", "b"], grab=True)
+
+        *answers, _ = await asyncio.gather(
+            *(city.do(dispatch.claim, task, rider, 1) for task in tasks for rider in ("a", "b")),
+            matcher.offer(third, ["b", "a"], grab=True),
+            return_exceptions=True,
+        )
+
+        lost = [one for one in answers if not isinstance(one, TaskState)]
+        assert len(lost) == 2
+        assert all(isinstance(one, BoxFull | ClaimTaken) for one in lost), lost
+        assert {(await city.row(task)).rider_id for task in tasks} == {"a", "b"}
+        assert (await city.row(third)).state == "offered"
+        for task in (*tasks, third):
+            await city.order_does(dispatch.close_if_open, task, even_after_pickup=False)
 
 
 async def test_claim_against_expiry_has_one_end(city: City) -> None:

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0026_tallies"
-down_revision = "0024_tips"
+down_revision = "0025_grab"
 
 
 def upgrade() -> None:

@@ -69,6 +69,9 @@ _COUNT_TRY = text("""
 UPDATE delivery_tasks SET proof_tries = proof_tries + 1
 WHERE task_id = :task_id AND token = :token RETURNING proof_tries
 """)
+_SAID = text("""
+SELECT FROM order_timeline WHERE order_id = :order_id AND key = :key AND actor = :actor
+""")
 _WAS_ASKED = text("SELECT FROM offers WHERE task_id = :task_id AND rider_id = :rider_id LIMIT 1")
 _SEEN = text("UPDATE riders SET seen_at = now() WHERE site_id = :site_id AND rider_id = :rider_id")
 
@@ -192,6 +195,10 @@ async def fail(
     """
     task = await rows.lock(writer, site_id=site_id, task_id=task_id)
     theirs = (task.rider_id, task.token) == (rider_id, token)
+    key, actor = f"rider_failed:{token}", f"rider:{rider_id}"
+    said = {"order_id": task.order_id, "key": key, "actor": actor}
+    if not theirs and await writer.first(_SAID, said) is not None:
+        return rows.state_of(task)
     if theirs and reason_code == riding.ACCIDENT:
         await writer.run(_PAUSE, {"site_id": site_id, "rider_id": rider_id, "code": reason_code})
     left_behind = goods is not None and reason_code == riding.ACCIDENT and task.state in CARRYING
@@ -208,9 +215,9 @@ async def fail(
             order_id=task.order_id,
             site_id=site_id,
             kind="rider_failed",
-            key=f"rider_failed:{token}",
+            key=key,
             data={"task_id": task_id, "reason_code": reason_code},
-            actor=f"rider:{rider_id}",
+            actor=actor,
             request_id=request_id,
         )
         data = {"delivery": Delivery.SEARCHING, "rider_id": ""}

@@ -81,6 +81,7 @@ async def test_who_gives_it_back_before_pickup_is_not_asked_again(city: City) ->
     matcher = await city.matcher()
     task = await city.assigned(matcher)
     failed = await city.do(dispatch.fail, task, "a", 1, reason_code="bike_broken")
+    assert await city.do(dispatch.fail, task, "a", 1, reason_code="bike_broken") == failed
     await matcher.tick(no_beat)
 
     assert (failed.state, failed.token) == ("searching", 2)

@@ -220,3 +220,27 @@ def test_training_stores_a_card_that_names_no_person(tmp_path: Path) -> None:
     assert again == pytest.approx(
         train_eta.learn(lived, version="v").answer(lived.known[:5]).middle
     )
+
+
+async def test_a_sites_model_lies_where_only_that_site_is_answered_by_it(
+    database: Database, postgres_url: str, site_id: str, tmp_path: Path
+) -> None:
+    sales = await Sales(database, site_id).build()
+    accepted = datetime.now(UTC) - timedelta(minutes=40)
+    order_id = await ordered(sales, accepted_at=accepted, delivered_ago=timedelta(minutes=10))
+    assert await train_eta.train(postgres_url, tmp_path, site_id=site_id) is None
+    async with database.write() as writer:
+        for table, differs in (
+            ("orders", "'number', 1 + n"),
+            ("delivery_tasks", "'task_id', t.task_id || n"),
+        ):
+            await writer.run(
+                text(f"""INSERT INTO {table} SELECT (jsonb_populate_record(NULL\\:\\:{table},
+                  to_jsonb(t) || jsonb_build_object('order_id', t.order_id || n, {differs}))).*
+                  FROM {table} t, generate_series(1, :more) n WHERE order_id = :id"""),  # noqa: S608
+                {"id": order_id, "more": train_eta.ROWS_MIN},
+            )
+    folder = await train_eta.train(postgres_url, tmp_path, site_id=site_id)
+    assert folder is not None
+    assert folder == stored.newest(stored.of_site(tmp_path, site_id))
+    assert stored.newest(tmp_path) is None

@@ -42,6 +42,7 @@ async def market(reader: Reader, who: Identity, shop_id: str, address_id: str) -
             always_open=site.always_open,
             place=Point(address["lat"], address["lng"]) if address else shop.place,
             now=site.local(utc_now()),
+            speed=site.speed,
         ),
         site=site,
         address=address,

@@ -23,13 +23,15 @@ SELECT * FROM (
   FROM orders o JOIN quotes q USING (quote_id) JOIN delivery_tasks t ON t.order_id = o.order_id
     JOIN sites s ON s.site_id = o.site_id
   WHERE t.state = 'delivered' AND t.delivered_at > o.accepted_at AND q.promise ? 'known'
-    AND (:site_id = '' OR o.site_id = :site_id)
+    AND q.window_to IS NULL AND (:site_id = '' OR o.site_id = :site_id)
   ORDER BY o.placed_at DESC LIMIT :limit
 ) AS newest ORDER BY placed_at
 """)
+# What is wished for much later makes nobody busy now.
 _BUSY = """
   (SELECT count(*) FROM delivery_tasks t
-    WHERE t.site_id = z.site_id AND t.zone_id = z.zone_id AND t.state = 'searching') AS waiting,
+    WHERE t.site_id = z.site_id AND t.zone_id = z.zone_id AND t.state = 'searching'
+      AND t.search_from < now() + interval '1 hour') AS waiting,
   (SELECT count(*) FROM riders r
     WHERE r.site_id = z.site_id AND r.zone_id = z.zone_id AND r.on_shift
       AND NOT EXISTS (SELECT FROM delivery_tasks t WHERE t.site_id = r.site_id
@@ -38,7 +40,8 @@ _BUSY = """
 """
 _MOMENT = text(f"""
 SELECT (SELECT count(*) FROM orders
-    WHERE shop_id = z.shop_id AND status = 'preparing' AND ended_at IS NULL) AS cooking, {_BUSY}
+    WHERE shop_id = z.shop_id AND status = 'preparing' AND ended_at IS NULL
+      AND coalesce(promised_at, now()) < now() + interval '2 hours') AS cooking, {_BUSY}
 FROM shops z WHERE z.shop_id = :shop_id
 """)  # noqa: S608 - only constants
 _LOAD = text(f"""

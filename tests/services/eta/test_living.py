@@ -164,6 +164,13 @@ async def test_history_is_what_was_known_and_what_came_of_it(
     ago = timedelta(minutes=10)
     await ordered(sales, accepted_at=accepted, delivered_ago=ago)
     await sales.order(accepted_at=accepted, delivered_ago=ago)  # its quote kept nothing
+    wished = await ordered(sales, accepted_at=accepted, delivered_ago=ago)
+    async with database.write() as writer:
+        await writer.run(
+            text("""UPDATE quotes q SET window_to = now() FROM orders o
+              WHERE o.order_id = :id AND o.quote_id = q.quote_id"""),
+            {"id": wished},
+        )
     async with database.read() as reader:
         lived = await history.lived(reader, site_id=site_id)
     assert [round(one) for one in lived.minutes] == [30]

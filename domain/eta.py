@@ -277,14 +277,14 @@ class Way:
     """Where an order's rider is, and all that lies on the way to its door."""
 
     store: Point
-    """Or wherever else the goods are to be fetched."""
+    """Where the last of the goods are fetched that go along."""
     door: Point
     rider: Point | None = None
     """None: nobody knows."""
     first: Sequence[Point] = ()
-    """Doors that the rider rings at before the goods are fetched."""
+    """Doors and other stores that come before the store."""
     before: Sequence[Point] = ()
-    """Doors that come between the goods, or the rider who carries them, and this door."""
+    """Doors that come between the store, or the rider who has it all, and this door."""
 
     def to_store(self) -> Sequence[float]:
         """Meters from stop to stop until the rider has the goods; none: nobody knows."""
@@ -312,6 +312,7 @@ class Progress:
     food_ready_at: datetime
     """As expected, or as it was."""
     picked_up_at: datetime | None
+    """None: its rider has not got all that goes along."""
     meters: int
     """From the store to the door, as quoted."""
     moment: Moment
@@ -374,7 +375,7 @@ def _leaves(
 
 
 def _minutes(legs: Sequence[float], progress: Progress) -> float:
-    """Rides by these legs, with a hand-over between each and the next."""
+    """Rides by these legs; each stop between takes a hand-over's time, be it door or store."""
     moment = progress.moment
     rides = travel_minutes(sum(legs), progress.vehicle, moment.weather, moment.traffic)
     return rides + HAND_OVER_MINUTES * max(0, len(legs) - 1)

@@ -30,8 +30,9 @@ log = structlog.get_logger(__name__)
 
 _IN_HAND = text("""
 SELECT t.order_id, t.site_id, t.rider_id, t.state, t.stop, t.settled, t.food_ready_at,
+  coalesce(t.goods_lat, s.lat) AS lat, coalesce(t.goods_lng, s.lng) AS lng,
   o.kitchen = 'ready' AS ready, o.customer_id
-FROM delivery_tasks t JOIN orders o USING (order_id)
+FROM delivery_tasks t JOIN orders o USING (order_id) JOIN shops s ON s.shop_id = t.shop_id
 WHERE (t.site_id, t.rider_id) IN
     (SELECT * FROM unnest(CAST(:sites AS text[]), CAST(:riders AS text[])))
   AND t.state IN ('assigned', 'at_store', 'picked_up', 'arrived')
@@ -48,40 +49,55 @@ class Hands:
     doors: Mapping[str, Point] = field(default_factory=dict)
     """By order."""
 
-    def way(self, task: Row[Any], store: Point) -> Way | None:
-        """What lies before a task's door; None where that door is not known."""
-        door = self.doors.get(task.order_id)
+    def way(self, task: Row[Any]) -> Way | None:
+        """What lies before a task's door; None where that door is not known.
+
+        As planning sees it: all stores of what is settled come first, then all its doors.
+        """
+        door, own = self.doors.get(task.order_id), Point(task.lat, task.lng)
         if door is None:
             return None
-        whose = (task.site_id, task.rider_id)
-        carried = [one for one in self.tasks[whose] if one.state in CARRYING]
-        bundle = carried if task.state in CARRYING else self._fetched_with(task)
-        stops = [one.order_id for one in bundle]
-        before = stops[: stops.index(task.order_id)] if task.order_id in stops else ()
-        return Way(
-            store=store,
-            door=door,
-            rider=store if task.state == Delivery.AT_STORE else self.riders.get(whose),
-            first=() if task.state in CARRYING else self._at([one.order_id for one in carried]),
-            before=self._at(before),
-        )
+        bundle = [one for one in self._of(task) if _settled(one)]
+        fetched = sorted(_to_fetch(bundle), key=lambda one: one.state != Delivery.AT_STORE)
+        stores = list(dict.fromkeys(Point(one.lat, one.lng) for one in fetched))
+        rings = [one.order_id for one in bundle]
+        if task.order_id not in rings:
+            first, before = [*stores, *self._at(rings)], []
+        else:
+            first, before = stores[:-1], self._at(rings[: rings.index(task.order_id)])
+            own = stores[-1] if stores else own
+        return Way(store=own, door=door, rider=self._rider(task), first=first, before=before)
+
+    def is_carried(self, task: Row[Any]) -> bool:
+        """Whether the task's rider has its goods, and all that go along."""
+        return task.state in CARRYING and not _to_fetch(self._of(task))
 
     def food(self, task: Row[Any]) -> tuple[bool, datetime]:
-        """Whether all that is picked up together is ready, and when the last of it is."""
-        cooking = [one for one in self._fetched_with(task) if not one.ready]
-        moments = [one.food_ready_at for one in cooking]
-        return not cooking and task.ready, max([task.food_ready_at, *moments])
+        """Whether all that is still to be fetched is ready, and when the last of it is."""
+        goods = _to_fetch(self._of(task)) if _settled(task) else [task]
+        late = [one.food_ready_at for one in goods if not one.ready]
+        return not late, max(late, default=task.food_ready_at)
 
-    def _fetched_with(self, task: Row[Any]) -> Sequence[Row[Any]]:
-        """The settled bundle of a task whose goods are still to be fetched, in its order."""
-        return [
-            one
-            for one in self.tasks.get((task.site_id, task.rider_id), ())
-            if task.settled and one.settled and one.state not in CARRYING
-        ]
+    def _of(self, task: Row[Any]) -> Sequence[Row[Any]]:
+        return self.tasks.get((task.site_id, task.rider_id), ())
 
-    def _at(self, order_ids: Sequence[str]) -> Sequence[Point]:
+    def _rider(self, task: Row[Any]) -> Point | None:
+        """At the store, if that was said, else as the phone says."""
+        stores = [one for one in self._of(task) if one.state == Delivery.AT_STORE]
+        if stores:
+            return Point(stores[0].lat, stores[0].lng)
+        return self.riders.get((task.site_id, task.rider_id))
+
+    def _at(self, order_ids: Sequence[str]) -> list[Point]:
         return [self.doors[one] for one in order_ids if one in self.doors]
+
+
+def _settled(task: Row[Any]) -> bool:
+    return task.settled or task.state in CARRYING
+
+
+def _to_fetch(tasks: Sequence[Row[Any]]) -> list[Row[Any]]:
+    return [one for one in tasks if one.settled and one.state not in CARRYING]
 
 
 async def of(reader: Reader, places: PlacesOf, riders: Sequence[Rider]) -> Hands:

@@ -89,11 +89,11 @@ def _progress(row: Row[Any], hold: Hands, moment: Moment) -> Progress:
         ready=ready,
         arrived=row.state == "arrived",
         food_ready_at=food_ready_at,
-        picked_up_at=row.picked_up_at,
+        picked_up_at=row.picked_up_at if hold.is_carried(row) else None,
         meters=row.distance_meters,
         moment=replace(moment, waiting=moment.waiting - (row.state == "searching")),
         vehicle=Vehicle(row.vehicle),
-        way=hold.way(row, Point(row.lat, row.lng)),
+        way=hold.way(row),
     )
 
 

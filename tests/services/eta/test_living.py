@@ -139,6 +139,21 @@ async def test_a_bundle_leaves_with_the_last_of_its_food(database: Database, sit
     assert (await delay(sales, order_id))["minutes"] in {22, 23}
 
 
+async def test_near_stores_are_fetched_from_before_any_door(
+    database: Database, site_id: str
+) -> None:
+    sales = await Sales(database, site_id).build()
+    await open_shop(sales)
+    bobs = "rider_id = 'bob', settled = true"
+    carried = await under_way(sales, f"state = 'picked_up', picked_up_at = now(), {bobs}")
+    assert await delay(sales, carried, rider=0) == {"minutes": 3, "hints": []}
+    goods = f"goods_lat = {north(-METERS / 2).lat}, goods_lng = {STORE.lng}, stop = 1"
+    await under_way(sales, f"state = 'assigned', {bobs}, {goods}", kitchen="ready")
+    # Five minutes there, five back, and the door as before.
+    told = {"minutes": 13, "hints": ["the rider is on the way: +5 min"]}
+    assert await delay(sales, carried, rider=0) == told
+
+
 async def test_a_rider_who_is_far_is_waited_for(database: Database, site_id: str) -> None:
     sales = await Sales(database, site_id).build()
     await open_shop(sales)

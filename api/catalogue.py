@@ -1,6 +1,5 @@
 """What can be bought, and for how much: shops, menus, a customer's addresses, quotes."""
 
-from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -8,7 +7,7 @@ from starlette.responses import Response
 
 from api import cursors, replies, schemas, views
 from api.identity import Customer
-from api.market import market
+from api.market import foretold, market
 from api.parts import Held, utc_now
 from api.paying import ways
 from api.replies import reply
@@ -87,10 +86,10 @@ async def make_quote(parts: Held, who: Customer, wanted: schemas.NewQuote) -> Re
     """Price a basket."""
     window = wanted.requested_window
     async with parts.database.read() as reader:
-        now = await market(reader, who, wanted.shop_id, wanted.address_id)
-        offered = await ways(parts, reader, who, now.market.shop.merchant_id)
+        here = await market(reader, who, wanted.shop_id, wanted.address_id)
+        offered = await ways(parts, reader, who, here.market.shop.merchant_id)
         available_fen = await credit.available_fen(reader, who.site_id, who.subject, now=utc_now())
-        moment = await parts.foreteller.moment(reader, now.market.shop)
+        now = await foretold(parts, reader, here)
     quote = quotes.make(
         Basket(
             site_id=who.site_id,
@@ -102,7 +101,7 @@ async def make_quote(parts: Held, who: Customer, wanted: schemas.NewQuote) -> Re
             window_from=window.from_ if window else None,
             window_to=window.to if window else None,
         ),
-        replace(now.market, moment=moment, foretell=parts.foreteller.window),
+        now,
     )
     async with parts.database.write() as writer:
         await quotes.store(writer, quote)

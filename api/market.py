@@ -1,9 +1,10 @@
 """Everything a price depends on, gathered from the services for one customer at one shop."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from api.parts import utc_now
+from api.parts import Parts, utc_now
 from domain.geo import Point
 from services import addresses, shops
 from services.db import Reader
@@ -41,7 +42,18 @@ async def market(reader: Reader, who: Identity, shop_id: str, address_id: str) -
             always_open=site.always_open,
             place=Point(address["lat"], address["lng"]) if address else shop.place,
             now=site.local(utc_now()),
+            speed=site.speed,
         ),
         site=site,
         address=address,
+    )
+
+
+async def foretold(parts: Parts, reader: Reader, here: Here) -> Market:
+    """The market with what goes on in it, and who says how long that makes an order take."""
+    shop, foretell = here.market.shop, parts.foreteller.window
+    return replace(
+        here.market,
+        moment=await parts.foreteller.moment(reader, shop),
+        foretell=partial(foretell, site_id=here.site.site_id),
     )

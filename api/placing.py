@@ -5,7 +5,7 @@ from contextlib import suppress
 from starlette.responses import Response
 
 from api import views
-from api.market import market
+from api.market import foretold, market
 from api.parts import Parts, utc_now
 from api.payers import prepare
 from api.paying import ensure_offered, parameters, refusal, usual, ways
@@ -83,6 +83,10 @@ async def _begin(parts: Parts, who: Identity, order_id: str, wanted: NewOrder, d
         paying = wanted.payment or await usual(parts, who, merchant_id, offered)
         ensure_offered(offered, paying)
     changed = quotes.price_again(quote, here.market)
+    if changed is not None:
+        # Only now: what goes on there makes no price, but the new quote promises by it.
+        async with parts.database.read() as reader:
+            changed = quotes.price_again(quote, await foretold(parts, reader, here))
     if changed is None and wanted.credit_fen > min(available_fen, quote.total_fen):
         raise CreditTooLow(
             available_fen=available_fen, most_fen=min(available_fen, quote.total_fen)

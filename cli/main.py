@@ -13,6 +13,7 @@ from cli import (
     simulate,
     status,
     tokens,
+    train_eta,
     up,
     verify,
 )
@@ -36,3 +37,4 @@ main.add_command(follow.follow_order)
 main.add_command(simulate.simulate)
 main.add_command(verify.verify)
 main.add_command(reconcile.reconcile)
+main.add_command(train_eta.train_eta)

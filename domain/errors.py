@@ -105,6 +105,13 @@ class FulfilmentUnavailable(DomainError):
     problem = "fulfilment_unavailable"
 
 
+class WindowNotKept(DomainError):
+    """The order can't be there in that window: choose one that ends between these times."""
+
+    kind = Kind.REFUSED
+    problem = "window_not_kept"
+
+
 class PayerNotLinked(DomainError):
     """This way to pay needs the customer's WeChat identity: use `native` instead."""
 

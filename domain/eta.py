@@ -5,10 +5,11 @@ Unknown weather or traffic counts as the usual one.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any
 
 from domain.geo import Point, distance_meters
@@ -202,10 +203,9 @@ def formula(known: Known) -> Window:
     moment = known.moment
     ride = math.ceil(travel_minutes(known.meters, known.vehicle))
     usual = known.prep_minutes + ASSIGNMENT_MINUTES + ride + HAND_OVER_MINUTES
-    per_rider = (moment.waiting - moment.riders) / max(1, moment.riders)
     extra = (
         _busy(moment),
-        Hint("few riders", _bounded(WAIT_MINUTES_PER_TASK * per_rider)),
+        _few_riders(moment),
         *outside(known.meters, known.vehicle, moment),
     )
     middle = usual + sum(hint.minutes for hint in extra)
@@ -263,8 +263,41 @@ def _busy(moment: Moment) -> Hint:
     return Hint("busy kitchen", _bounded(KITCHEN_MINUTES_PER_ORDER * (moment.cooking - AT_EASE)))
 
 
+def _few_riders(moment: Moment) -> Hint:
+    per_rider = (moment.waiting - moment.riders) / max(1, moment.riders)
+    return Hint("few riders", _bounded(WAIT_MINUTES_PER_TASK * per_rider))
+
+
 def _bounded(minutes: float) -> float:
     return min(QUEUE_MINUTES_MAX, max(0.0, minutes))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """Where an order's rider is, and all that lies on the way to its door."""
+
+    store: Point
+    """Where the last of the goods are fetched that go along."""
+    door: Point
+    rider: Point | None = None
+    """None: nobody knows."""
+    first: Sequence[Point] = ()
+    """Doors and other stores that come before the store."""
+    before: Sequence[Point] = ()
+    """Doors that come between the store, or the rider who has it all, and this door."""
+
+    def to_store(self) -> Sequence[float]:
+        """Meters from stop to stop until the rider has the goods; none: nobody knows."""
+        return _legs((self.rider, *self.first, self.store)) if self.rider else ()
+
+    def to_door(self, *, carried: bool) -> Sequence[float]:
+        """Meters from stop to stop after that, or from the rider who carries them."""
+        start = self.rider if carried and self.rider else self.store
+        return _legs((start, *self.before, self.door))
+
+
+def _legs(places: Sequence[Point]) -> Sequence[float]:
+    return [distance_meters(*ends) for ends in pairwise(places)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,15 +307,20 @@ class Progress:
     searching: bool
     """No rider has it."""
     ready: bool
-    """The food is."""
+    """The food is, and whatever is picked up together with it."""
     arrived: bool
     food_ready_at: datetime
     """As expected, or as it was."""
     picked_up_at: datetime | None
+    """None: its rider has not got all that goes along."""
     meters: int
+    """From the store to the door, as quoted."""
     moment: Moment
+    """`waiting`: the tasks beside this one."""
     vehicle: Vehicle = Vehicle.E_BIKE
     """Of whoever has it."""
+    way: Way | None = None
+    """None: from the store straight to the door."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,34 +333,64 @@ class Estimate:
 
 def arrival(progress: Progress, now: datetime, *, speed: float) -> Estimate:
     """What is still to be done, one after the other, on a site of this speed."""
-    minute = timedelta(minutes=1) / speed
-    vehicle, moment = progress.vehicle, progress.moment
-    ride = travel_minutes(progress.meters, vehicle, moment.weather, moment.traffic) * minute
-    hints: tuple[Hint, ...] = outside(progress.meters, vehicle, moment)
+    minute, carried = MINUTE / speed, progress.picked_up_at is not None
     if progress.arrived:
-        there, hints = now, ()
-    elif progress.picked_up_at is not None:
-        there = max(now, progress.picked_up_at + ride)
-    else:
-        rider_at = now + ASSIGNMENT_MINUTES * minute * progress.searching
-        leaves = rider_at if progress.ready else max(rider_at, progress.food_ready_at)
-        there = leaves + ride
-        overdue = (now - progress.food_ready_at) / minute
-        waits_for = "the kitchen takes longer" if not progress.ready else "no rider yet"
-        if overdue > 0 and (progress.searching or not progress.ready):
-            hints = (Hint(waits_for, overdue), *hints)
+        return Estimate(at=now + HAND_OVER_MINUTES * minute, hints=())
+    leaves, waits = _leaves(progress, now, minute)
+    legs: Sequence[float] = (progress.meters,)
+    alone = legs
+    if way := progress.way:
+        legs, alone = (one.to_door(carried=carried) for one in (way, replace(way, before=())))
+    ride = _minutes(legs, progress)
+    hints = (
+        *waits,
+        Hint("other orders first", ride - _minutes(alone, progress)),
+        *outside(sum(legs), progress.vehicle, progress.moment),
+    )
+    there = max(now, leaves + ride * minute)
     return Estimate(at=there + HAND_OVER_MINUTES * minute, hints=telling(hints))
 
 
+def _leaves(
+    progress: Progress, now: datetime, minute: timedelta
+) -> tuple[datetime, tuple[Hint, ...]]:
+    """When the ride that counts begins, and what it waits for."""
+    way = progress.way
+    if progress.picked_up_at is not None:
+        return (now if way and way.rider else progress.picked_up_at), ()
+    food_at = now if progress.ready else max(now, progress.food_ready_at)
+    few = _few_riders(progress.moment)
+    comes_in = _minutes(way.to_store(), progress) if way else 0.0
+    if progress.searching:
+        comes_in = ASSIGNMENT_MINUTES + few.minutes
+    held = max(0.0, comes_in - (food_at - now) / minute)
+    overdue = max(0.0, (now - progress.food_ready_at) / minute)
+    hints = [Hint("the kitchen takes longer", overdue * (not progress.ready))]
+    if progress.searching:
+        hints.append(Hint("no rider yet", overdue * progress.ready))
+        hints.append(Hint("few riders", min(few.minutes, held)))
+    else:
+        hints.append(Hint("the rider is on the way", held))
+    return food_at + held * minute, tuple(hints)
+
+
+def _minutes(legs: Sequence[float], progress: Progress) -> float:
+    """Rides by these legs; each stop between takes a hand-over's time, be it door or store."""
+    moment = progress.moment
+    rides = travel_minutes(sum(legs), progress.vehicle, moment.weather, moment.traffic)
+    return rides + HAND_OVER_MINUTES * max(0, len(legs) - 1)
+
+
 def at_store(
-    place: Point, store: Point, now: datetime, *, speed: float, vehicle: Vehicle = Vehicle.E_BIKE
+    place: Point, store: Point, now: datetime, *, speed: float, vehicle: Vehicle, moment: Moment
 ) -> datetime:
     """When a rider who goes there straight away is at the store, on a site of this speed."""
-    at = now + travel_minutes(distance_meters(place, store), vehicle) * MINUTE / speed
+    meters = distance_meters(place, store)
+    ride = travel_minutes(meters, vehicle, moment.weather, moment.traffic)
+    at = now + ride * MINUTE / speed
     return at - timedelta(microseconds=at.microsecond)
 
 
 def delay_minutes(estimate: Estimate, promised_at: datetime, *, speed: float) -> int:
     """By how much it will be later than promised, whole minutes of the site; 0: in time."""
-    late = (estimate.at - promised_at) * speed
-    return max(0, math.floor(late / timedelta(minutes=1)))
+    return max(0, math.floor((estimate.at - promised_at) * speed / MINUTE))

@@ -1,5 +1,6 @@
 """An order's states and what each allows; who may cancel, and at what price."""
 
+from datetime import datetime
 from enum import StrEnum
 
 from domain.errors import ActionNotAllowed
@@ -183,6 +184,11 @@ def ensure_allowed(action: Action, status: Status) -> None:
 def needs_merchant_consent(status: Status) -> bool:
     """A customer's cancel is free before acceptance; while cooking the merchant is asked."""
     return status in COOKING
+
+
+def waits_seconds(wished_by: datetime, now: datetime, promise_seconds: float) -> float:
+    """For how long an order accepted now rests until it must be begun to be there by then."""
+    return max(0.0, (wished_by - now).total_seconds() - promise_seconds)
 
 
 def may_follow(before: Status, after: Status) -> bool:

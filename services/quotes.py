@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import text
 
 from domain import eta, ids
-from domain.contracts.life import Order, PayWishes, Timers
-from domain.errors import FulfilmentUnavailable, Invalid, NotFound, QuoteExpired
+from domain.contracts.life import AT_ONCE, Order, PayWishes, Timers
+from domain.errors import FulfilmentUnavailable, Invalid, NotFound, QuoteExpired, WindowNotKept
 from domain.eta import Known, Moment, Window
 from domain.geo import Point
 from domain.orders import Fulfilment
@@ -20,6 +20,8 @@ from services.db import Reader, Writer
 from services.events import dumps
 
 QUOTE_VALID = timedelta(minutes=15)
+WISH_AHEAD_MAX = timedelta(days=1)
+"""For how long before its window an order may be placed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,8 @@ class Market:
     """Where the food goes; the shop's own where the customer fetches it."""
     now: datetime
     """On the site's clock."""
+    speed: float = 1.0
+    """The site's."""
     moment: Moment = field(default_factory=Moment)
     foretell: Callable[[Known], Window] = eta.formula
     """How long it will take: a model's word, or the formula's."""
@@ -107,8 +111,8 @@ def make(basket: Basket, market: Market) -> Quote:
         raise Invalid("a delivery needs an address_id")
     if fetched and basket.tip_fen:
         raise Invalid("there is no rider to be tipped")
-    window = (basket.window_from, basket.window_to)
-    if window[0] and window[1] and not market.now < window[1] > window[0]:
+    wished = (basket.window_to or market.now).astimezone(market.now.tzinfo)
+    if basket.window_from and not market.now <= wished > basket.window_from:
         raise Invalid("the requested window is over before it begins, or in the past")
     ensure_open(shop, market.now, always_open=market.always_open)
     meters = 0 if fetched else delivery_meters(shop, market.place)
@@ -118,11 +122,13 @@ def make(basket: Basket, market: Market) -> Quote:
         shop_id=shop.shop_id,
         prep_minutes=shop.prep_minutes,
         meters=meters,
-        hour=market.now.hour,
-        weekday=market.now.isoweekday(),
+        hour=wished.hour,
+        weekday=wished.isoweekday(),
         moment=market.moment,
     )
     window_ahead = eta.until_ready(known) if fetched else market.foretell(known)
+    if basket.window_to:
+        _ensure_kept(market, wished, timedelta(minutes=window_ahead.promise_minutes))
     return Quote(
         quote_id=ids.derive("quote", uuid.uuid4().hex),
         site_id=basket.site_id,
@@ -150,6 +156,15 @@ def make(basket: Basket, market: Market) -> Quote:
             "known": known.features(),
         },
     )
+
+
+def _ensure_kept(market: Market, wished: datetime, takes: timedelta) -> None:
+    """Raise WindowNotKept, or ShopClosed where nobody cooks when it would have to be begun."""
+    earliest, latest = market.now + takes / market.speed, market.now + WISH_AHEAD_MAX
+    if not earliest <= wished <= latest:
+        said = (one.astimezone(UTC).isoformat(timespec="seconds") for one in (earliest, latest))
+        raise WindowNotKept(**dict(zip(("earliest", "latest"), said, strict=True)))
+    ensure_open(market.shop, market.now + (wished - earliest), always_open=market.always_open)
 
 
 async def store(writer: Writer, quote: Quote) -> None:
@@ -236,6 +251,7 @@ def order(
         fulfilment=quote.fulfilment,
         tableware=tableware,
         pay_by=now + timedelta(seconds=timers.payment_seconds),
+        wished_by=quote.window_to or AT_ONCE,
         timers=timers,
         approval_limit_fen=approval_limit_fen,
     )

@@ -12,7 +12,7 @@ from activities.payments import PaymentActs
 from activities.refunds import RefundActs
 from activities.support import SupportActs
 from domain import ids
-from domain.contracts.life import Order, Timers
+from domain.contracts.life import AT_ONCE, Order, Timers
 from domain.contracts.orders import EndDone, EndStep, RefundStep
 from domain.contracts.payments import Settle, Settled
 from domain.contracts.refunds import EndRefund, RefundOf
@@ -74,7 +74,12 @@ class Desk:
             await ledger.post(writer, await credit.grant(writer, wanted))
 
     async def order(
-        self, credit_fen: int, *, fetched: bool = False, timers: Timers | None = None
+        self,
+        credit_fen: int,
+        *,
+        fetched: bool = False,
+        timers: Timers | None = None,
+        wished_by: datetime | None = None,
     ) -> Order:
         """An order by a quote of its own, not placed yet; `fetched`: without any delivery."""
         fulfilment = "self_pickup" if fetched else "delivery"
@@ -95,6 +100,8 @@ class Desk:
             "total_fen": GOODS_FEN + fee_fen,
             "distance_meters": 100,
             "promise_minutes": 30,
+            "window_from": wished_by,
+            "window_to": wished_by,
             "expires_at": datetime.now(UTC) + timedelta(minutes=15),
         }
         async with self.database.write() as writer:
@@ -114,6 +121,7 @@ class Desk:
             fulfilment=fulfilment,
             tableware=0,
             pay_by=datetime.now(UTC) + timedelta(minutes=15),
+            wished_by=wished_by or AT_ONCE,
             timers=timers or Timers(),
         )
 

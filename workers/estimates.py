@@ -46,7 +46,11 @@ class Estimates:
         for _ in range(PAGES):
             async with self._database.read() as reader:
                 news, self._coming_after = await approaching.look(
-                    reader, self._places, after=self._coming_after, now=datetime.now(UTC)
+                    reader,
+                    self._outside,
+                    self._places,
+                    after=self._coming_after,
+                    now=datetime.now(UTC),
                 )
             for coming in news:
                 async with self._database.write() as writer:
@@ -58,7 +62,11 @@ class Estimates:
         for _ in range(PAGES):
             async with self._database.read() as reader:
                 words, self._after = await living.look(
-                    reader, self._outside, after=self._after, now=datetime.now(UTC)
+                    reader,
+                    self._outside,
+                    self._places,
+                    after=self._after,
+                    now=datetime.now(UTC),
                 )
             for word in words:
                 async with self._database.write() as writer:

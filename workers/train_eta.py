@@ -22,7 +22,7 @@ from services.db import Database
 from services.eta import history, model
 from services.eta.history import Lived
 from services.eta.model import Answer, Model
-from services.eta.stored import CARD
+from services.eta.stored import CARD, of_site
 from services.settings import settings
 
 ROWS_MIN = 500
@@ -79,7 +79,7 @@ def _known(record: dict[str, Any]) -> Known:
 
 
 async def train(database_url: str, folder: Path, *, site_id: str = "") -> Path | None:
-    """Train and store; the model's folder, or None where there are too few orders."""
+    """Train and store, for that site or for all; the folder, or None for too few orders."""
     database = Database(database_url, pool_size=1)
     try:
         async with database.read() as reader:
@@ -90,13 +90,15 @@ async def train(database_url: str, folder: Path, *, site_id: str = "") -> Path |
         sys.stdout.write(f"{len(lived.minutes)} orders: {ROWS_MIN} are needed\n")
         return None
     trained = learn(lived, version=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
-    return trained.save(folder)
+    return trained.save(of_site(folder, site_id))
 
 
 def main() -> int:
     """Train, store, print the card; 1 where there was nothing to learn from."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--site", default="", help="learn from one site's orders only")
+    parser.add_argument(
+        "--site", default="", help="learn from one site's orders, for that site only"
+    )
     options = parser.parse_args()
     known = settings()
     folder = asyncio.run(train(known.database_url, known.eta_models, site_id=options.site))

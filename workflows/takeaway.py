@@ -18,7 +18,7 @@ from domain.contracts.life import (
 )
 from domain.contracts.orders import AcceptStep, RiderStep
 from domain.errors import ActionNotAllowed
-from domain.orders import Action, CloseReason, Status, needs_merchant_consent
+from domain.orders import Action, CloseReason, Status, needs_merchant_consent, waits_seconds
 from workflows.kit.collecting import Collecting
 
 MAX_CANCEL_ASKS = 3
@@ -101,7 +101,7 @@ class TakeawayOrder(Collecting):
         async def late_fail() -> None:
             self.wish_end(CloseReason.DELIVERY_FAILED, "system", always=True)
 
-        promise = self.timers.promise_seconds
+        promise = self.promise_seconds
         if not self.ended:
             self._alarm("late", promise + self.timers.late_seconds, late)
             self._alarm("very late", promise + self.timers.late_support_seconds, late_support)
@@ -251,14 +251,16 @@ class TakeawayOrder(Collecting):
     async def _accept(self, command: Command) -> None:
         await self._capture()
         now, timers = workflow.now(), self.timers
-        ready_at = now + timedelta(seconds=timers.kitchen_seconds)
+        later = waits_seconds(self.order.wished_by, now, timers.promise_seconds)
+        self.promise_seconds = timers.promise_seconds + later
+        ready_at = now + timedelta(seconds=timers.kitchen_seconds + later)
         search_from = max(now, ready_at - timedelta(seconds=timers.rider_ahead_seconds))
         step = AcceptStep(
             order_id=self.order.order_id,
             key="accepted",
             actor=command.actor,
             request_id=command.request_id,
-            promised_at=now + timedelta(seconds=timers.promise_seconds),
+            promised_at=now + timedelta(seconds=self.promise_seconds),
             food_ready_at=ready_at,
             search_from=search_from,
             support_at=search_from + timedelta(seconds=timers.search_support_seconds),

@@ -163,7 +163,9 @@ class NewQuote(Asked):
     address_id: MaybeId = Field(default="", description="Empty where the customer fetches it.")
     lines: list[WishedLine] = Field(min_length=1, max_length=50)
     fulfilment: Literal["delivery", "self_pickup"] = "delivery"
-    requested_window: Window | None = None
+    requested_window: Window | None = Field(
+        default=None, description="Within a day. The order is late against its end."
+    )
     tip_fen: int = Field(default=0, ge=0, le=TIP_MAX_FEN, description="For the rider.")
 
 

@@ -1,10 +1,13 @@
 """What goes into an order's workflow and comes out: its input, commands, facts and answers."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from domain.orders import Fulfilment
+
+AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
+"""Long ago: an order that nobody wishes for later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +89,8 @@ class Order:
     fulfilment: str = Fulfilment.DELIVERY
     tableware: int
     pay_by: datetime
+    wished_by: datetime = AT_ONCE
+    """The end of the window that the customer wishes for."""
     timers: Timers
     approval_limit_fen: int = 20_000
     """Support's refunds above it need a second person."""

@@ -10,11 +10,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 
 from domain import eta
+from domain.eta import Moment
 from domain.geo import Point
 from domain.orders import Delivery
 from domain.positions import PlacesOf
 from services import events
 from services.db import Reader, Writer
+from services.eta.outside import Outside
 from services.events import Event
 
 PAGE_ROWS = 200
@@ -43,7 +45,7 @@ class Coming:
 
 
 async def look(
-    reader: Reader, places: PlacesOf, *, after: str, now: datetime
+    reader: Reader, outside: Outside, places: PlacesOf, *, after: str, now: datetime
 ) -> tuple[list[Coming], str]:
     """What a page of orders has to be told, and the last of the page; empty: there are no more."""
     rows = await reader.all(_COMING, {"after": after, "limit": PAGE_ROWS})
@@ -56,8 +58,15 @@ async def look(
         place = known[row.site_id].get(row.rider_id)
         if place is None:
             continue
+        store = Point(row.lat, row.lng)
+        conditions = await outside.at(store)
         at = eta.at_store(
-            place, Point(row.lat, row.lng), now, speed=row.speed, vehicle=eta.Vehicle(row.vehicle)
+            place,
+            store,
+            now,
+            speed=row.speed,
+            vehicle=eta.Vehicle(row.vehicle),
+            moment=Moment(weather=conditions.weather, traffic=conditions.traffic),
         )
         moved = abs(at - row.told_at) * row.speed if row.told_at else timedelta()
         if row.told_of != row.rider_id or moved >= TELL_AGAIN_MINUTES * eta.MINUTE:

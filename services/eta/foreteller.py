@@ -1,4 +1,4 @@
-"""Who answers how long an order takes: the newest model, else the plain formula."""
+"""Who answers how long an order takes: a site's newest model, that of all, or the formula."""
 
 import time
 from pathlib import Path
@@ -30,12 +30,12 @@ log = structlog.get_logger(__name__)
 
 
 class Foreteller:
-    """The newest model and who tells the weather; a new model is taken up within a minute."""
+    """The newest models and who tells the weather; a new model is taken up within a minute."""
 
     def __init__(self, settings: Settings) -> None:
         self._folder = settings.eta_models
-        self._look_at = 0.0
-        self._model: Model | None = None
+        self._taken: dict[str, tuple[float, Model | None]] = {}
+        """Per site when to look again, and its model; the one of all under the empty name."""
         self._http = client(settings)
         self._outside = Outside(provider(settings, self._http))
 
@@ -47,9 +47,9 @@ class Foreteller:
         """What goes on around a shop now, and overhead."""
         return await history.moment(reader, shop.shop_id, await self._outside.at(shop.place))
 
-    def window(self, known: Known) -> Window:
-        """The promise for an order; a model's where there is one."""
-        trained = self._newest()
+    def window(self, known: Known, *, site_id: str = "") -> Window:
+        """The promise for an order; a model's where there is one, the site's own first."""
+        trained = self._newest(site_id) or self._newest("")
         if trained is None:
             return eta.formula(known)
         record = known.features()
@@ -65,16 +65,17 @@ class Foreteller:
             version=trained.card.version,
         )
 
-    def _newest(self) -> "Model | None":
+    def _newest(self, site_id: str) -> "Model | None":
         now = time.monotonic()
-        if now >= self._look_at:
-            self._look_at = now + LOOK_AGAIN_SECONDS
-            folder = stored.newest(self._folder)
+        look_at, taken = self._taken.get(site_id, (0.0, None))
+        if now >= look_at:
+            folder = stored.newest(stored.of_site(self._folder, site_id))
             if folder is None:
-                self._model = None
-            elif self._model is None or self._model.card.version != folder.name:
-                self._model = _load(folder)
-        return self._model
+                taken = None
+            elif taken is None or taken.card.version != folder.name:
+                taken = _load(folder)
+            self._taken[site_id] = (now + LOOK_AGAIN_SECONDS, taken)
+        return taken
 
 
 def _load(folder: Path) -> "Model | None":

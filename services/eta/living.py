@@ -4,18 +4,21 @@ Told is a delay that is coming, when it has moved by minutes since it was told l
 is over. Each telling is one public event under the order's stream lock.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
 from domain import eta
 from domain.eta import Moment, Progress, Vehicle
 from domain.geo import Point
 from domain.orders import FINAL, Status
+from domain.positions import PlacesOf
 from services import events
 from services.db import Reader, Writer
+from services.eta import hands, history
+from services.eta.hands import Hands
 from services.eta.outside import Outside
 from services.events import Event
 
@@ -23,9 +26,10 @@ PAGE_ROWS = 200
 TELL_AGAIN_MINUTES = 3
 """How far an estimate moves before customers hear of it again, minutes of the site."""
 _UNDER_WAY = text("""
-SELECT t.order_id, t.shop_id, t.state, t.food_ready_at, t.picked_up_at, t.promised_at, s.speed,
-  o.kitchen = 'ready' AS ready, q.distance_meters, p.lat, p.lng, e.view->'delay' AS delay,
-  coalesce(r.vehicle, 'e_bike') AS vehicle
+SELECT t.order_id, t.site_id, t.zone_id, t.rider_id, t.state, t.settled, t.food_ready_at,
+  t.picked_up_at, t.promised_at, s.speed, o.kitchen = 'ready' AS ready, q.distance_meters,
+  coalesce(t.goods_lat, p.lat) AS lat, coalesce(t.goods_lng, p.lng) AS lng,
+  e.view->'delay' AS delay, coalesce(r.vehicle, 'e_bike') AS vehicle
 FROM delivery_tasks t JOIN orders o USING (order_id) JOIN quotes q ON q.quote_id = o.quote_id
   JOIN shops p ON p.shop_id = t.shop_id JOIN sites s ON s.site_id = t.site_id
   JOIN order_streams e ON e.order_id = t.order_id
@@ -48,24 +52,20 @@ class Word:
 
 
 async def look(
-    reader: Reader, outside: Outside, *, after: str, now: datetime
+    reader: Reader, outside: Outside, places: PlacesOf, *, after: str, now: datetime
 ) -> tuple[list[Word], str]:
     """What a page of orders has to be told, and the last of the page; empty: there are no more."""
     rows = await reader.all(_UNDER_WAY, {"after": after, "limit": PAGE_ROWS})
+    hold = await hands.of(
+        reader, places, list({(row.site_id, row.rider_id) for row in rows if row.rider_id})
+    )
+    load = await history.load(reader, list({(row.site_id, row.zone_id) for row in rows}))
     words = []
     for row in rows:
         conditions = await outside.at(Point(row.lat, row.lng))
-        progress = Progress(
-            searching=row.state in {"searching", "offered"},
-            ready=row.ready,
-            arrived=row.state == "arrived",
-            food_ready_at=row.food_ready_at,
-            picked_up_at=row.picked_up_at,
-            meters=row.distance_meters,
-            moment=Moment(weather=conditions.weather, traffic=conditions.traffic),
-            vehicle=Vehicle(row.vehicle),
-        )
-        estimate = eta.arrival(progress, now, speed=row.speed)
+        moment = load.get((row.site_id, row.zone_id), Moment())
+        moment = replace(moment, weather=conditions.weather, traffic=conditions.traffic)
+        estimate = eta.arrival(_progress(row, hold, moment), now, speed=row.speed)
         late = eta.delay_minutes(estimate, row.promised_at, speed=row.speed)
         told = row.delay["minutes"] if row.delay else 0
         if abs(late - told) >= TELL_AGAIN_MINUTES or (told and not late):
@@ -79,6 +79,22 @@ async def look(
                 )
             )
     return words, rows[-1].order_id if len(rows) == PAGE_ROWS else ""
+
+
+def _progress(row: Row[Any], hold: Hands, moment: Moment) -> Progress:
+    searching = row.state in {"searching", "offered"}
+    ready, food_ready_at = hold.food(row)
+    return Progress(
+        searching=searching,
+        ready=ready,
+        arrived=row.state == "arrived",
+        food_ready_at=food_ready_at,
+        picked_up_at=row.picked_up_at if hold.is_carried(row) else None,
+        meters=row.distance_meters,
+        moment=replace(moment, waiting=moment.waiting - (row.state == "searching")),
+        vehicle=Vehicle(row.vehicle),
+        way=hold.way(row),
+    )
 
 
 async def tell(writer: Writer, word: Word) -> None:

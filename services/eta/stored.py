@@ -3,6 +3,12 @@
 from pathlib import Path
 
 CARD = "card.json"
+SITES = "sites"
+
+
+def of_site(folder: Path, site_id: str) -> Path:
+    """Where models that learnt from one site alone lie; without a site, those of all."""
+    return folder / SITES / site_id if site_id else folder
 
 
 def newest(folder: Path) -> Path | None:

@@ -101,6 +101,17 @@ async def test_a_quote_is_the_servers_price(town: Town) -> None:
             422,
             "validation_failed",
         ),
+        (
+            [{"item_id": "tea", "quantity": 1}],
+            {
+                "requested_window": {
+                    "from": "2020-01-01T10:00:00Z",
+                    "to": "2120-01-01T11:00:00Z",
+                }
+            },
+            422,
+            "window_not_kept",
+        ),
         ([{"item_id": "tea", "quantity": 1}], {"address_id": "unknown"}, 404, "not_found"),
         ([{"item_id": "tea", "quantity": 1}], {"shop_id": "unknown"}, 404, "not_found"),
     ],

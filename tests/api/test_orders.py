@@ -41,6 +41,26 @@ async def test_a_changed_price_is_a_conflict_with_a_quote_that_can_be_ordered(to
     assert (await place(town, fresh)).json()["type"] == "/problems/unavailable"
 
 
+async def test_a_fresh_quote_promises_by_what_goes_on_there(town: Town, database: Database) -> None:
+    quote = await town.quote()
+    for _ in range(6):
+        await town.order()
+    async with database.write() as writer:
+        await writer.run(
+            text("UPDATE orders SET status = 'preparing' WHERE shop_id = :shop_id"),
+            {"shop_id": town.shop_id},
+        )
+    await town.set_item("tea", price_fen=600)
+    fresh = (await place(town, quote)).json()["quote"]
+    assert fresh["promise"]["hints"] == ["busy kitchen: +2 min"]
+    assert fresh["promise_minutes"] == quote["promise_minutes"] + 2
+    async with database.read() as reader:
+        known = await reader.scalar(
+            text("SELECT promise->'known'->'cooking' FROM quotes WHERE quote_id = :quote_id"), fresh
+        )
+    assert known == 6
+
+
 async def test_what_is_refused_before_the_workflow(town: Town, database: Database) -> None:
     quote = await town.quote(customer="bob")
     jsapi = {"channel": "wechat", "method": "jsapi"}

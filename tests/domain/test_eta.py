@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import eta
-from domain.eta import Hint, Known, Moment, Progress, Traffic, Vehicle, Weather
+from domain.eta import Hint, Known, Moment, Progress, Traffic, Vehicle, Way, Weather
+from domain.geo import Point
 
 NOW = datetime(2026, 11, 13, 12, tzinfo=UTC)
 CALM = Known(shop_id="shop", prep_minutes=12, meters=3_000, hour=12, weekday=5)
@@ -75,6 +76,20 @@ def progress(**differs: object) -> Progress:
     return Progress(**usual | differs)  # type: ignore[arg-type]
 
 
+def north(minutes: float) -> Point:
+    """So far from the store on an e-bike."""
+    return Point(minutes * 250 / 111_194.93, 121.0)
+
+
+def way(**differs: object) -> Way:
+    usual: dict[str, object] = {"store": north(0), "door": north(10)}
+    return Way(**usual | differs)  # type: ignore[arg-type]
+
+
+FIRST = Hint("other orders first", 2 * 3)
+CARRIED = {"picked_up_at": NOW - timedelta(minutes=4)}
+
+
 @pytest.mark.parametrize(
     ("where", "minutes", "hints"),
     [
@@ -99,14 +114,65 @@ def progress(**differs: object) -> Progress:
             (Hint("rain", 3),),
         ),
         (progress(picked_up_at=NOW, meters=650, vehicle=Vehicle.ON_FOOT), 10 + 3, ()),
+        # No riders: so many others wait for one.
+        (
+            progress(searching=True, ready=True, moment=Moment(waiting=3)),
+            2 + 9 + 10 + 3,
+            (Hint("few riders", 9),),
+        ),
+        (progress(searching=True, moment=Moment(waiting=1)), 5 + 10 + 3, ()),
+        # The rider is near, far, or brings another order first.
+        (progress(way=way(rider=north(4))), 5 + 10 + 3, ()),
+        (
+            progress(way=way(rider=north(-8))),
+            8 + 10 + 3,
+            (Hint("the rider is on the way", 3),),
+        ),
+        (
+            progress(way=way(rider=north(-8)), moment=Moment(weather=Weather.RAIN)),
+            1.3 * 8 + 13 + 3,
+            (Hint("the rider is on the way", 1.3 * 8 - 5), Hint("rain", 3)),
+        ),
+        (
+            progress(ready=True, way=way(rider=north(-4), first=[north(-8)])),
+            4 + 3 + 8 + 10 + 3,
+            (Hint("the rider is on the way", 15),),
+        ),
+        # The third door of a bundle, from the store and from where its rider has come to.
+        (progress(way=way(before=[north(2), north(6)])), 5 + 10 + 6 + 3, (FIRST,)),
+        (
+            progress(ready=True, way=way(before=[north(-2), north(2)])),
+            2 + 4 + 8 + 6 + 3,
+            (Hint("other orders first", 4 + 6),),
+        ),
+        (progress(**CARRIED, way=way(before=[north(2), north(6)])), 6 + 6 + 3, (FIRST,)),
+        (
+            progress(**CARRIED, way=way(rider=north(1), before=[north(2), north(6)])),
+            9 + 6 + 3,
+            (FIRST,),
+        ),
+        # Whoever stands still comes no nearer.
+        (progress(picked_up_at=NOW - timedelta(minutes=40), way=way(rider=north(2))), 8 + 3, ()),
     ],
 )
 def test_the_estimate_lives_with_the_order(
     where: Progress, minutes: int, hints: tuple[Hint, ...]
 ) -> None:
     estimate = eta.arrival(where, NOW, speed=1)
-    assert estimate.at == NOW + timedelta(minutes=minutes)
-    assert estimate.hints == hints
+    assert (estimate.at - NOW) / eta.MINUTE == pytest.approx(minutes, abs=0.01)
+    assert [hint.cause for hint in estimate.hints] == [hint.cause for hint in hints]
+    told = [hint.minutes for hint in estimate.hints]
+    assert told == pytest.approx([hint.minutes for hint in hints], abs=0.01)
+
+
+def test_the_store_hears_of_rain_too() -> None:
+    def there(moment: Moment) -> datetime:
+        return eta.at_store(
+            north(10), north(0), NOW, speed=1, vehicle=Vehicle.E_BIKE, moment=moment
+        )
+
+    assert there(Moment()) == NOW + timedelta(minutes=10)
+    assert there(Moment(weather=Weather.RAIN)) == NOW + timedelta(minutes=13)
 
 
 def test_a_fast_site_lives_its_minutes_faster() -> None:

@@ -1,15 +1,15 @@
 """What an order's workflow is told of time, and when a price has changed."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
 from domain.contracts.life import PayWishes
-from domain.errors import QuoteExpired, SoldOut
+from domain.errors import QuoteExpired, ShopClosed, SoldOut, WindowNotKept
 from domain.geo import Point
 from domain.prices import FeeRule, Item, Wish
-from domain.shops import Shop
+from domain.shops import Hours, Shop
 from services import quotes
 from services.quotes import Basket, Market
 
@@ -75,6 +75,30 @@ def test_another_price_is_a_new_quote_for_the_same_wish(market: Market) -> None:
     assert fresh.wishes == quote.wishes
 
 
+def test_a_window_is_kept_or_refused() -> None:
+    takes = timedelta(minutes=12 + 5 + 10)
+
+    def wished(ends: timedelta, market: Market = MARKET) -> quotes.Quote:
+        window = {"window_from": NOW, "window_to": NOW + ends}
+        return quotes.make(replace(BASKET, **window), market)
+
+    assert wished(takes).window_to == NOW + takes
+    assert wished(takes / 10, replace(MARKET, speed=10)).window_to == NOW + takes / 10
+    with pytest.raises(WindowNotKept) as refused:
+        wished(takes - timedelta(seconds=1))
+    assert refused.value.data == {
+        "earliest": "2026-11-13T12:27:00+00:00",
+        "latest": "2026-11-14T12:00:00+00:00",
+    }
+    with pytest.raises(WindowNotKept):
+        wished(timedelta(days=1, seconds=1))
+    until_two = Hours(opens=time(8), closes=time(14))
+    day = replace(MARKET, shop=replace(SHOP, hours=(until_two,)))
+    assert wished(timedelta(hours=2), day)
+    with pytest.raises(ShopClosed):
+        wished(timedelta(hours=2) + takes, day)
+
+
 def test_old_quotes_and_sold_out_items() -> None:
     quote = quotes.make(BASKET, MARKET)
     with pytest.raises(QuoteExpired):
@@ -106,4 +130,5 @@ def test_the_workflows_input_lives_as_fast_as_its_site() -> None:
     assert order.timers.poll_seconds == (1, 2)
     assert order.pay_by == NOW + timedelta(seconds=90)
     assert (order.auto_accept, order.total_fen, order.approval_limit_fen) == (True, 1_400, 7)
+    assert order.wished_by == NOW + timedelta(hours=2)
     assert order.credit_fen == 400

@@ -1,5 +1,7 @@
 """An order that credit pays whole, on a real Temporal and PostgreSQL: no channel, no waiting."""
 
+from datetime import UTC, datetime, timedelta
+
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
@@ -22,6 +24,30 @@ from workflows.takeaway import TakeawayOrder
 def timers(history: WorkflowHistory) -> int:
     """How many timers an order has started."""
     return sum(event.HasField("timer_started_event_attributes") for event in history.events)
+
+
+async def test_a_rider_is_looked_for_when_the_food_is_wished_for(
+    database: Database, site_id: str
+) -> None:
+    gateways = Gateways(Settings())
+    desk = await Desk(database, site_id, gateways).build()
+    await desk.gift(TOTAL_FEN)
+    wished = datetime.now(UTC) + timedelta(hours=3)
+    order = await desk.order(TOTAL_FEN, wished_by=wished)
+    async with development_server() as told:
+        client = await connect(told)
+        durable = Durable(told, database)
+        async with worker(client, ORDERS, Tools(database=database, gateways=gateways)):
+            await durable.place(order, summary="for later")
+            accept = Command(actor="merchant:m", request_id="a")
+            await durable.command(order.order_id, "accept", accept, update_id="a")
+    [task] = await desk.all("SELECT * FROM delivery_tasks WHERE order_id = :id", id=order.order_id)
+    usual = order.timers
+    cooked = wished - timedelta(seconds=usual.promise_seconds - usual.kitchen_seconds)
+    searched = cooked - timedelta(seconds=usual.rider_ahead_seconds)
+    times = (task.promised_at, task.food_ready_at, task.search_from)
+    for at, expected in zip(times, (wished, cooked, searched), strict=True):
+        assert abs(at - expected) < timedelta(milliseconds=1)
 
 
 async def test_credit_alone(database: Database, site_id: str) -> None:

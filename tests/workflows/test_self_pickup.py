@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from temporalio.client import Client, WorkflowHistory
@@ -36,6 +37,7 @@ SOON = Timers(
     collect_seconds=0.3,
     after_sale_seconds=0.1,
 )
+MOMENT = timedelta(milliseconds=1)
 PATIENCE = Timers(after_sale_seconds=0.1)
 PATIENCE_SECONDS = 30
 
@@ -49,10 +51,10 @@ class Counter:
     durable: Durable
     codec: EncryptionCodec
 
-    async def preparing(self, timers: Timers) -> str:
+    async def preparing(self, timers: Timers, wished_by: datetime | None = None) -> str:
         """A paid order in the kitchen; its id."""
         await self.desk.gift(GOODS_FEN)
-        order = await self.desk.order(GOODS_FEN, fetched=True, timers=timers)
+        order = await self.desk.order(GOODS_FEN, fetched=True, timers=timers, wished_by=wished_by)
         await self.durable.place(order, summary="to be fetched")
         await self.tap(order.order_id, "accept")
         return order.order_id
@@ -142,6 +144,28 @@ async def test_five_wrong_codes_bring_support_and_the_right_one_is_too_late(
     assert [row.kind for row in found] == ["proof_refused"]
     await counter.tap(order_id, "hand_over")
     await counter.ended(order_id)
+
+
+async def test_what_is_wished_for_later_is_cooked_for_then_and_late_against_it(
+    counter: Counter,
+) -> None:
+    wished = datetime.now(UTC) + timedelta(seconds=3)
+    order_id = await counter.preparing(SOON, wished_by=wished)
+    [row] = await counter.desk.all(
+        "SELECT promised_at, food_ready_at FROM orders JOIN pickups USING (order_id)"
+        " WHERE order_id = :id",
+        id=order_id,
+    )
+    assert abs(row.promised_at - wished) < MOMENT
+    cooked = wished + timedelta(seconds=SOON.kitchen_seconds - SOON.promise_seconds)
+    assert abs(row.food_ready_at - cooked) < MOMENT
+    # Nobody cooks: it is late, and given up, only when its window is over.
+    assert (await counter.ended(order_id)).close_reason == "not_ready"
+    told = await counter.desk.all(
+        "SELECT type, at FROM order_events WHERE order_id = :id ORDER BY seq", id=order_id
+    )
+    assert "order.late" in [row.type for row in told]
+    assert min(row.at for row in told if row.type == "order.late") > wished
 
 
 async def test_nobody_comes_and_the_shop_has_earned_its_part(counter: Counter) -> None:

@@ -40,6 +40,8 @@ class OrderActing:
     def __init__(self, order: Order) -> None:
         self.order = order
         self.timers = order.timers
+        self.promise_seconds = order.timers.promise_seconds
+        """From acceptance; more, once accepted, for an order that is wished for later."""
         self.seq = 0
         self.status = Status.AWAITING_PAYMENT
         self.payment = Payment.UNPAID

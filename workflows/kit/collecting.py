@@ -40,7 +40,7 @@ class Collecting(OrderLife):
         async def give_up() -> None:
             self.wish_end(CloseReason.NOT_READY, "system")
 
-        promise = self.timers.promise_seconds
+        promise = self.promise_seconds
         if not self.ended:
             self._alarm("late", promise + self.timers.late_seconds, late)
             self._alarm("very late", promise + self.timers.late_support_seconds, late_support)

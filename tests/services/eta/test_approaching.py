@@ -6,16 +6,9 @@ from datetime import UTC, datetime
 from domain.geo import Point
 from services import events
 from services.db import Database
-from services.eta.outside import Conditions, Outside
+from services.eta.outside import NOWHERE
 from tests.zone import SHOP_LAT, SHOP_LNG, City
 from workers.estimates import Estimates
-
-
-class Unknown:
-    """A provider who knows nothing."""
-
-    async def at(self, place: Point) -> Conditions:  # noqa: ARG002
-        return Conditions()
 
 
 async def test_its_people_know_when_the_rider_comes(database: Database, site_id: str) -> None:
@@ -35,7 +28,7 @@ async def test_its_people_know_when_the_rider_comes(database: Database, site_id:
         types = await city.event_types(task)
         return types.count("delivery.approaching"), stream.view.get("rider_at_store", {})
 
-    estimates = Estimates(database, Outside(Unknown()), places)
+    estimates = Estimates(database, NOWHERE, places)
     times, coming = await told()
     assert (times, coming["rider_id"]) == (1, "a")
     # 2.2 km at 250 meters a minute.

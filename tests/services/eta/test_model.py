@@ -1,5 +1,6 @@
 """A model learns what is there, says why, keeps its windows honest, and survives its folder."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from domain.eta import FORMULA, Known, Moment, Weather, formula
-from services.eta import model
+from services.eta import model, stored
 from services.eta.foreteller import Foreteller
 from services.eta.model import Model
 from services.settings import Settings
@@ -93,3 +94,22 @@ def test_the_formula_answers_until_there_is_a_model(trained: Model, tmp_path: Pa
     assert any(words.startswith("rain: +") for words in window.told()["hints"])
     (tmp_path / "eta" / trained.card.version / "middle.txt").write_text("half a file")
     assert Foreteller(Settings(home=tmp_path)).window(wet) == formula(wet)
+
+
+def test_a_site_is_answered_by_its_own_model_else_by_that_of_all(
+    trained: Model, tmp_path: Path
+) -> None:
+    calm = Known(shop_id="new", prep_minutes=10, meters=1_000, hour=12, weekday=5)
+    folder = tmp_path / "eta"
+    older = replace(trained, card=replace(trained.card, version="20261112T120000Z"))
+    older.save(stored.of_site(folder, "s1"))
+
+    def versions() -> list[str]:
+        foreteller = Foreteller(Settings(home=tmp_path))
+        return [foreteller.window(calm, site_id=site).version for site in ("s1", "s2")]
+
+    assert versions() == [older.card.version, FORMULA]
+    trained.save(folder)
+    assert versions() == [older.card.version, trained.card.version]
+    (stored.of_site(folder, "s1") / older.card.version / "card.json").unlink()
+    assert versions() == [trained.card.version] * 2

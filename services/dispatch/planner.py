@@ -33,6 +33,8 @@ DEMAND_HALF_LIFE = 200.0
 DEMAND_ROWS = 5_000
 STANDBY_MINUTES = 2.0
 """Between two looks where the idle should wait."""
+AHEAD_MINUTES = 180.0
+"""Goods that are ready later are in nobody's plan yet."""
 OUTSIDE_SECONDS = 60.0
 """Between two questions for weather and traffic, on the loop's clock."""
 EVER = 1e6
@@ -158,7 +160,9 @@ class Planner:
             open_ones = [one for one in hands[rider_id] if not seen.is_settled(one)]
             jobs += [self._job(one, frozenset(), now, held_by=rider_id) for one in open_ones]
         for task in tasks:
-            begun = self.rules.late or task.searched_seconds >= 0
+            begun = task.searched_seconds >= 0 or (
+                self.rules.late and self._ready_at(task) <= now + AHEAD_MINUTES
+            )
             if not task.grab and not (task.state == Delivery.SEARCHING and begun):
                 continue
             waiting = self._waiting(task)

@@ -66,8 +66,12 @@ async def offered(city: City, task: TaskState) -> list[str]:
 async def test_a_rider_is_asked_as_late_as_is_safe(build: Build) -> None:
     city, matcher = await build()
     await city.add_riders("a")
+    await city.add_task(food_ready=300 * MINUTE, search=290 * MINUTE)
+    assert await matcher.tick(no_beat) == 0
+    assert matcher.planner._routes == {}, "wished for much later"
     early = await city.add_task(food_ready=30 * MINUTE)
     assert await matcher.tick(no_beat) == 0
+    assert matcher.planner._routes == {"a": ((early.order_id,),)}
     soon = await city.add_task(food_ready=2 * MINUTE)
     assert await matcher.tick(no_beat) == 1
     assert (await offered(city, early), await offered(city, soon)) == ([], ["a"])

@@ -13,6 +13,8 @@ from services.metrics import QUICK
 
 REQUEST_ID = re.compile(rb"[\w.:-]{1,64}")
 UNKNOWN_ROUTE = "unknown"
+UNTOLD = frozenset({"/v1/rider/positions"})
+"""Every phone asks this all day, and no row changes: it is counted, not logged."""
 
 REQUESTS = Histogram(
     "paotui_http_request_seconds",
@@ -73,7 +75,7 @@ def _measure(scope: Scope, status: int, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", UNKNOWN_ROUTE)
     method = scope["method"] if route != UNKNOWN_ROUTE else UNKNOWN_ROUTE
     REQUESTS.labels(method, route, str(status)).observe(seconds)
-    if scope["method"] != "GET":
+    if scope["method"] != "GET" and route not in UNTOLD:
         ids = {
             name: value
             for name, value in scope.get("path_params", {}).items()

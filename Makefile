@@ -10,7 +10,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 NODE_STAMP := tests/clients/node/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := up
-.PHONY: up down test unit stack clients faults lint types lock clean
+.PHONY: up down test temporal unit stack clients faults lint types lock clean
 
 $(VENV)/bin/python:
 	@echo "make: creating the virtual environment in $(VENV)"
@@ -45,10 +45,13 @@ lint: $(DEV_STAMP)  ## style and the corridor's doors
 types: $(DEV_STAMP)  ## strict typing over all rooms
 	$(BIN)/mypy
 
-unit: $(DEV_STAMP)  ## tests that need no running stack
+temporal: $(DEV_STAMP)  ## the Temporal server, fetched or built if it is not there
+	@$(BIN)/python -m tests.temporal
+
+unit: temporal  ## tests that need no running stack
 	nice -n 10 $(BIN)/python -m pytest -m "not stack" $(ARGS)
 
-stack: $(DEV_STAMP)  ## tests on a running stack
+stack: temporal  ## tests on a running stack
 	$(BIN)/python -m pytest -m stack $(ARGS)
 
 $(NODE_STAMP): tests/clients/node/package-lock.json

@@ -1,28 +1,36 @@
-"""A Temporal development server for one test session, in memory, as `paotui up` configures it."""
+"""A Temporal development server for one test session, in memory, as `paotui up` configures it.
 
+`python -m tests.temporal` fetches or builds the binary if it is not there.
+"""
+
+import asyncio
 import base64
 import contextlib
 import os
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic import SecretStr
 from temporalio.testing import WorkflowEnvironment
 
-from cli.temporal import find
+from cli.report import Report
+from cli.temporal import acquire, find
 from services.settings import Settings, configured
 from workflows.kit import attributes
 
 TIMERS = ["--dynamic-config-value", 'history.timerProcessorMaxTimeShift="10ms"']
 """Without it timers under a second fire after a second."""
+START_SECONDS = 60
+"""On a machine whose processors are busy with other tests."""
 
 
 def binary() -> Path:
-    """The `temporal` that is there already; fetching it is `make up`'s job, not a test's."""
+    """The `temporal` that is there already; fetching it is `make`'s job, not a test's."""
     found = find(configured())
     if found is None:
         raise RuntimeError(
-            "no `temporal` binary: run `make up` once, or set PAOTUI_TEMPORAL_BINARY"
+            "no `temporal` binary: run `make temporal` once, or set PAOTUI_TEMPORAL_BINARY"
         )
     return found.path
 
@@ -34,6 +42,7 @@ async def development_server() -> AsyncIterator[Settings]:
         dev_server_existing_path=str(binary()),
         search_attributes=attributes.ALL,
         dev_server_extra_args=TIMERS,
+        dev_server_startup_timeout=timedelta(seconds=START_SECONDS),
     )
     try:
         yield Settings(
@@ -43,3 +52,12 @@ async def development_server() -> AsyncIterator[Settings]:
         )
     finally:
         await server.shutdown()
+
+
+async def _get() -> None:
+    async with Report() as report:
+        await acquire(configured(), report)
+
+
+if __name__ == "__main__":
+    asyncio.run(_get())

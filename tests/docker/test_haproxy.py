@@ -132,7 +132,7 @@ class Client:
 
     def _hear(self, message: dict[str, Any]) -> None:
         assert message["type"] != "snapshot", "it asked for what came after"
-        if message["type"] != "welcome":
+        if "seq" in message:  # not so a welcome, a heartbeat or a place
             self.seqs.append(message["seq"])
 
     async def _by_socket(self, since: int) -> None:

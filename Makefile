@@ -49,7 +49,7 @@ temporal: $(DEV_STAMP)  ## the Temporal server, fetched or built if it is not th
 	@$(BIN)/python -m tests.temporal
 
 unit: temporal  ## tests that need no running stack
-	nice -n 10 $(BIN)/python -m pytest -m "not stack" $(ARGS)
+	$(BIN)/python -m pytest -m "not stack" $(ARGS)
 
 stack: temporal  ## tests on a running stack
 	$(BIN)/python -m pytest -m stack $(ARGS)
@@ -63,9 +63,8 @@ clients: $(DEV_STAMP) $(NODE_STAMP)  ## SDKs that nobody here wrote, against the
 	$(BIN)/python -m pytest tests/clients tests/sandbox/test_sdk.py tests/sandbox/test_alipay_sdk.py \
 	  tests/sandbox/test_alipay_node.py tests/sandbox/test_card_sdk.py $(ARGS)
 
-test: lint types $(NODE_STAMP)  ## all checks and all tests on the real parts
-	@echo "make: both kinds of tests at once; each is told of when it is done"
-	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target unit stack
+test: lint types temporal $(NODE_STAMP)  ## all checks and all tests on the real parts
+	$(BIN)/python -m pytest $(ARGS)
 
 faults: $(DEV_STAMP)  ## every known way to lose money, 20 seeds each; SEEDS="1-3" or "7" for others
 	PAOTUI_FAULT_SEEDS="$(or $(SEEDS),1-20)" $(BIN)/python -m pytest tests/faults/test_f*.py $(ARGS)

@@ -78,8 +78,11 @@ async def test_a_hold_that_runs_out_before_it_is_taken_leaves_a_ticket_and_an_en
     hold = {"account": world.payee("card"), "out_trade_no": f"{order['order_id']}p01"}
     (await world.gateway.post("/control/card/expiries", json=hold)).raise_for_status()
     (await world.gateway.delete(f"/control/faults/{fault['id']}")).raise_for_status()
-    view = await world.until(order["order_id"], lambda view: view["status"] == "completed")
-    assert (view["payment"], view["paid_fen"]) == ("unpaid", 0)
+    view = await world.until(
+        order["order_id"],
+        lambda view: (view["status"], view["payment"]) == ("completed", "unpaid"),
+    )
+    assert view["paid_fen"] == 0
     who = world.token("support", "ann")
     [ticket] = (await world.call("GET", "/v1/support/tickets?kind=hold_lost", who))["items"]
     assert ticket["owner"] == "finance"
